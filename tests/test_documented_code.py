@@ -56,6 +56,7 @@ NOT_RUN = {
     "plan datasets/mix": "needs a dataset from the reader's own recipe",
     "pretrain datasets/mix": "needs a dataset from the reader's own recipe",
     "audit safety": "asks thousands of prompts",
+    "guard compare": "trains many runs",
     "search ": "trains many runs, in processes of its own",
     "pretrain searches/": "needs the output of a search",
 }

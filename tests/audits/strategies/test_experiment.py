@@ -41,6 +41,8 @@ def test_strategies_are_named_by_what_they_use(experiment_folder: Path) -> None:
         ("max_steps = 8", "", "pretrain.max_steps=0 must be the number of steps"),
         ("max_steps = 8", "max_steps = -3", "pretrain.max_steps=-3 must be"),
         ("samples = 4", "samples = 4\nsteering_strength = -1", "measure.steering_strength=-1 must not be negative"),
+        ("[[strategy]]", "[[strategy]]\nsteering_strength = 1", "steering_strength=1 needs steering"),
+        ("[[strategy]]", '[[strategy]]\nuse = ["steering"]\nsteering_strength = -1', "=-1 must not be negative"),
         ("[[strategy]]", '[[strategy]]\nname = " "', "name=' ' is empty"),
         ("[attack]", "[dpo]\nbeta = -1\n[attack]", r"\[dpo\] beta=-1"),
         ("[attack]", "[kl]\nklx = 1\n[attack]", "klx"),

@@ -11,7 +11,7 @@ from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.preparation.recipe import build_settings
 from lmcraft.pretraining.config import PretrainConfig
-from lmcraft.setting_values import convert_value
+from lmcraft.setting_values import convert_value, field_types
 
 TABLES = ("pretrain", "tuning", "attack", *(name for name, part in INGREDIENTS.items() if part.settings))
 """Tables with the settings of a command."""
@@ -62,6 +62,8 @@ class Strategy:
 
     name: str
     use: tuple[str, ...] = ()
+    steering_strength: float | None = None
+    """None: that of the experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +136,8 @@ def _read_strategies(entries: Any) -> list[Strategy]:
     for number, entry in enumerate(entries, 1):
         title = f"strategy {number}"
         values = convert_value(dict[str, Any], entry, title)
-        if unknown := next((key for key in values if key not in ("name", "use")), None):
-            raise UserError(f"{title} has no setting {unknown!r}: use name and use")
+        if unknown := next((key for key in values if key not in field_types(Strategy)), None):
+            raise UserError(f"{title} has no setting {unknown!r}: use {', '.join(field_types(Strategy))}")
         use = convert_value(tuple[str, ...], values.get("use", ()), f"{title}: use")
         check_ingredients(use, title)
         name = convert_value(str, values.get("name", " + ".join(use) or "baseline"), f"{title}: name")
@@ -143,7 +145,12 @@ def _read_strategies(entries: Any) -> list[Strategy]:
             raise UserError(f"{title}: name={name!r} is empty: leave it out, or give a name")
         if name in [strategy.name for strategy in strategies]:
             raise UserError(f"{title}: two strategies are called {name!r}: give one another name")
-        strategies.append(Strategy(name, tuple(use)))
+        strength = convert_value(float | None, values.get("steering_strength"), f"{title}: steering_strength")
+        if strength is not None:
+            _check_strength(strength, f"{title}: steering_strength")
+            if "steering" not in use:
+                raise UserError(f"{title}: steering_strength={strength:g} needs steering: add it to use, or leave it out")
+        strategies.append(Strategy(name, tuple(use), strength))
     return strategies
 
 
@@ -172,8 +179,12 @@ def _check(settings: Experiment) -> None:
     for name in ("samples", "max_new_tokens"):
         if (value := getattr(settings.measure, name)) < 1:
             raise UserError(f"measure.{name}={value} must be at least 1")
-    if (strength := settings.measure.steering_strength) < 0:
-        raise UserError(f"measure.steering_strength={strength:g} must not be negative: use 0 or more; 2 is usual")
+    _check_strength(settings.measure.steering_strength, "measure.steering_strength")
+
+
+def _check_strength(strength: float, setting: str) -> None:
+    if strength < 0:
+        raise UserError(f"{setting}={strength:g} must not be negative: use 0 or more; 2 is usual")
 
 
 def _check_tables(tables: Mapping[str, Mapping[str, Any]]) -> None:

@@ -96,12 +96,15 @@ class Meter:
         """What figures depend on besides the model."""
         return {"corpus": self.corpus.key, **asdict(self.settings), "judge": self.judge.hash}
 
-    def measure(self, model: Path, guides: Sequence[Path], *, guarded: bool, seed: int, refusals: bool) -> Measurement:
+    def measure(
+        self, model: Path, guides: Sequence[Path], *, strength: float | None, guarded: bool, seed: int, refusals: bool
+    ) -> Measurement:
         """Measure a model.
 
         Args:
             model: its folder.
             guides: the folders of the models to steer toward and away from; none: without.
+            strength: of the steering; None: that of the settings.
             guarded: whether the policy judges what it writes.
             seed: of the continuations.
             refusals: whether to count refusals of harmless questions.
@@ -114,7 +117,8 @@ class Meter:
         steering = None
         if guides:
             toward, away = (LanguageModel.load(guide) for guide in guides)
-            steering = Steering(toward=toward, away=away, strength=self.settings.steering_strength)
+            strength = self.settings.steering_strength if strength is None else strength
+            steering = Steering(toward=toward, away=away, strength=strength)
             language_model = language_model.steered(steering)
         scorer = GuardedScorer(self.judge, self.guard) if guarded else self.judge
         toxicity = measure_toxicity(

@@ -75,13 +75,22 @@ class Comparison:
         if (file := self._file(measured)).is_file():
             return
         model, *steering = (self.workshop.run(stage) for stage in measured.stages)
-        result = self.meter.measure(model, steering, guarded=arm.guarded, seed=arm.seed, refusals=not attack)
+        result = self.meter.measure(
+            model,
+            steering,
+            strength=arm.strategy.steering_strength,
+            guarded=arm.guarded,
+            seed=arm.seed,
+            refusals=not attack,
+        )
         result.write(file)
 
     def _file(self, arm: Arm) -> Path:
         """The file of a measurement, named by everything that it depends on."""
         guard = self.meter.guard.fingerprint() if arm.guarded else None
         contents = [[stage.key for stage in arm.stages], arm.seed, guard, dict(self.meter.fingerprint)]
+        if arm.strategy.steering_strength is not None:
+            contents.append(arm.strategy.steering_strength)
         key = sha256(format_json(contents).encode()).hexdigest()[:KEY_CHARACTERS]
         return self.out / "measurements" / f"{arm.model.name.replace(' ', '-')}-{key}.json"
 
