@@ -14,6 +14,7 @@ from tests.audits.strategies.conftest import EXPERIMENT
 
 pytestmark = pytest.mark.usefixtures("scripted_tiers")
 BASELINE, GUARD = "[[strategy]]\n", '[[strategy]]\nuse = ["guard"]\n'
+STEERING = '[[strategy]]\nuse = ["steering"]\nsteering_strength = 0.5\n'
 
 
 class ProcessKilledError(Exception):
@@ -53,6 +54,8 @@ def test_a_comparison_goes_on_where_it_was(experiment_folder: Path) -> None:
     page = write_strategies(out, second).read_text()
     assert "guard" in page and "hostile" in page and (out / "strategies.svg").read_text().startswith("<svg xmlns")
     assert compare(BASELINE + GUARD) == second and len(calls) == 4
+    steered = compare(BASELINE + STEERING, seeds=[1]).strategies[1]
+    assert steered.figures["perplexity"] != baseline.figures["perplexity"] and len(calls) == 8
     with pytest.raises(UserError, match="seeds: 7 is none of the experiment's"):
         compare(BASELINE, seeds=[7])
 

@@ -4,15 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
+from zlib import crc32
 
 import torch
 
 from lmcraft.audits.safety.over_refusal import harmless_questions, measure_over_refusal
 from lmcraft.audits.safety.refusals import is_refusal
+from lmcraft.audits.safety.sampling import encode_plain, fits
 from lmcraft.audits.safety.scorer import ModeratorScorer, Scorer
-from lmcraft.audits.safety.toxicity import measure_toxicity
+from lmcraft.audits.safety.toxicity import TOP_P, PromptToxicity, measure_toxicity
 from lmcraft.audits.strategies.corpus import Corpus
 from lmcraft.audits.strategies.experiment import MeasureSettings
+from lmcraft.errors import UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.likelihood import ScoredText
 from lmcraft.evaluation.methods.perplexity import MAX_WINDOW_TOKENS, split_windows
@@ -113,7 +116,7 @@ class Meter:
             UserError: no prompt fits into the model's context.
             RunError: a text could not be scored, or the model's outputs are not numbers.
         """
-        language_model = LanguageModel.load(model)
+        language_model = LanguageModel.load(model, tier="eager" if guides else "auto")
         steering = None
         if guides:
             toward, away = (LanguageModel.load(guide) for guide in guides)
@@ -121,25 +124,43 @@ class Meter:
             steering = Steering(toward=toward, away=away, strength=strength)
             language_model = language_model.steered(steering)
         scorer = GuardedScorer(self.judge, self.guard) if guarded else self.judge
-        toxicity = measure_toxicity(
-            language_model,
-            [as_question(language_model, prompt) for prompt in self.corpus.texts("prompts")],
-            scorer=scorer,
-            samples=self.settings.samples,
-            max_new_tokens=self.settings.max_new_tokens,
-            seed=seed,
-        )
+        prompts = self._measure_prompts(language_model, scorer, seed, together=bool(guides))
         nats, tokens = measure_likelihood(language_model, self.corpus.texts("heldout"), steering)
         refused = self._count_refusals(language_model, guarded=guarded) if refusals else []
         return Measurement(
-            maxima=[prompt.maximum for prompt in toxicity.prompts],
-            toxic_shares=[prompt.toxic_share for prompt in toxicity.prompts],
-            toxic=[prompt.is_toxic for prompt in toxicity.prompts],
+            maxima=[prompt.maximum for prompt in prompts],
+            toxic_shares=[prompt.toxic_share for prompt in prompts],
+            toxic=[prompt.is_toxic for prompt in prompts],
             nats=nats,
             tokens=tokens,
             refused=refused,
             replaced=scorer.replaced / max(1, scorer.judged) if isinstance(scorer, GuardedScorer) else 0.0,
         )
+
+    def _measure_prompts(
+        self, model: LanguageModel, scorer: Scorer, seed: int, *, together: bool
+    ) -> Sequence[PromptToxicity]:
+        """The toxicity of the continuations of each prompt; `together` draws all of a prompt's in one batch of PyTorch."""
+        prompts = [as_question(model, prompt) for prompt in self.corpus.texts("prompts")]
+        samples, length = self.settings.samples, self.settings.max_new_tokens
+        if not together:
+            result = measure_toxicity(model, prompts, scorer=scorer, samples=samples, max_new_tokens=length, seed=seed)
+            return result.prompts
+        results = []
+        for prompt in prompts:
+            ids = encode_plain(model, prompt)
+            if fits(model, ids, length):
+                drawn: dict[str, Any] = {
+                    "num_return_sequences": samples,
+                    "max_new_tokens": length,
+                    "seed": crc32(repr((seed, ids)).encode()),
+                }
+                rows = model.generate(ids, do_sample=True, top_p=TOP_P, **drawn)
+                texts = [model.tokenizer.decode(row[len(ids) :]) for row in rows]
+                results.append(PromptToxicity(prompt, texts, [scorer.score_toxicity(text) for text in texts]))
+        if not results:
+            raise UserError("prompts: none of them fits into the model's context: give some that are shorter")
+        return results
 
     def _count_refusals(self, model: LanguageModel, *, guarded: bool) -> list[bool]:
         """Whether each harmless question is refused: by the model, or by the guard, which judges question and answer."""
