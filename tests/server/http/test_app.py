@@ -16,6 +16,9 @@ from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.errors import error_schema
 from lmcraft.server.http import app
 from lmcraft.server.http.backend import LocalBackend
+from lmcraft.server.http.keys import Keys
+from lmcraft.server.http.quotas import Quotas
+from lmcraft.server.http.state import ServerState
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 from tests.server.tiny_server import Server
@@ -24,8 +27,10 @@ from tests.server.tiny_server import Server
 def bare_app(store: Store | None) -> FastAPI:
     """An application without routes, with what its lifespan needs."""
     fastapi_app = FastAPI()
-    registry = Registry(Limits(), Metrics(), LoadOptions())
-    fastapi_app.state.server, fastapi_app.state.store = SimpleNamespace(registry=registry), store
+    limits, metrics, keys = Limits(), Metrics(), Keys()
+    registry = Registry(limits, metrics, LoadOptions())
+    fastapi_app.state.server = ServerState(registry, limits, metrics, keys, Quotas(keys))
+    fastapi_app.state.store = store
     fastapi_app.state.backend = LocalBackend(registry)
     return fastapi_app
 
