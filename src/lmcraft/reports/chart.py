@@ -173,7 +173,7 @@ def _draw_intervals(series: Series, to_pixels: ToPixels) -> list[str]:
 
 
 def _draw_labels(series: Sequence[Series], to_pixels: ToPixels, width: float) -> Iterator[str]:
-    """What stands beside the points: right of them, or left at the right edge; moved down where another is."""
+    """What stands above the points' right, or left at the right edge; moved down where another is."""
     labels = [(to_pixels(*point), text) for s in series for point, text in zip(s.points, s.labels, strict=False)]
     drawn: list[tuple[float, float, float]] = []
     for (x, y), text in sorted(labels, key=lambda label: label[0][1]):
@@ -183,7 +183,7 @@ def _draw_labels(series: Sequence[Series], to_pixels: ToPixels, width: float) ->
         while any(abs(y - other) < LABEL_HEIGHT and start < end and left < start + size for left, end, other in drawn):
             y += 1
         drawn.append((start, start + size, y))
-        yield draw_text(x - LABEL_GAP if is_left else x + LABEL_GAP, y + 4, text, "end" if is_left else "start")
+        yield draw_text(x - LABEL_GAP if is_left else x + LABEL_GAP, y - 5, text, "end" if is_left else "start")
 
 
 def sparkline(values: Sequence[float]) -> str:
