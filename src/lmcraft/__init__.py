@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from lmcraft.commands.guard import init_policy as init_policy
     from lmcraft.commands.guard_compare import GuardCompareConfig as GuardCompareConfig
     from lmcraft.commands.guard_compare import compare_strategies as compare_strategies
+    from lmcraft.commands.guard_pairs import GuardPairsConfig as GuardPairsConfig
+    from lmcraft.commands.guard_pairs import guard_pairs as guard_pairs
+    from lmcraft.commands.guard_train import GuardTrainConfig as GuardTrainConfig
+    from lmcraft.commands.guard_train import train_classifier as train_classifier
     from lmcraft.commands.inspect import InspectConfig as InspectConfig
     from lmcraft.commands.inspect import inspect as inspect
     from lmcraft.commands.plan import plan as plan

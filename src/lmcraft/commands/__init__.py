@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "guard pairs": Command(
         "guard_pairs",
-        "build_pairs",
+        "guard_pairs",
         "GuardPairsConfig",
         "Turn a model's harmless and harmful answers into preference pairs.",
     ),

@@ -55,7 +55,7 @@ class GuardPairsConfig(TextConfig, LoadingFlags):
 
 
 @takes_settings(GuardPairsConfig)
-def build_pairs(config: GuardPairsConfig) -> Path:
+def guard_pairs(config: GuardPairsConfig) -> Path:
     """Write the pairs, and print how many prompts gave one.
 
     Returns:
