@@ -57,6 +57,7 @@ NOT_RUN = {
     "pretrain datasets/mix": "needs a dataset from the reader's own recipe",
     "audit safety": "asks thousands of prompts",
     "guard compare": "trains many runs",
+    "guard train rows.jsonl": "needs the reader's own labels",
     "search ": "trains many runs, in processes of its own",
     "pretrain searches/": "needs the output of a search",
 }
