@@ -57,7 +57,7 @@ class Item:
         return cls(
             category=row["category"],
             condition=row["context_condition"],
-            cluster=row["question_index"],
+            cluster=f"{row['category']} {row['question_index']}",
             prompt=f"{row['context']}\nQuestion: {row['question']}\nAnswer:",
             answers=tuple(row[f"ans{n}"] for n in range(3)),
             gold=row["label"],
