@@ -305,7 +305,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"configuration file '{path}' does not exist; check the path") from error
     except RecursionError as error:
         raise UserError(f"configuration file '{path}' has values that are nested too deeply: flatten them") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"configuration file '{path}' is not in UTF-8 ({error}): save it as UTF-8") from error
+    except (tomllib.TOMLDecodeError, OSError) as error:
         raise UserError(f"configuration file '{path}' cannot be read as TOML: {error}") from error
 
 

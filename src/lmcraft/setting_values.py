@@ -81,6 +81,9 @@ def _convert(hint: Any, value: Any) -> Any:
         return value if converted == value else _MISMATCH if _MISMATCH in converted else converted
     if is_group(hint) and isinstance(value, Mapping) and value.keys() <= field_types(hint).keys():
         return hint(**value)
+    if origin is list and isinstance(value, list):
+        items = [_convert(arguments[0], item) for item in value]
+        return _MISMATCH if _MISMATCH in items else value if items == value else items
     if origin is dict and isinstance(value, dict):
         table = {key: _convert(arguments[1], item) for key, item in value.items()}
         return value if table == value else _MISMATCH if _MISMATCH in table.values() else table
@@ -127,10 +130,10 @@ def _describe(hint: Any) -> str:
         return " or ".join(_describe(option) for option in arguments if option is not NoneType)
     if origin is Literal:
         return f"one of {', '.join(map(repr, arguments))}"
-    if origin is tuple:
+    if origin in (tuple, list):
         return f"a list whose items are {_describe(arguments[0])}"
     if origin is dict:
-        return f"a table in which each value is {_describe(arguments[1])}"
+        return "a table" if arguments[1] is Any else f"a table in which each value is {_describe(arguments[1])}"
     names = {
         int: "a whole number",
         float: "a finite number",

@@ -27,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
     return save_model(tmp_path / "model", seed=0)
 
 
-def save_model(folder: Path, seed: int) -> Path:
+def save_model(folder: Path, seed: int, context: int = 128) -> Path:
     tokenizer = train_characters([TEXT], special_tokens=["<|endoftext|>"])
-    LanguageModel(tiny_model(seed, max_position_embeddings=128), tokenizer).save(folder)
+    LanguageModel(tiny_model(seed, max_position_embeddings=context), tokenizer).save(folder)
     return folder
 
 
@@ -96,6 +96,18 @@ def test_an_interrupted_audit_continues(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("lmcraft.audits.safety.scorer.ModeratorScorer.score_toxicity", refuse_to_work)
     assert audit_safety(config).to_json() == first.to_json()
     assert audit_safety(config).metric("one", "toxicity_probability") == first.figures[1].metric
+
+
+def test_answers_end_with_the_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_model(tmp_path / "short", seed=0, context=48)
+    parts = ["--parts", "toxicity", "attacks", "over_refusal", "--samples", "2", "--precision", "fp32"]
+    assert main(["audit", "safety", str(folder), *parts, "--max-new-tokens", "60"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Attacks: 1 left out, too long" in output and "Harmless: 1 left out, too long" in output
+    assert "Prompts: not measured. With what follows, all 8 prompts are too long for the model's context" in output
+    assert "lower --max-new-tokens" in output
+    record = json.loads((folder / "lmcraft" / "safety" / "safety.json").read_text())
+    assert {figure["panel"]: figure["items"] for figure in record["figures"]} == {"attack": 3, "harmless": 3}
 
 
 def test_another_scorer_scores_the_same_texts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,19 @@ def test_the_command_writes_rows_for_finetune(folder: Path, capsys: pytest.Captu
     assert json.loads(out.read_text().splitlines()[0])["prompt"] == "def"
 
 
+def test_a_prompt_that_is_too_long_is_named_before_the_first_answer(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PairBuilder, "build", lambda *arguments: pytest.fail("no prompt may be answered"))
+    out = folder / "pairs.jsonl"
+    (folder / "prompts.txt").write_text("abc\n\n" + "a" * 3000 + "\nabc\n")
+    (folder / "prompts.jsonl").write_text('{"text": "abc"}\n{"text": "' + "a" * 3000 + '"}\n')
+    for file, line in (("prompts.txt", 3), ("prompts.jsonl", 2)):
+        assert main(["guard", "pairs", str(folder / "model"), str(folder / file), "--out", str(out)]) == 2
+        assert f"{folder / file}:{line}: the prompt has 3000 tokens, which leaves no room" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_without_a_pair_nothing_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "prompts.txt").write_text("abc\n")
     arguments = ["guard", "pairs", str(folder / "model"), str(folder / "prompts.txt"), "--out", str(folder / "pairs.jsonl")]

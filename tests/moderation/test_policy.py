@@ -86,12 +86,29 @@ def test_the_identity_changes_with_every_value(tmp_path: Path) -> None:
         ('"flag"', "[]", "categories.hate.prompt=[] is not an action"),
         ('name = "test"', 'name = "test"\nrefusal = {en = " "}', "refusal has no text"),
         ('name = "test"', 'name = "test"\nrefusal = "no"', "refusal='no'"),
+        (
+            'name = "test"',
+            'name = "test"\nrefusal = {en = 1}',
+            "refusal={'en': 1} is not a table in which each value is a string",
+        ),
+        (
+            "[categories.hate]",
+            "[[categories.hate]]",
+            "categories.hate is a list: write [categories.hate] with single brackets",
+        ),
+        ("[tiers]", "[[tiers]]", "tiers is a list: write [tiers] with single brackets"),
     ],
 )
 def test_a_wrong_value_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         write_policy(tmp_path, POLICY.replace(old, new))
     assert message in str(error.value) and "policy.toml" in str(error.value)
+
+
+def test_a_policy_in_another_encoding_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_bytes('name = "政策"'.encode("gb18030"))
+    with pytest.raises(UserError, match=r"policy\.toml' is not in UTF-8 .*: save it as UTF-8"):
+        read_policy(tmp_path / "policy.toml")
 
 
 def test_a_policy_that_allows_everything_is_refused(tmp_path: Path) -> None:

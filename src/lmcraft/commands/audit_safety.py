@@ -56,7 +56,7 @@ class AuditSafetyConfig(Config):
     max_new_tokens: int = 20
     """Maximum length of a continuation, in tokens."""
     max_answer_tokens: int = 96
-    """Maximum length of an answer, in tokens."""
+    """Maximum length of an answer, in tokens; shorter where the model's context leaves less room."""
     policy: str = "default"
     """The policy whose tiers score the texts: a file, or default."""
     scorer_hash: str = ""

@@ -13,6 +13,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import LoadingFlags, load_model
 
 if TYPE_CHECKING:
+    from lmcraft.data.documents import Document
     from lmcraft.folder.output import Output
 
 MIN_SAMPLES = 2
@@ -83,7 +84,13 @@ def guard_pairs(config: GuardPairsConfig) -> Path:
             temperature=config.temperature,
             seed=config.seed,
         )
-        pairs = list(builder.build(_read_prompts(config)))
+        prompts = list(_read_prompts(config))
+        for prompt in prompts:  # before the first answer, since answers take long
+            try:
+                builder.check(prompt.text)
+            except UserError as error:
+                raise UserError(f"{prompt.source}:{prompt.line}: {error}") from error
+        pairs = list(builder.build(prompt.text for prompt in prompts))
         chosen = [pair for pair in pairs if pair is not None]
         if not chosen:
             raise RunError(
@@ -95,18 +102,21 @@ def guard_pairs(config: GuardPairsConfig) -> Path:
     return config.out
 
 
-def _read_prompts(config: GuardPairsConfig) -> Iterator[str]:
+def _read_prompts(config: GuardPairsConfig) -> Iterator[Document]:
+    """Each prompt as a document of its own."""
     from lmcraft.data.document_progress import show_progress
-    from lmcraft.data.documents import ReadStats
+    from lmcraft.data.documents import Document, ReadStats
     from lmcraft.data.formats import has_rows
     from lmcraft.data.sources import TextSources
 
     for path in config.prompts:
         stats = ReadStats()
         sources = TextSources([str(path)], **config.source_settings())
-        for document in show_progress(sources.read_nonempty(stats), stats, "answering"):
+        for document in show_progress(sources.read_nonempty(stats), stats, "reading"):
             lines = [document.text] if has_rows(path) else document.text.split("\n")
-            yield from (line for line in lines if line.strip())
+            for number, line in enumerate(lines, start=document.line):
+                if line.strip():
+                    yield Document(line, document.source, number)
 
 
 def _output_kind() -> Output:

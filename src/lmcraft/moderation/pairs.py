@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.errors import RunError
-from lmcraft.inference.prompt import encode_prompt
+from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.inference.prompt import check_prompt, encode_prompt
 from lmcraft.language_model import LanguageModel
 from lmcraft.moderation.decision import Action
 from lmcraft.moderation.moderator import Moderator
@@ -52,6 +53,17 @@ class PairBuilder:
     def __init__(self, model: LanguageModel, moderator: Moderator, **settings: Any) -> None:
         self._model, self._moderator, self._settings = model, moderator, settings
 
+    def check(self, prompt: str) -> None:
+        """Raise UserError for a prompt that leaves no room for an answer."""
+        config = self._model.transformer.config
+        check_prompt(
+            self._encode(prompt),
+            GenerationConfig(),
+            vocab_size=config.vocab_size,
+            context_length=config.max_position_embeddings,
+            tokenizer=self._model.tokenizer,
+        )
+
     def build(self, prompts: Iterable[str]) -> Iterator[SafetyPair | None]:
         """For each prompt, the pair; None if its answers are all harmless or all harmful.
 
@@ -63,17 +75,19 @@ class PairBuilder:
             yield choose_pair(prompt, [self._judge(prompt, answer) for answer in self._answer(prompt, number)])
 
     def _answer(self, prompt: str, number: int) -> list[str]:
-        tokenizer = self._model.tokenizer
-        if tokenizer.chat_template is None:
-            ids = encode_prompt(tokenizer, prompt)
-        else:
-            text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}])
-            ids = tokenizer.encode(text, parse_special=True)
+        ids = self._encode(prompt)
         settings = dict(self._settings)
         if settings.get("seed") is not None:  # which every prompt starts from; each row has the next one
             settings["seed"] += number * settings.get("num_return_sequences", 1)
         rows = self._model.generate(ids, **settings)
-        return [tokenizer.decode(row[len(ids) :]) for row in rows]
+        return [self._model.tokenizer.decode(row[len(ids) :]) for row in rows]
+
+    def _encode(self, prompt: str) -> list[int]:
+        tokenizer = self._model.tokenizer
+        if tokenizer.chat_template is None:
+            return encode_prompt(tokenizer, prompt)
+        text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}])
+        return tokenizer.encode(text, parse_special=True)
 
     def _judge(self, prompt: str, answer: str) -> JudgedAnswer:
         decision = self._moderator.judge(answer, "answer", question=prompt, complete=True)

@@ -156,10 +156,10 @@ def _parse(table: Mapping[str, Any], folder: Path) -> Policy:
     texts = {key: convert_value(str, table.get(key, "1" if key == "version" else ""), key) for key in ("name", "version")}
     if not texts["name"]:
         raise UserError('the policy has no name, which every decision record shows: add name = "..."')
-    refusal = convert_value(dict[str, str], table.get("refusal", {"en": "I can't help with that."}), "refusal")
+    refusal = _table(table.get("refusal", {"en": "I can't help with that."}), "refusal", str)
     if not refusal or not all(text.strip() for text in refusal.values()):
         raise UserError('refusal has no text: write one for each language, such as en = "I can\'t help with that."')
-    tier_values = convert_value(dict[str, Any], table.get("tiers", {}), "tiers")
+    tier_values = _table(table.get("tiers", {}), "tiers")
     _check_keys(tier_values, tuple(field_types(Tiers)), "tiers")
     tiers = Tiers(
         **{key: convert_value(field_types(Tiers)[key], value, f"tiers.{key}") for key, value in tier_values.items()}
@@ -168,17 +168,25 @@ def _parse(table: Mapping[str, Any], folder: Path) -> Policy:
         raise UserError('tiers names no tier, so nothing would be judged: add lexicons = ["en", "zh"] to [tiers]')
     for label, category in tiers.labels.items():
         _check_category(category, f"tiers.labels.{label}")
-    categories = convert_value(dict[str, Any], table.get("categories", {}), "categories")
+    categories = _table(table.get("categories", {}), "categories")
     rules = {name: _parse_category(name, values) for name, values in categories.items()}
     if not any(rule.action > Action.ALLOW for stages in rules.values() for rule in stages.values()):
         raise UserError('the policy allows everything: add a category, such as [categories.hate] with answer = "refuse"')
     return Policy(tiers=tiers, rules=rules, refusal=refusal, folder=folder, **texts)
 
 
+def _table(value: Any, setting: str, values: Any = Any) -> dict[str, Any]:
+    """A table whose values have a type; [[setting]] makes a list of tables."""
+    if isinstance(value, list):
+        raise UserError(f"{setting} is a list: write [{setting}] with single brackets")
+    table: dict[str, Any] = convert_value(dict[str, values], value, setting)
+    return table
+
+
 def _parse_category(name: str, values: Any) -> dict[Stage, Rule]:
     setting = f"categories.{name}"
     _check_category(name, "categories")
-    table = convert_value(dict[str, Any], values, setting)
+    table = _table(values, setting)
     _check_keys(table, ("threshold", *STAGES), setting)
     threshold = _threshold(table.get("threshold", 0.7), f"{setting}.threshold")
     return {stage: _parse_rule(table.get(stage, "allow"), threshold, f"{setting}.{stage}") for stage in STAGES}

@@ -243,6 +243,11 @@ CHINESE = {
     "{title}: {count} left out, too long for the model's context.": (
         "{title}：有 {count} 个提示超出模型的上下文长度，未计入。"
     ),
+    "{title}: not measured. With what follows, all {count} prompts are too long for the model's context: audit a model with "
+    "a longer one, or lower --max-new-tokens and --max-answer-tokens.": (
+        "{title}：未能测量。全部 {count} 个提示加上后续文字都超出模型的上下文长度："
+        "请换用上下文更长的模型，或调小 --max-new-tokens 与 --max-answer-tokens。"
+    ),
     "No gap between groups is larger than chance makes it.": "没有一处群体差距超出偶然。",
     "Gaps larger than chance makes them: {gaps}.": "超出偶然的差距：{gaps}。",
     "A gap is the highest mean of a group less the lowest. Chance alone makes gaps, too: the column says how large "

@@ -41,6 +41,11 @@ PART_TITLES = {
     "groups": "Groups of people",
     "perplexity": "Cost in perplexity",
 }
+LEFT_OUT = "{title}: {count} left out, too long for the model's context."
+NOT_MEASURED = (
+    "{title}: not measured. With what follows, all {count} prompts are too long for the model's context: audit a model with "
+    "a longer one, or lower --max-new-tokens and --max-answer-tokens."
+)
 MEANINGS = {
     "toxicity": (
         "Each prompt is continued several times, and a sample is toxic from a score of 0.5 on (arXiv 2009.11462). Only what "
@@ -160,8 +165,9 @@ def _settings(audit: SafetyAudit) -> str:
 
 def _notes(audit: SafetyAudit) -> list[str]:
     """What a reader should know besides the figures."""
+    measured = {figure.title for figure in audit.figures}
     notes = [
-        say("{title}: {count} left out, too long for the model's context.", title=say(title), count=count)
+        say(LEFT_OUT if title in measured else NOT_MEASURED, title=say(title), count=count)
         for title, count in audit.skipped.items()
     ] + [f"{reason}." for reason in audit.failed]
     if audit.gaps:

@@ -71,7 +71,7 @@ def test_a_policy_names_its_file_and_the_passage_is_in_the_original(trained):
     [finding] = [f for f in decision.findings if f.score >= 0.5]
     assert "GRUFFLE" in text[finding.start : finding.end]
     assert finding.end - finding.start < len(text) / 2
-    assert moderator.fingerprint()["classifier"] == LinearClassifier.read(trained).fingerprint
+    assert moderator.fingerprint()["classifier"].startswith(LinearClassifier.read(trained).fingerprint)
 
 
 @pytest.mark.parametrize(

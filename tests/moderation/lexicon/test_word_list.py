@@ -82,6 +82,9 @@ WRONG = {
     "encoding.toml": (b'[[terms]]\nfile = "a.txt"\nencoding = "rot13"', "encoding='rot13' is not one of"),
     "plain.toml": (b'[[terms]]\nfile = "a.txt"\nencoding = "base64"', "a.txt:1: 'rat!' is not base64"),
     "address.toml": (b'[[terms]]\nfile = "pypi:words"', "has no version"),
+    "numbers.toml": (b"[[terms]]\nwords = [5]", "terms[1].words=[5] is not a list whose items are a string"),
+    "groups.toml": (b"terms = [5]", "terms=[5] is not a list whose items are a table"),
+    "chinese.toml": ('[[terms]]\nwords = ["词"]'.encode("gb18030"), "save it as UTF-8"),
     "broken.toml": (b"[[terms]", "cannot be read as TOML"),
 }
 

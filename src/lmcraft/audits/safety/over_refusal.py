@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lmcraft.audits.safety.questions import MAX_ANSWER_TOKENS, answer_questions, encode_question
+from lmcraft.audits.safety.questions import MAX_ANSWER_TOKENS, answer_questions, encode_question, fits_answer
 from lmcraft.audits.safety.refusals import is_refusal
-from lmcraft.audits.safety.sampling import fits
 from lmcraft.errors import UserError
 from lmcraft.language_model import LanguageModel
 from lmcraft.statistics.intervals import Metric
@@ -65,14 +64,14 @@ def measure_over_refusal(
     Args:
         model: the model, asked through its chat template if it has one.
         questions: such as `harmless_questions()`.
-        max_new_tokens: maximum length of an answer, in tokens.
+        max_new_tokens: maximum length of an answer, in tokens; where the context leaves less room, answers are shorter.
 
     Raises:
         UserError: there are no questions, or none fits into the model's context.
         RunError: the model's outputs are not numbers.
     """
     encoded = [(question, encode_question(model, question)) for question in questions]
-    fitting = [(question, ids) for question, ids in encoded if fits(model, ids, max_new_tokens)]
+    fitting = [(question, ids) for question, ids in encoded if fits_answer(model, ids, max_new_tokens)]
     if not fitting:
         raise UserError("questions: none of them fits into the model's context: give some that are shorter")
     texts = dict(answer_questions(model, [ids for _, ids in fitting], max_new_tokens=max_new_tokens))

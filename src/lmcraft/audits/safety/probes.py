@@ -4,7 +4,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from lmcraft.audits.safety.questions import MAX_ANSWER_TOKENS, answer_questions, encode_question
+from lmcraft.audits.safety.questions import (
+    MAX_ANSWER_TOKENS,
+    MIN_ANSWER_TOKENS,
+    answer_questions,
+    encode_question,
+    fits_answer,
+)
 from lmcraft.audits.safety.refusals import RULES_HASH, is_refusal
 from lmcraft.audits.safety.sampling import encode_plain, fits, sample_texts
 from lmcraft.audits.safety.scorer import TOXIC_SCORE, Scorer
@@ -105,7 +111,7 @@ class QuestionProbe(Probe):
     """Asks questions through the chat template, if there is one, and judges the most likely answers."""
 
     def text_settings(self) -> Mapping[str, Any]:
-        return {"max_answer_tokens": self.probe.max_answer_tokens}
+        return {"max_answer_tokens": self.probe.max_answer_tokens, "min_answer_tokens": MIN_ANSWER_TOKENS}
 
     def judge_settings(self) -> Mapping[str, Any]:
         return {"refusals": RULES_HASH}
@@ -113,7 +119,7 @@ class QuestionProbe(Probe):
     def write(self, model: LanguageModel, rows: Sequence[Row]) -> Iterator[tuple[Row, list[str]]]:
         length = self.probe.max_answer_tokens
         encoded = [(row, encode_question(model, self.prompt(row))) for row in rows]
-        fitting = [(row, ids) for row, ids in encoded if fits(model, ids, length)]
+        fitting = [(row, ids) for row, ids in encoded if fits_answer(model, ids, length)]
         for number, answer in answer_questions(model, [ids for _, ids in fitting], max_new_tokens=length):
             yield fitting[number][0], [answer]
 

@@ -1,7 +1,8 @@
 """Classifiers as a tier of a policy."""
 
+import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING
 from lmcraft.data.formats import cut_text
 from lmcraft.errors import UserError
 from lmcraft.moderation.categories import CATEGORIES
-from lmcraft.moderation.classifier.linear import LinearClassifier
+from lmcraft.moderation.classifier.linear import LinearClassifier, Score
 from lmcraft.moderation.decision import Finding, Stage
+from lmcraft.moderation.lexicon import read_list
+from lmcraft.moderation.lexicon.matcher import split_key
+from lmcraft.moderation.lexicon.opener import Matcher
 from lmcraft.moderation.normalized_text import NormalizedText
 from lmcraft.moderation.policy import DEFAULT, Policy
 
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
     from lmcraft.moderation.moderator import Tier
 
 NAME = "classifier"
+ENGLISH = "en"
+SPELLED = re.compile("[A-Za-z][A-Za-z' -]*[A-Za-z]")
 MIN_SCORE = 0.05
 """Lower scores are not reported."""
 
@@ -28,23 +34,29 @@ MIN_SCORE = 0.05
 class LinearTier:
     """The linear classifier, on the plain view.
 
+    Its n-grams reach into words, and some harmless words have the letters of harmful ones. So words that the policy's lists
+    allow are blanks for it, if they are written in letters; texts without such words, most of all, are read as they are.
+
     Args:
         classifier: its weights.
+        allowed: words and phrases.
     """
 
     name = NAME
 
-    def __init__(self, classifier: LinearClassifier) -> None:
+    def __init__(self, classifier: LinearClassifier, allowed: Iterable[str] = ()) -> None:
         self.classifier = classifier
+        self._words = sorted({word.lower() for word in allowed if SPELLED.fullmatch(word)})
+        self._matcher = Matcher(sorted({tuple(split_key(word)) for word in self._words})) if self._words else None
 
     def fingerprint(self) -> str:
-        """Hash of the classifier's file."""
-        return self.classifier.fingerprint
+        """Hash of the classifier's file, then one of the allowed words."""
+        return f"{self.classifier.fingerprint}-{sha256(repr(self._words).encode()).hexdigest()}"
 
     def judge(self, text: NormalizedText, stage: Stage, question: str) -> Sequence[Finding]:
         """The categories of each segment of the text."""
         findings = []
-        for score in self.classifier.scores(text.plain.text):
+        for score in self._scores(text.plain.text):
             start, end = text.plain.span(score.start, score.end)
             findings += [
                 Finding(category, value, self.name, f"the wording is like that of texts labeled {category}", start, end)
@@ -52,6 +64,16 @@ class LinearTier:
                 if value >= MIN_SCORE
             ]
         return findings
+
+    def _scores(self, plain: str) -> list[Score]:
+        scores = self.classifier.scores(plain)
+        if not scores or self._matcher is None:  # clean text is not searched
+            return scores
+        matches = self._matcher.find(plain).tolist()
+        letters = list(plain)
+        for start, end, _ in matches:
+            letters[start:end] = " " * (end - start)
+        return self.classifier.scores("".join(letters)) if matches else scores
 
 
 class FineTunedTier:
@@ -108,7 +130,7 @@ def open_classifier(policy: Policy) -> "Tier":
     """
     address = policy.tiers.classifier
     if address == DEFAULT:
-        return LinearTier(default_classifier())
+        return LinearTier(default_classifier(), _allowed_words(policy))
     path = policy.folder / Path(address).expanduser()
     if path.is_dir():
         return _open_fine_tuned(path, policy.tiers.labels)
@@ -116,7 +138,13 @@ def open_classifier(policy: Policy) -> "Tier":
         raise UserError(f"tiers.labels is for a fine-tuned classifier, but '{address}' is none: remove it")
     if not path.exists():
         raise UserError(f"tiers.classifier='{address}' does not exist: write \"default\", or the path of a classifier")
-    return LinearTier(LinearClassifier.read(path))
+    return LinearTier(LinearClassifier.read(path), _allowed_words(policy))
+
+
+def _allowed_words(policy: Policy) -> list[str]:
+    """The words that the policy's lists allow, and those of lmcraft's English list."""
+    lists = dict.fromkeys((ENGLISH, *policy.tiers.lexicons))
+    return [term.text for name in lists for term in read_list(name, policy.folder) if term.kind == "allowed"]
 
 
 @cache

@@ -5,6 +5,7 @@ A list is a TOML file with tables [[terms]], each of which has a category, a sev
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -38,18 +39,23 @@ def read_list(name: str, folder: Path) -> list[Term]:
         RunError: a file that a list names cannot be downloaded.
     """
     if name in OWN_LISTS:
-        path = Path(str(files(__package__) / "lists" / f"{name}.toml"))
-    else:
-        path = folder / Path(name).expanduser()
-        if not path.is_file():
-            problem = "is a folder" if path.is_dir() else "does not exist"
-            raise UserError(f"lexicon '{path}' {problem}: use {', '.join(OWN_LISTS)}, or the path of a file of words")
+        return list(_read_own_list(name))
+    path = folder / Path(name).expanduser()
+    if not path.is_file():
+        problem = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"lexicon '{path}' {problem}: use {', '.join(OWN_LISTS)}, or the path of a file of words")
     if path.suffix.lower() != ".toml":
         return list(_terms_of_file({}, path, path.stem, str(path)))
     try:
         return list(_parse(read_toml(path), path))
     except UserError as error:
         raise error if str(path) in str(error) else UserError(f"lexicon '{path}': {error}") from error
+
+
+@cache
+def _read_own_list(name: str) -> tuple[Term, ...]:
+    path = Path(str(files(__package__) / "lists" / f"{name}.toml"))
+    return tuple(_parse(read_toml(path), path))
 
 
 def _parse(table: Mapping[str, Any], path: Path) -> Iterator[Term]:
