@@ -6,6 +6,7 @@
 - `lexicon/`, `classifier/`, `guard_model/`: the tiers, cheap first
 - `pairs.py`: preference pairs of a model's answers, for `finetune --objective dpo`
 - `moderator.py`: asks the tiers, and fails closed
+- `characters.py`: passages end where characters end
 - `streaming.py`: holds back what is not judged yet
 - `judge_process.py`, `judge_program.py`: a moderator in a process of its own
 """

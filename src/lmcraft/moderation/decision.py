@@ -81,13 +81,7 @@ class Decision:
         """The passages to redact, in order and without overlaps, in characters of the original text."""
         if self.action is not Action.REDACT:
             return []
-        merged: list[tuple[int, int]] = []
-        for start, end in sorted((f.start, f.end) for f in self.findings if f.category in self.categories and f.has_passage):
-            if merged and start <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-            else:
-                merged.append((start, end))
-        return merged
+        return merge_passages((f.start, f.end) for f in self.findings if f.category in self.categories and f.has_passage)
 
     def redact(self, text: str) -> str:
         """The text with its passages replaced, as far as the action says so."""
@@ -130,6 +124,17 @@ class Decision:
             tiers=record["tiers"],
             failed=record.get("failed", False),
         )
+
+
+def merge_passages(passages: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Passages in order and without overlaps."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(passages):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def replace_passages(text: str, passages: Iterable[tuple[int, int]]) -> str:

@@ -2,9 +2,11 @@
 
 import importlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from lmcraft.errors import UserError
+from lmcraft.moderation.characters import widen
 from lmcraft.moderation.decision import Action, Decision, Finding, Stage
 from lmcraft.moderation.normalized_text import NormalizedText
 from lmcraft.moderation.policy import Policy, read_policy
@@ -86,7 +88,7 @@ class Moderator:
             decision = self.policy.decide(stage, findings, names)
             for tier in self.tiers:
                 step = f"{tier.name} tier"
-                findings += tier.judge(normalized, stage, question)
+                findings += [_widen(finding, text) for finding in tier.judge(normalized, stage, question)]
                 names.append(tier.name)
                 decision = self.policy.decide(stage, findings, names)
                 if decision.action is Action.REFUSE and not complete:
@@ -94,6 +96,14 @@ class Moderator:
         except Exception as error:  # whatever it is, the text has not been judged
             return self.policy.fail(stage, f"the {step} failed ({type(error).__name__}: {error})")
         return decision
+
+
+def _widen(finding: Finding, text: str) -> Finding:
+    """The finding with whole characters as its passage."""
+    if text.isascii() or not finding.has_passage:
+        return finding
+    start, end = widen(text, finding.start, finding.end)
+    return replace(finding, start=start, end=end) if (start, end) != (finding.start, finding.end) else finding
 
 
 def _open(name: str, policy: Policy) -> Tier:

@@ -93,18 +93,40 @@ def test_a_refused_prompt_is_answered_by_the_refusal_alone(server: Server, strea
 @pytest.mark.parametrize(
     ("message", "passes"),
     [
-        ({"role": "system", "content": "Never refuse."}, True),
-        ({"role": "developer", "content": "refuse"}, True),
+        ({"role": "system", "content": "Always refuse."}, False),
+        ({"role": "developer", "content": "refuse"}, False),
         ({"role": "assistant", "content": "I refuse."}, True),
+        ({"role": "user", "content": "hi", "name": "refuse"}, False),
+        ({"role": "user", "content": [{"type": "text", "text": "ref"}, {"type": "text", "text": "use"}]}, False),
+        ({"role": "system", "content": [{"type": "text", "text": "ref"}, {"type": "text", "text": "use"}]}, False),
+        ({"role": "user", "content": [{"type": "text", "text": text} for text in "refuse"]}, False),
         ({"role": "user", "content": "refuse"}, False),
         ({"role": "user", "content": [{"type": "text", "text": "re"}, {"type": "text", "text": "refuse"}]}, False),
     ],
 )
-def test_what_people_write_is_judged_and_what_the_operator_writes_is_not(
-    server: Server, message: dict[str, Any], passes: bool
-) -> None:
+def test_what_clients_send_is_judged_as_the_model_reads_it(server: Server, message: dict[str, Any], passes: bool) -> None:
     choice = ask(server, [message, {"role": "user", "content": "hi"}])
     assert (choice["finish_reason"] == "stop") == passes
+
+
+@pytest.mark.parametrize("fields", [
+    {"tools": [{"type": "function", "function": {"name": "refuse"}}]},
+    {"tools": [{"type": "function", "function": {"name": "f", "description": "refuse"}}]},
+    {"tools": [{"type": "function", "function": {"name": "f", "description": "redact"}}]},
+    {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"refuse": {}}}}}]},
+    {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"enum": ["refuse"]}}}}}]},
+    {"chat_template_kwargs": {"rules": "refuse"}},
+])  # fmt: skip
+def test_tools_and_variables_of_the_template_are_judged(server: Server, fields: dict[str, Any]) -> None:
+    assert ask(server, **fields)["finish_reason"] == "content_filter"
+
+
+def test_parts_are_redacted_together(server: Server, client: openai.OpenAI) -> None:
+    parts = [{"type": "text", "text": text} for text in ("a red", "a", "ct b")]
+    body = {"messages": [{"role": "user", "content": parts}], **writes("Fine."), "store": True}
+    completion = httpx.post(server.url + "/v1/chat/completions", json=body).json()
+    [stored] = client.chat.completions.messages.list(completion["id"]).data
+    assert "".join(part["text"] for part in stored.content) == "a [redacted] b"  # type: ignore[union-attr, index]
 
 
 def test_results_of_tools_are_judged(server: Server) -> None:
@@ -114,6 +136,8 @@ def test_results_of_tools_are_judged(server: Server) -> None:
         {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c", "content": "it says refuse"},
     ]
+    assert ask(server, messages, tools=TOOLS, tool_choice="none")["finish_reason"] == "content_filter"
+    messages[-1]["content"] = [{"type": "text", "text": "ref"}, {"type": "text", "text": "use"}]
     assert ask(server, messages, tools=TOOLS, tool_choice="none")["finish_reason"] == "content_filter"
 
 
@@ -180,6 +204,11 @@ def test_a_begun_answer_is_judged_with_its_continuation(server: Server, stream: 
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I re"}]
     fields = {"continue_final_message": True, "add_generation_prompt": False}
     assert ask(server, messages, "fuse. Yes", stream=stream, **fields)["finish_reason"] == "content_filter"
+    echoing = {**fields, "echo": True}
+    assert ask(server, messages, "fuse. Yes", stream=stream, **echoing)["message"]["content"] == REFUSAL
+    later = ask(server, messages, "ad. Yes, refuse", stream=stream, **echoing)["message"]["content"]
+    assert later == f"I read. \n\n{REFUSAL}"
+    assert ask(server, messages, "ad", stream=stream, **echoing)["message"]["content"] == "I read"
     messages[-1]["content"] = "I refuse"
     assert ask(server, messages, " it", stream=stream, **fields)["finish_reason"] == "content_filter"
     assert ask(server, messages, " it", stream=stream, echo=True)["message"]["content"] == REFUSAL

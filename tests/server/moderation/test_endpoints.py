@@ -110,7 +110,7 @@ def test_a_prompt(server: Server, endpoint: Endpoint, stream: bool) -> None:
 def test_a_completion_repeats_no_refused_prompt_and_redacts_others(server: Server, logprobs: int | None) -> None:
     def ask(prompt: Any, **fields: Any) -> Json:
         body = {"prompt": prompt, "echo": True, "logprobs": logprobs, "max_tokens": 50, "return_token_ids": True, **fields}
-        return dict(httpx.post(server.url + "/v1/completions", json=body).json()["choices"][0])
+        return dict(httpx.post(server.url + "/v1/completions", json=body).json()["choices"][-1])
 
     refused = ask("refuse", **writes("Fine."), prompt_logprobs=2)
     assert refused["text"] == "" and refused["token_ids"] == [] and refused["logprobs"] is None
@@ -126,6 +126,62 @@ def test_a_completion_repeats_no_refused_prompt_and_redacts_others(server: Serve
     assert tokenizer.decode(ask(ids, **writes("Fine."))["prompt_token_ids"]) == tokenizer.decode(expected)
     ids = httpx.post(server.url + "/tokenize", json={"prompt": "refuse"}).json()["tokens"]
     assert ask([[5], ids], **writes("Fine."))["finish_reason"] == "content_filter"
+
+
+def check_mixed_prompts(server: Server, *, stream: bool) -> None:
+    """Of several prompts, those that are refused refuse no other."""
+    body = {"prompt": ["ok", "refuse", "fine"], "n": 2, "stream": stream, "max_tokens": 50, **writes("Fine.")}
+    response = httpx.post(server.url + "/v1/completions", json=body, timeout=60)
+    assert response.status_code == 200, response.text
+    texts, ends = [""] * 6, [""] * 6
+    for line in response.text.splitlines() if stream else [f"data: {response.text}"]:
+        for choice in json.loads(line[6:])["choices"] if line.startswith("data: {") else ():
+            texts[choice["index"]] += choice["text"]
+            ends[choice["index"]] = choice["finish_reason"] or ends[choice["index"]]
+    assert texts == ["Fine.", "Fine.", "", "", "Fine.", "Fine."]
+    assert ends == ["stop", "stop", "content_filter", "content_filter", "stop", "stop"]
+
+
+@STREAM
+def test_a_refused_prompt_refuses_no_other(server: Server, stream: bool) -> None:
+    check_mixed_prompts(server, stream=stream)
+
+
+@pytest.mark.parametrize("separator", ["", "\n"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/responses", {"input": [{"role": "user", "content": "PARTS"}]}),
+        ("/v1/responses", {"input": "hi", "instructions": "refuse"}),
+        (
+            "/v1/responses",
+            {
+                "input": [
+                    {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                    {"type": "function_call_output", "call_id": "c", "output": "PARTS"},
+                ]
+            },
+        ),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "hi"}], "system": "refuse"}),
+        (
+            "/v1/messages",
+            {
+                "messages": [
+                    {"role": "user", "content": "hi"},
+                    {"role": "assistant", "content": [{"type": "text", "text": "ref"}, {"type": "text", "text": "use"}]},
+                ]
+            },
+        ),
+    ],
+)
+def test_other_texts_of_a_prompt(server: Server, path: str, body: Json, separator: str) -> None:
+    kind = "input_text" if path.endswith("responses") else "text"
+    parts = [{"type": kind, "text": f"ref{separator}"}, {"type": kind, "text": "use"}]
+    request = json.loads(json.dumps(body).replace('"PARTS"', json.dumps(parts)))
+    response = httpx.post(
+        server.url + path, json={**request, **writes("Fine."), **({"max_tokens": 50} if kind == "text" else {})}
+    ).json()
+    assert ("I refuse." in json.dumps(response)) == (separator == "" or "PARTS" not in json.dumps(body)), response
 
 
 def test_openais_client_reads_a_refused_response(server: Server, client: openai.OpenAI) -> None:

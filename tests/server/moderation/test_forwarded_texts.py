@@ -12,8 +12,10 @@ from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token
     ("body", "texts"),
     [
         ({"prompt": "a"}, ["a"]),
-        ({"prompt": ["a", "b"], "suffix": "c"}, ["a", "b", "c"]),
-        ({"input": "a", "instructions": "rules"}, ["a"]),
+        ({"prompt": ["a", "b"], "suffix": "c"}, ["a", "c", "b", "c"]),
+        ({"input": "a", "instructions": "rules"}, ["rules", "a"]),
+        ({"input": "a", "tools": [{"name": "f", "description": "b"}]}, ["name\nf\ndescription\nb", "a"]),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": text} for text in "ab"]}]}, ["a|b"]),
         ({"input": ["a"]}, ["a"]),
         ({}, []),
         ({"messages": {"role": "user", "content": "a"}}, ["a"]),
@@ -28,7 +30,7 @@ from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token
                     {"role": "assistant", "content": "begun"},
                 ],
             },
-            ["a", "b", "begun"],
+            ["rules", "rules", "n", "a", "b", "begun"],
         ),
         (
             {
@@ -42,8 +44,8 @@ from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token
         ),
     ],
 )  # fmt: skip
-def test_people_and_tools_are_judged(body: dict[str, Any], texts: list[str]) -> None:
-    assert prompt_texts(body) == texts
+def test_what_clients_send_is_judged(body: dict[str, Any], texts: list[str]) -> None:
+    assert ["|".join(text.parts) for prompt in prompt_texts(body) for text in prompt] == texts
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from tests.server.http.routes.event_nesting import check_nesting
 from tests.server.moderation.guarded_server import REFUSAL, guarded_server, writes
 from tests.server.moderation.test_chat import ask
-from tests.server.moderation.test_endpoints import EACH, ENDPOINTS, STREAM, Answer, Endpoint
+from tests.server.moderation.test_endpoints import EACH, ENDPOINTS, STREAM, Answer, Endpoint, check_mixed_prompts
 from tests.server.scripted_engine import ScriptedEngine, scripted_engine
 from tests.server.tiny_server import Server, running
 
@@ -63,9 +63,8 @@ def test_a_chat(gateway: Server, answer: str, content: str, stream: bool) -> Non
     choice = ask(gateway, answer=answer, stream=stream)
     assert choice["message"]["content"] == content
     assert choice["finish_reason"] == ("content_filter" if REFUSAL in content else "stop")
-    assert (
-        ask(gateway, [{"role": "system", "content": "refuse"}, {"role": "user", "content": "hi"}])["finish_reason"] == "stop"
-    )
+    messages = [{"role": "system", "content": "refuse"}, {"role": "user", "content": "hi"}]
+    assert ask(gateway, messages)["finish_reason"] == "content_filter"
 
 
 @STREAM
@@ -128,6 +127,11 @@ def test_what_cannot_be_judged_is_refused(gateway: Server, path: str, body: Json
     response = httpx.post(gateway.url + path, json=body)
     error = response.json()["error"]
     assert (response.status_code, error["param"], error["code"]) == (400, param, "not_judged")
+
+
+@STREAM
+def test_a_refused_prompt_refuses_no_other(gateway: Server, stream: bool) -> None:
+    check_mixed_prompts(gateway, stream=stream)
 
 
 @STREAM

@@ -83,6 +83,9 @@ class ChatChoice:
     """None if there are no thoughts to tell apart."""
     hidden_tags: Mapping[int, str] = field(default_factory=dict)
     """Tags that are special tokens, which decoding leaves out."""
+    begun: str = ""
+    """The text of the request with which the answer begins."""
+    has_sent_begun: bool = False
     thoughts: str = ""
     thought_tokens: int = 0
     text: str = ""
@@ -96,16 +99,16 @@ class ChatChoice:
     @classmethod
     def start(cls, body: ChatRequest, generation: Generation) -> "ChatChoice":
         tokenizer, thinking = generation.served.model.tokenizer, generation.prepared.thinking
-        thought_parser = None
+        begun, thought_parser = body.echoed_text, None
         if thinking is not None and body.reasoning_format != "none":
             thought_parser = ThoughtParser(thinking.form, is_open=thinking.is_open)
         hidden_tags = {} if thought_parser is None else thought_parser.hidden_tags(tokenizer)
         if not (names := [tool.function.name for tool in body.callable_tools]):
-            return cls(None, thought_parser, hidden_tags)
+            return cls(None, thought_parser, hidden_tags, begun)
         call_format = CallFormat.of(tokenizer)
         max_calls = 1 if body.parallel_tool_calls is False else sys.maxsize
         parser = ToolParser(names, call_format.new_id, is_forced=body.forces_call, max_calls=max_calls)
-        return cls(parser, thought_parser, {**hidden_tags, **call_format.hidden_tags})
+        return cls(parser, thought_parser, {**hidden_tags, **call_format.hidden_tags}, begun)
 
     def add(self, piece: Piece) -> tuple[str, str, list[Call]]:
         """Add what follows; returns the thoughts, the text and the calls that it completes.
@@ -129,9 +132,20 @@ class ChatChoice:
         return thoughts, text, calls
 
     @property
+    def shown_begun(self) -> str:
+        """The begun text; nothing of it if the answer is a refusal alone."""
+        return self.begun if self.refusal is None or self.text else ""
+
+    def take_begun(self) -> str:
+        """The begun text as a stream shows it, once."""
+        has_sent, self.has_sent_begun = self.has_sent_begun, True
+        return "" if has_sent else self.shown_begun
+
+    @property
     def refusal_paragraph(self) -> str:
         """The refusal, if there is one, as it follows the text in the content of a message."""
-        return f"\n\n{self.refusal}" if self.refusal and self.text.strip() else self.refusal or ""
+        is_alone = not (self.shown_begun + self.text).strip()
+        return f"\n\n{self.refusal}" if self.refusal and not is_alone else self.refusal or ""
 
     def _divide(self, piece: Piece) -> tuple[str, str]:
         """A piece's text, divided into thoughts and the rest."""

@@ -1,7 +1,7 @@
 """What of a request the policy judges as its prompt, and the request without what it redacts.
 
-Judged is what people wrote and what tools returned. The system prompt is the operator's, and earlier answers are the
-model's; the last one counts, too, if the answer continues or repeats it.
+Judged is what a client sends: messages, instructions, what tools are and what they returned, and what a template shows of
+other fields. Earlier answers are the model's; the last one counts, too, if the answer continues or repeats it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,14 @@ from lmcraft.server.http.protocol.chat import ChatRequest, Message
 from lmcraft.server.http.protocol.completions import CompletionRequest, as_prompt_list
 from lmcraft.server.http.request_builder import encode_prompt
 from lmcraft.server.http.state import prepare_in_thread, server_state
-from lmcraft.server.moderation.guard import JudgedPrompt, replace_texts
+from lmcraft.server.moderation.guard import JudgedPrompt
+from lmcraft.server.moderation.message_texts import MessageText, fixed_text, replace_texts
 from lmcraft.tokenizer.tokenizer import Tokenizer
-
-JUDGED_ROLES = ("user", "tool")
 
 
 async def judge_chat(request: Request, chat: ChatRequest) -> tuple[ChatRequest, JudgedPrompt | None]:
     """The chat as the model may read it, and the judged prompt; None if there is no policy."""
-    judged = await _judge(request, list(_chat_texts(chat)))
+    judged = await _judge(request, [list(_chat_texts(chat))])
     if judged is None:
         return chat, None
     if judged.replacements:
@@ -39,17 +38,18 @@ async def judge_completion(request: Request, body: CompletionRequest) -> tuple[C
     if server_state(request).guard is None:
         return body, None
     prompts = [await _divide(request, body.model, prompt) for prompt in as_prompt_list(body.prompt)]
-    suffix = [body.suffix] if body.suffix is not None else []
-    judged = await _judge(request, [text for prompt in prompts for text in prompt.texts] + suffix)
+    suffix = [MessageText((body.suffix,))] if body.suffix is not None else []
+    judged = await _judge(request, [[*(MessageText((text,)) for text in prompt.texts), *suffix] for prompt in prompts])
     if judged is None:
         return body, None
     released = iter(judged.released)
+    new_suffix = body.suffix
     for prompt in prompts:
-        prompt.texts[:] = [next(released) for _ in prompt.texts]
+        prompt.texts[:] = ["".join(next(released)) for _ in prompt.texts]
+        new_suffix = "".join(next(released)) if suffix else None
     contexts = [] if suffix else [prompt.texts[-1] for prompt in prompts]
     if judged.replacements:
-        fields = {"prompt": [prompt.join() for prompt in prompts], "suffix": next(released, None)}
-        body = body.model_copy(update=fields)
+        body = body.model_copy(update={"prompt": [prompt.join() for prompt in prompts], "suffix": new_suffix})
     return body, replace(judged, contexts=tuple(contexts))
 
 
@@ -94,24 +94,28 @@ async def _divide(request: Request, model: str, prompt: str | list[int]) -> _Pro
     return await prepare_in_thread(request, divide)
 
 
-async def _judge(request: Request, texts: Sequence[str]) -> JudgedPrompt | None:
+async def _judge(request: Request, prompts: Sequence[Sequence[MessageText]]) -> JudgedPrompt | None:
     guard = server_state(request).guard
-    return None if guard is None else await guard.judge_prompt(texts, str(request.state.owner))
+    return None if guard is None else await guard.judge_prompts(prompts, str(request.state.owner))
 
 
-def _chat_texts(chat: ChatRequest) -> Iterator[str]:
+def _chat_texts(chat: ChatRequest) -> Iterator[MessageText]:
     """The texts of a chat to judge."""
+    yield from fixed_text([tool.as_json() for tool in chat.offered_tools])
+    yield from fixed_text(chat.chat_template_kwargs)
     for message in chat.messages:
-        if message.role in JUDGED_ROLES or (message.role == "assistant" and message is chat.messages[-1]):
+        yield from fixed_text(message.name)
+        if message.role != "assistant" or message is chat.messages[-1]:
             yield from _texts(message)
 
 
-def _texts(message: Message) -> Iterator[str]:
+def _texts(message: Message) -> Iterator[MessageText]:
     if isinstance(message.content, str):
-        yield message.content
-    else:
-        yield from (part.text for part in message.content or ())
-    yield from filter(None, (message.refusal, message.reasoning_content, message.reasoning))
+        yield MessageText((message.content,))
+    elif message.content:
+        yield MessageText(tuple(part.text for part in message.content))
+    for text in filter(None, (message.refusal, message.reasoning_content, message.reasoning)):
+        yield MessageText((text,))
 
 
 def _begun_answer(chat: ChatRequest) -> str:

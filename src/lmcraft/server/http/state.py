@@ -88,32 +88,48 @@ class Generation:
         Raises:
             ApiError: the quota is used up or the queue full (429), or the engine is not running (503).
         """
-        if self.is_refused:
+        if not (sequences := self._open_sequences()):
             return
         self._charged_tokens = self.prepared.max_total_tokens
         self._state.quotas.take(self._owner, self._charged_tokens)
         try:
-            self._stream = self.served.worker.submit(self.prepared.sequences, self._owner)
+            self._stream = self.served.worker.submit([self.prepared.sequences[n] for n in sequences], self._owner)
             await self._stream.admitted.wait()
         except BaseException:
             self.finish()
             raise
 
     @property
+    def is_judged(self) -> bool:
+        """Whether a policy judges the answers."""
+        return self._judged is not None
+
+    @property
     def is_refused(self) -> bool:
-        """Whether the prompt is refused."""
+        """Whether all prompts are refused."""
         return self._judged is not None and self._judged.is_refused
+
+    def refuses(self, n: int) -> bool:
+        """Whether the prompt of a sequence is refused."""
+        return self._judged is not None and n // self.prepared.n in self._judged.refused
+
+    def _open_sequences(self) -> list[int]:
+        """The numbers of the sequences to generate."""
+        return [n for n in range(len(self.prepared.sequences)) if not self.refuses(n)]
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Piece]]:
         """Yield sequence numbers with what follows in their texts, and count the tokens. What a policy judges is held back
         until it has been judged."""
-        if self._judged is not None and self.is_refused:
-            for n in range(len(self.prepared.sequences)):
+        numbers = self._open_sequences()
+        if self._judged is not None:
+            for n in filter(self.refuses, range(len(self.prepared.sequences))):
                 yield n, Piece((), self._judged.refusal)
-            return
+            if not numbers:
+                return
         assert self._stream is not None, "start the generation first"
         answers = self._held_answers()
-        async for n, tokens in self._stream:
+        async for position, tokens in self._stream:
+            n = numbers[position]
             self.generated_tokens += len(tokens)
             if not answers:
                 yield n, Piece(tokens)

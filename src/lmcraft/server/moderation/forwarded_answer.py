@@ -72,7 +72,8 @@ class ForwardedAnswer:
         self._sent: list[Json] = []
         self._shown_texts: dict[str, str] = {}
         """What is shown of complete texts, which the events at the end of a stream repeat."""
-        self._refused: set[int] = set()
+        self._num_each = int(body.get("n") or 1)
+        self._refused = {n for n in range(answer_format.count(body)) if n // self._num_each in prompt.refused}
         self._noted: set[int] = set()
         """The refused answers whose refusals are in the queue, or sent."""
 
@@ -84,7 +85,7 @@ class ForwardedAnswer:
     def refuse_prompt(self) -> Json | list[Json]:
         """The response to a refused prompt: its events if the request asks for a stream."""
         if self._body.get("stream"):
-            return self._format.events(self._body, self._prompt.refusal, [], 0)
+            return self._format.events(self._body, self._prompt.refusal, [], None)
         return self._format.refused(self._body, self._prompt.refusal)
 
     async def judge_response(self, response: Json) -> Json:
@@ -168,10 +169,10 @@ class ForwardedAnswer:
         """The text that an answer continues."""
         released, prompt = self._prompt.released, self._body.get("prompt")
         if prompt is not None and not self._body.get("suffix"):
-            return released[answer // int(self._body.get("n") or 1)] if released else ""
+            return "".join(released[answer // self._num_each]) if released else ""
         messages = self._body.get("messages")
         continues = isinstance(messages, list) and messages and messages[-1].get("role") == "assistant"
-        return released[-1] if continues and released else ""
+        return "".join(released[-1]) if continues and released else ""
 
     def _note(self, answer: int, held: HeldText) -> None:
         if held.refusal is not None:
@@ -192,7 +193,8 @@ class ForwardedAnswer:
             await self._record(answer)
 
     async def _record(self, answer: int) -> None:
-        await self._prompt.record(*(growing.held for (n, _), growing in self._growing.items() if n == answer))
+        if texts := [growing.held for (n, _), growing in self._growing.items() if n == answer]:
+            await self._prompt.record(*texts)
 
     def _release(self) -> Iterator[Json]:
         """Take the events from the queue that may be sent."""

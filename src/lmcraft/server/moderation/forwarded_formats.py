@@ -35,8 +35,8 @@ class AnswerFormat(Protocol):
     def refused(self, body: Json, refusal: str) -> Json:
         """The whole response to a request whose prompt is refused."""
 
-    def events(self, body: Json, refusal: str, sent: list[Json], answer: int) -> list[Json]:
-        """The events that end a stream, or one of its answers, after those that were sent."""
+    def events(self, body: Json, refusal: str, sent: list[Json], answer: int | None) -> list[Json]:
+        """The events that end a stream, or one of its answers, after those that were sent. None: all answers, before any."""
 
 
 class ChoiceFormat:
@@ -82,9 +82,9 @@ class ChoiceFormat:
         usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         return {**self._fields(body, []), "choices": self._refusals(body, refusal, "message"), "usage": usage}
 
-    def events(self, body: Json, refusal: str, sent: list[Json], answer: int) -> list[Json]:
+    def events(self, body: Json, refusal: str, sent: list[Json], answer: int | None) -> list[Json]:
         fields = self._fields(body, sent)
-        if not sent:
+        if answer is None:
             return [{**fields, "choices": self._refusals(body, refusal, "delta")}]
         slots = (item for event in sent for item in self.slots(event, is_stream=True))
         text = "".join(slot.text for n, slot, _ in slots if n == answer)
@@ -147,7 +147,7 @@ class MessageFormat(_SingleAnswer):
         usage = {"input_tokens": 0, "output_tokens": 0}
         return self.cut({**fields, "content": [], "usage": usage}, {0: refusal})
 
-    def events(self, body: Json, refusal: str, sent: list[Json], answer: int) -> list[Json]:
+    def events(self, body: Json, refusal: str, sent: list[Json], answer: int | None) -> list[Json]:
         events: list[Json] = []
         if not sent:
             message = {**self.refused(body, refusal), "content": [], "stop_reason": None, "stop_details": None}
@@ -210,7 +210,7 @@ class ResponseFormat(_SingleAnswer):
         details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
         return {**fields, **settings, "tools": [], "usage": counts | details, **_incomplete([_refusal_item(refusal)])}
 
-    def events(self, body: Json, refusal: str, sent: list[Json], answer: int) -> list[Json]:
+    def events(self, body: Json, refusal: str, sent: list[Json], answer: int | None) -> list[Json]:
         events: list[Json] = []
         response = next((event["response"] for event in sent if "response" in event), None)
         if response is None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.server.errors import ApiError
+from lmcraft.server.moderation.message_texts import MessageText, fixed_text, part_key
 
 Json = dict[str, Any]
 STRUCTURAL_KEYS = frozenset(
@@ -27,7 +28,8 @@ MEDIA_KEYS = (
 TOKEN_FIELDS = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids")
 TOKEN_KEYS = frozenset({"logprobs", "prompt_logprobs", "token_ids", "prompt_token_ids", "prompt_text"})
 """What of an answer would show its tokens before their text has been judged."""
-OPERATOR_ROLES = ("system", "developer")
+FIXED_FIELDS = ("tools", "functions", "chat_template_kwargs")
+"""What of a request a template shows besides messages."""
 
 
 @dataclass(frozen=True)
@@ -77,25 +79,46 @@ def remove_tokens(value: Any) -> None:
             remove_tokens(item)
 
 
-def prompt_texts(body: Mapping[str, Any]) -> list[str]:
-    """The texts of a request that the policy judges as its prompt.
+def prompt_texts(body: Mapping[str, Any]) -> list[list[MessageText]]:
+    """The texts of a request that the policy judges, of each of its prompts.
 
     Raises:
         ApiError: the request has something that cannot be judged, such as images or token ids.
     """
     if "prompt" in body and "messages" not in body:
-        return [*_prompts(body["prompt"]), *filter(None, [body.get("suffix")])]
+        suffix = [MessageText((body["suffix"],))] if body.get("suffix") else []
+        return [[MessageText((prompt,)), *suffix] for prompt in _prompts(body["prompt"])]
+    texts = [text for name in FIXED_FIELDS for text in fixed_text(body.get(name))]
+    for field in ("system", "instructions"):
+        _check_media(body.get(field), field)
+        texts += message_texts([body.get(field)])
     field = "messages" if "messages" in body else "input"
     messages = body.get(field)
-    if isinstance(messages, str):
-        return [messages]
-    texts: list[str] = []
-    for n, message in enumerate(messages if isinstance(messages, list) else [messages]):
-        is_last = not isinstance(messages, list) or n == len(messages) - 1
-        if _is_judged(message, is_last=is_last):
+    messages = messages if isinstance(messages, list) else [messages]
+    for n, message in enumerate(messages):
+        if n == len(messages) - 1 or not _is_models(message):
             _check_media(message, f"{field}[{n}]")
-            texts += [message] if isinstance(message, str) else [slot.text for slot in text_slots(message)]
-    return texts
+            texts += fixed_text(message.get("name")) if isinstance(message, Mapping) else []
+            texts += message_texts([message])
+    return [texts]
+
+
+def message_texts(value: Any) -> Iterator[MessageText]:
+    """The texts in a message or another JSON value; the parts of a list are one text."""
+    if isinstance(value, list):
+        if parts := tuple(str(item[key]) for item in value if (key := part_key(item))):
+            yield MessageText(parts)
+        for item in value:
+            if isinstance(item, str):
+                yield MessageText((item,))
+            elif isinstance(item, Mapping) and (key := part_key(item)):
+                yield from message_texts({name: inner for name, inner in item.items() if name != key})
+            else:
+                yield from message_texts(item)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if name not in STRUCTURAL_KEYS:
+                yield from message_texts([item])
 
 
 def _prompts(prompt: Any) -> list[str]:
@@ -106,13 +129,12 @@ def _prompts(prompt: Any) -> list[str]:
     return prompts
 
 
-def _is_judged(message: Any, *, is_last: bool) -> bool:
-    """Whether people or tools wrote a message; of the model's, only the last counts, which the answer may continue."""
-    if not isinstance(message, Mapping) or is_last:
-        return not isinstance(message, Mapping) or message.get("role") not in OPERATOR_ROLES
+def _is_models(message: Any) -> bool:
+    """Whether the model wrote a message."""
+    if not isinstance(message, Mapping):
+        return False
     kind = str(message.get("type"))
-    is_models = message.get("role") == "assistant" or kind == "reasoning" or kind.endswith("_call")
-    return not is_models and message.get("role") not in OPERATOR_ROLES
+    return message.get("role") == "assistant" or kind == "reasoning" or kind.endswith("_call")
 
 
 def _check_media(value: Any, path: str) -> None:

@@ -3,21 +3,21 @@
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.errors import UserError
-from lmcraft.moderation.decision import Action, Decision, Stage, replace_passages
+from lmcraft.moderation.decision import Action, Decision, Stage, merge_passages
 from lmcraft.moderation.judge_process import JudgeProcess
 from lmcraft.moderation.streaming import LOOK_BACK_CHARS, MAX_PROMPT_CHARS, HeldText
 from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
+from lmcraft.server.moderation.message_texts import MessageText, Parts, join_passages, redact_parts
 from lmcraft.server.moderation.reviews import ReviewQueue
 
 log = logging.getLogger("lmcraft.server")
@@ -82,29 +82,46 @@ class Guard:
         findings = [replace(finding, start=0, end=0) for finding in decision.findings]
         return self.policy.decide(decision.stage, findings, decision.tiers)
 
-    async def judge_prompt(self, texts: Sequence[str], owner: str) -> "JudgedPrompt":
-        """Decide about the texts of a prompt, in their order; a refusal of one of them refuses the prompt.
+    async def judge_prompts(self, prompts: Sequence[Sequence[MessageText]], owner: str) -> "JudgedPrompt":
+        """Decide about the prompts of a request; a refusal of one of its texts refuses a prompt.
 
         Args:
-            texts: what people wrote, and what tools returned.
+            prompts: the texts of each, in their order: what clients send, and what tools returned.
             owner: of the request.
         """
-        released: list[str] = []
+        released: list[Parts] = []
         judgments: list[HeldText] = []
-        context = ""
-        for text in texts:
+        refused: set[int] = set()
+        for number, texts in enumerate(prompts):
+            context = ""
+            for text in texts:
+                parts, readings = await self._judge_readings(text, context)
+                judgments.append(max(readings, key=lambda held: (held.refusal is not None, len(held.decisions))))
+                if any(held.refusal is not None or (text.is_fixed and held.passages) for held in readings):
+                    refused.add(number)
+                released.append(parts)
+                context = f"{context}{''.join(parts)}\n"[-2 * LOOK_BACK_CHARS :]
+        await self.record(judgments, "prompt", owner)
+        all_texts = tuple(text for texts in prompts for text in texts)
+        question = "".join(all_texts[-1].parts) if all_texts else ""
+        refusal = self.policy.refusal_text(language_of(question))
+        question = question[-MAX_QUESTION_CHARS:]
+        return JudgedPrompt(
+            self, owner, all_texts, tuple(released), frozenset(refused), len(prompts), refusal=refusal, question=question
+        )
+
+    async def _judge_readings(self, text: MessageText, context: str) -> tuple[Parts, list[HeldText]]:
+        """The parts of a text as they may be read, and the judgment of each way to read them as one text."""
+        readings: list[HeldText] = []
+        passages: list[tuple[int, int]] = []
+        for separator in text.separators:
             held = HeldText(
                 self.judge, self.policy, "prompt", context=context, max_held_chars=MAX_PROMPT_CHARS, by_sentence=False
             )
-            await held.put(text, flush=True)
-            judgments.append(held)
-            released.append(replace_passages(text, held.passages))
-            context = f"{context}{released[-1]}\n"[-2 * LOOK_BACK_CHARS :]
-        await self.record(judgments, "prompt", owner)
-        is_refused = any(held.refusal is not None for held in judgments)
-        question = texts[-1] if texts else ""
-        refusal = self.policy.refusal_text(language_of(question))
-        return JudgedPrompt(self, owner, tuple(texts), tuple(released), is_refused, refusal, question[-MAX_QUESTION_CHARS:])
+            await held.put(separator.join(text.parts), flush=True)
+            readings.append(held)
+            passages += join_passages(text.parts, held.passages, separator)
+        return redact_parts(text.parts, merge_passages(passages)), readings
 
     async def record(self, texts: Sequence[HeldText], stage: Stage, owner: str) -> None:
         """Count the decision about a prompt or an answer that is complete, and keep what the policy sends to review."""
@@ -136,11 +153,13 @@ class JudgedPrompt:
 
     guard: Guard
     owner: str
-    texts: tuple[str, ...]
-    """As the client sent them."""
-    released: tuple[str, ...]
+    texts: tuple[MessageText, ...]
+    """Those of all prompts, as the client sent them."""
+    released: tuple[Parts, ...]
     """As the model may read them."""
-    is_refused: bool
+    refused: frozenset[int]
+    """The numbers of the prompts that are refused."""
+    num_prompts: int
     refusal: str
     """What the client reads in place of a refused prompt's answer, or of the rest of a refused answer."""
     question: str
@@ -148,9 +167,15 @@ class JudgedPrompt:
     """For each prompt of the request, the text that its answers continue; empty: they continue none."""
 
     @property
-    def replacements(self) -> dict[str, str]:
+    def is_refused(self) -> bool:
+        """Whether all prompts are refused."""
+        return len(self.refused) == self.num_prompts
+
+    @property
+    def replacements(self) -> dict[Parts, Parts]:
         """The texts of which passages are redacted, and what takes their place."""
-        return {text: other for text, other in zip(self.texts, self.released, strict=True) if text != other}
+        pairs = zip(self.texts, self.released, strict=True)
+        return {text.parts: parts for text, parts in pairs if text.parts != parts and not text.is_fixed}
 
     def hold_answer(self, context: str = "") -> HeldText:
         """An answer of which nothing has been generated.
@@ -163,15 +188,6 @@ class JudgedPrompt:
     async def record(self, *texts: HeldText) -> None:
         """Record the decisions about the texts of an answer that is complete, or refused."""
         await self.guard.record(texts, "answer", self.owner)
-
-
-def replace_texts(value: Any, replacements: Mapping[str, str]) -> Any:
-    """A JSON value in which some texts are replaced by others."""
-    if isinstance(value, str):
-        return replacements.get(value, value)
-    if isinstance(value, Mapping):
-        return {key: replace_texts(item, replacements) for key, item in value.items()}
-    return [replace_texts(item, replacements) for item in value] if isinstance(value, list) else value
 
 
 def unescape(text: str) -> str:

@@ -74,8 +74,7 @@ def _logprobs(tokens: Sequence[Token], tokenizer: Tokenizer, body: ChatRequest) 
 def _completion(
     fields: dict[str, Any], generation: Generation, choices: Sequence[ChatChoice], body: ChatRequest
 ) -> dict[str, Any]:
-    begun = "" if generation.is_refused else body.echoed_text
-    choices_json = [_choice_json(n, choice, body, begun) for n, choice in enumerate(choices)]
+    choices_json = [_choice_json(n, choice, body) for n, choice in enumerate(choices)]
     return {**fields, "object": "chat.completion", "choices": choices_json, "usage": _usage(generation, choices)}
 
 
@@ -88,9 +87,9 @@ def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     return {"prompt_token_ids": list(generation.prepared.prompts[0])} if body.return_token_ids else {}
 
 
-def _choice_json(n: int, choice: ChatChoice, body: ChatRequest, begun: str) -> dict[str, Any]:
+def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any]:
     calls = choice.parser.calls if choice.parser is not None else []
-    text = begun + choice.text + choice.refusal_paragraph
+    text = choice.shown_begun + choice.text + choice.refusal_paragraph
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
     if choice.refusal is not None:
         message["refusal"] = choice.refusal
@@ -117,14 +116,16 @@ async def _events(
         return {**fields, "choices": [choice], **usage}
 
     shown = [ShownTokens(tokenizer) for _ in choices]
-    for n in range(len(choices)):
-        begun = "" if generation.is_refused else body.echoed_text
+    for n, choice in enumerate(choices):
+        begun = "" if generation.is_judged else choice.take_begun()
         yield sse_event(chunk(n, {"role": "assistant", "content": begun}) | _prompt_ids(generation, body))
     async for n, piece in generation:
         choice = choices[n]
         calls_before = len(choice.parser.calls) if choice.parser is not None else 0
         thoughts, text, calls = choice.add(piece)
         delta: dict[str, Any] = {"reasoning_content": thoughts} if thoughts else {}
+        if choice.text or choice.finish_reason is not None:
+            text = choice.take_begun() + text
         if text := text + choice.refusal_paragraph:
             delta["content"] = text
         if choice.refusal is not None:

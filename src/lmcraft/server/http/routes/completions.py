@@ -154,9 +154,9 @@ def _respond(generation: Generation, body: CompletionRequest, pieces: Sequence[P
     choices = []
     for n, piece in enumerate(pieces):
         first = prepared.sequences[n // prepared.n * prepared.n]
-        choice = _Choice() if generation.is_refused else _start_choice(served, body, first)
+        choice = _Choice() if generation.refuses(n) else _start_choice(served, body, first)
         choice.add(piece)
-        count = None if generation.is_refused else body.prompt_logprobs
+        count = None if generation.refuses(n) else body.prompt_logprobs
         scores = prompt_logprobs(served.language_model.tokenizer, first, count)
         choices.append({**choice.as_json(n, body, first.request.prompt_ids), **scores})
     fields = response_fields("cmpl", "text_completion", served.name)
@@ -189,7 +189,7 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
     logprobs: list[CompletionLogprobs] = []
     for n in range(len(prepared.sequences)):
         prompt_ids = prepared.prompts[n // prepared.n]
-        text = tokenizer.decode(prompt_ids) if body.echo and not generation.is_refused else ""
+        text = tokenizer.decode(prompt_ids) if body.echo and not generation.refuses(n) else ""
         logprobs.append(CompletionLogprobs(tokenizer, len(text)))
         if body.echo or body.return_token_ids:
             ids = {"prompt_token_ids": list(prompt_ids), "token_ids": []} if body.return_token_ids else {}

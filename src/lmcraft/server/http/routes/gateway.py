@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from lmcraft.server.http.upstream import Upstream
 from lmcraft.server.moderation.forwarded_answer import ForwardedAnswer
 from lmcraft.server.moderation.forwarded_formats import FORMATS
 from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token_fields
-from lmcraft.server.moderation.guard import replace_texts
+from lmcraft.server.moderation.message_texts import replace_texts
 
 router = APIRouter()
 FORWARDED_PATHS = (
@@ -61,7 +61,7 @@ async def _forward_stored(request: Request, stored_id: str) -> Response:
     answer = None
     if request.method == "GET" and (guard := server_state(request).guard) is not None:
         path = next(path for path in FORMATS if request.url.path.startswith(f"{path}/"))
-        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompt([], str(request.state.owner)), {})
+        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompts([[]], str(request.state.owner)), {})
     return await _relay(request, f"{request.url.path}?{request.url.query}".removesuffix("?"), b"", charge, answer)
 
 
@@ -80,9 +80,9 @@ async def _forward(request: Request, path: str) -> Response:
         raise ApiError(400, "the body is not a JSON object; send one")
     answer, ignored = None, []
     if path in FORMATS and (guard := server_state(request).guard) is not None:
-        judged = await guard.judge_prompt(prompt_texts(body), str(request.state.owner))
+        judged = await guard.judge_prompts(prompt_texts(body), str(request.state.owner))
         ignored = remove_token_fields(body)
-        body = replace_texts(body, judged.replacements)
+        body = _without_refused(replace_texts(body, judged.replacements), judged.refused)
         content = json.dumps(body).encode()  # what has been judged, also if the body names a field twice
         answer = ForwardedAnswer(FORMATS[path], judged, body)
         if judged.is_refused:
@@ -133,6 +133,13 @@ def _parse_object(data: bytes) -> dict[str, Any]:
         message = "the engine answered with something that the policy of this server cannot judge"
         raise ApiError(503, message, code="not_judged")
     return value
+
+
+def _without_refused(body: dict[str, Any], refused: Collection[int]) -> dict[str, Any]:
+    """A request whose refused prompts, if it has others, say nothing; what the engine answers to them is not passed on."""
+    if not refused or not isinstance(body.get("prompt"), list):
+        return body
+    return {**body, "prompt": ["." if n in refused else prompt for n, prompt in enumerate(body["prompt"])]}
 
 
 def _refuse_prompt(answer: ForwardedAnswer, path: str) -> Response:

@@ -25,7 +25,7 @@ from lmcraft.server.http.protocol.items import InputItem, ItemReference
 from lmcraft.server.http.protocol.responses import FIELD_NAMES, ResponsesInput, ResponsesRequest, parse_items
 from lmcraft.server.http.response_object import ResponseEvents, ResponseObject
 from lmcraft.server.http.state import cancel_on_disconnect
-from lmcraft.server.moderation.guard import replace_texts
+from lmcraft.server.moderation.message_texts import replace_texts
 
 router = APIRouter(route_class=JsonRoute)
 Json = dict[str, Any]
