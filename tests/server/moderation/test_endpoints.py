@@ -163,6 +163,8 @@ def test_a_refused_prompt_refuses_no_other(server: Server, stream: bool) -> None
             },
         ),
         ("/v1/messages", {"messages": [{"role": "user", "content": "hi"}], "system": "refuse"}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "PARTS"}]}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "hi"}], "system": "PARTS"}),
         (
             "/v1/messages",
             {

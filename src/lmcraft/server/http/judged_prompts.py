@@ -4,7 +4,7 @@ Judged is what a client sends: messages, instructions, what tools are and what t
 other fields. Earlier answers are the model's; the last one counts, too, if the answer continues or repeats it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fastapi import Request
@@ -18,9 +18,17 @@ from lmcraft.server.moderation.message_texts import MessageText, fixed_text, rep
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
-async def judge_chat(request: Request, chat: ChatRequest) -> tuple[ChatRequest, JudgedPrompt | None]:
-    """The chat as the model may read it, and the judged prompt; None if there is no policy."""
-    judged = await _judge(request, [list(_chat_texts(chat))])
+async def judge_chat(
+    request: Request, chat: ChatRequest, blocks: Iterable[MessageText] = ()
+) -> tuple[ChatRequest, JudgedPrompt | None]:
+    """The chat as the model may read it, and the judged prompt; None if there is no policy.
+
+    Args:
+        request: the HTTP request.
+        chat: the chat completion, or another request in its form.
+        blocks: texts of the original request that the chat has in another form; they may be refused.
+    """
+    judged = await _judge(request, [[*blocks, *_chat_texts(chat)]])
     if judged is None:
         return chat, None
     if judged.replacements:

@@ -5,17 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.moderation.message_texts import MessageText, fixed_text, part_key
+from lmcraft.server.moderation.message_texts import STRUCTURAL_KEYS, MessageText, fixed_text, message_texts
 
 Json = dict[str, Any]
-STRUCTURAL_KEYS = frozenset(
-    {
-        "call_id", "created", "encrypted_content", "event", "finish_reason", "id", "index", "item_id", "model", "name",
-        "obfuscation", "object", "previous_response_id", "role", "service_tier", "signature", "status", "stop_reason",
-        "stop_sequence", "system_fingerprint", "tool_call_id", "tool_use_id", "type",
-    }
-)  # fmt: skip
-"""Their values are no texts that people or a model wrote."""
 TEXT_TYPES = (
     "custom_tool_call_output", "function_call", "function_call_output", "input_text", "item_reference", "message",
     "output_text", "reasoning", "reasoning_text", "redacted_thinking", "refusal", "summary_text", "text", "thinking",
@@ -101,24 +93,6 @@ def prompt_texts(body: Mapping[str, Any]) -> list[list[MessageText]]:
             texts += fixed_text(message.get("name")) if isinstance(message, Mapping) else []
             texts += message_texts([message])
     return [texts]
-
-
-def message_texts(value: Any) -> Iterator[MessageText]:
-    """The texts in a message or another JSON value; the parts of a list are one text."""
-    if isinstance(value, list):
-        if parts := tuple(str(item[key]) for item in value if (key := part_key(item))):
-            yield MessageText(parts)
-        for item in value:
-            if isinstance(item, str):
-                yield MessageText((item,))
-            elif isinstance(item, Mapping) and (key := part_key(item)):
-                yield from message_texts({name: inner for name, inner in item.items() if name != key})
-            else:
-                yield from message_texts(item)
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if name not in STRUCTURAL_KEYS:
-                yield from message_texts([item])
 
 
 def _prompts(prompt: Any) -> list[str]:

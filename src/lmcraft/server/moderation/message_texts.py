@@ -11,6 +11,14 @@ from lmcraft.moderation.decision import REDACTION
 SEPARATORS = ("", "\n")
 """What templates and engines put between the parts of a message."""
 Parts = tuple[str, ...]
+STRUCTURAL_KEYS = frozenset(
+    {
+        "call_id", "created", "encrypted_content", "event", "finish_reason", "id", "index", "item_id", "model", "name",
+        "obfuscation", "object", "previous_response_id", "role", "service_tier", "signature", "status", "stop_reason",
+        "stop_sequence", "system_fingerprint", "tool_call_id", "tool_use_id", "type",
+    }
+)  # fmt: skip
+"""Their values are no texts that people or a model wrote."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,24 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _strings(item)
+
+
+def message_texts(value: Any) -> Iterator[MessageText]:
+    """The texts in a message or another JSON value; the parts of a list are one text."""
+    if isinstance(value, list):
+        if parts := tuple(str(item[key]) for item in value if (key := part_key(item))):
+            yield MessageText(parts)
+        for item in value:
+            if isinstance(item, str):
+                yield MessageText((item,))
+            elif isinstance(item, Mapping) and (key := part_key(item)):
+                yield from message_texts({name: inner for name, inner in item.items() if name != key})
+            else:
+                yield from message_texts(item)
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            if name not in STRUCTURAL_KEYS:
+                yield from message_texts([item])
 
 
 def join_passages(parts: Sequence[str], passages: Iterable[tuple[int, int]], separator: str) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """`POST /v1/messages` and `POST /v1/messages/count_tokens`: chat in Anthropic's form, which coding agents use."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -15,6 +15,7 @@ from lmcraft.server.http.message_object import MessageObject, error_event, messa
 from lmcraft.server.http.openai_format import STREAMED, EventStreamResponse
 from lmcraft.server.http.protocol.messages import FIELD_NAMES, MessagesInput, MessagesRequest
 from lmcraft.server.http.state import cancel_on_disconnect
+from lmcraft.server.moderation.message_texts import MessageText, message_texts
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -23,7 +24,7 @@ router = APIRouter(route_class=JsonRoute)
 async def create_message(body: MessagesRequest, request: Request) -> Response:
     """Answer a conversation; streamed as typed events if `stream` is set."""
     with renamed_fields(FIELD_NAMES):
-        chat, judged = await judge_chat(request, body.as_chat())
+        chat, judged = await judge_chat(request, body.as_chat(), _texts_in_blocks(body))
         generation = await start_answer(request, chat, body.template_fields(), judged=judged)
     message, answer = MessageObject(generation), AnswerBlocks(generation, chat)
     if body.stream:
@@ -34,6 +35,13 @@ async def create_message(body: MessagesRequest, request: Request) -> Response:
     finally:
         generation.finish()
     return JSONResponse(message.final(answer))
+
+
+def _texts_in_blocks(body: MessagesRequest) -> Iterator[MessageText]:
+    """The texts in several blocks, between which the chat has line breaks."""
+    contents = [message.model_dump()["content"] for message in body.messages if message.role != "assistant"]
+    for content in (body.model_dump(include={"system"}), *contents):
+        yield from (text for text in message_texts(content) if len(text.parts) > 1)
 
 
 async def _stream(message: MessageObject, answer: AnswerBlocks) -> AsyncIterator[bytes]:
