@@ -33,7 +33,7 @@ from lmcraft.statistics.ranking import average_precision, step_area
 Score = Callable[[str], float]
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 FUNCTIONAL_TESTS = ("hatecheck", "mhc")  # templates: reported by function, and not in the average precision
-MAX_CLEAN = 20_000  # sentences of each language
+MAX_CLEAN = 6_000  # sentences of each language
 PEER = "alt-profanity-check==1.9.1"
 PASSING = (
     "Cock-a-doodle-doo",
