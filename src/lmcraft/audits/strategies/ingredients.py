@@ -37,16 +37,19 @@ INGREDIENTS: Mapping[str, Ingredient] = {
     "dpo": Ingredient(
         "tuning",
         "tuned on pairs of its own continuations, one of which the policy refuses (DPO)",
-        {"objective": "dpo", "beta": 0.1},
+        {"objective": "dpo", "beta": 0.1, "too_long": "skip"},
         "pairs",
     ),
     "unlikelihood-pairs": Ingredient(
-        "tuning", "tuned by unlikelihood of the refused ones of such pairs", {"objective": "unlikelihood"}, "pairs"
+        "tuning",
+        "tuned by unlikelihood of the refused ones of such pairs",
+        {"objective": "unlikelihood", "too_long": "skip"},
+        "pairs",
     ),
     "quantile": Ingredient(
         "tuning",
         "tuned on its own continuations, each with a line that says how harmless it is, and asked for the best (Quark)",
-        {"objective": "quantile", "batch_size": 8, "micro_batch_size": 8},
+        {"objective": "quantile", "batch_size": 8, "micro_batch_size": 8, "too_long": "skip"},
         "prompts",
     ),
     "steering": Ingredient("decoding", "a model tuned on clean and one tuned on toxic text steer each token (DExperts)"),
