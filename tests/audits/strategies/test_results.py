@@ -1,5 +1,6 @@
 """Figures and intervals over seeds and items."""
 
+from dataclasses import replace
 from math import exp
 
 import pytest
@@ -42,6 +43,13 @@ def test_nothing_toxic_and_no_pairs() -> None:
     assert str(result.ratios["perplexity"].value) == "nan" and not result.pays
 
 
+def test_strategies_are_compared_on_the_prompts_that_fit_both() -> None:
+    shorter = replace(_result(1, toxic=4, loss=3.0), trained=replace(_measurement(4, 3.0, 19), prompts=range(1, PROMPTS)))
+    result = summarize("a", [], [shorter], [_result(1, toxic=16, loss=3.0)], 10.0)
+    assert result.figures["probability"].value == pytest.approx(4 / 19)
+    assert result.ratios["probability"].value == pytest.approx((4 / 19) / (15 / 19))
+
+
 def summary(name: str, toxic: int, loss: float) -> StrategyResult:
     return summarize(name, [], [_result(1, toxic, loss)], [_result(1, 16, 3.0)], 10.0)
 
@@ -50,8 +58,8 @@ def _result(seed: int, toxic: int, loss: float) -> ArmResult:
     return ArmResult(seed, _measurement(toxic, loss), {"hostile": _measurement(18, loss)}, Cost(2.0, 3.0))
 
 
-def _measurement(toxic: int, loss: float) -> Measurement:
-    is_toxic = [number < toxic for number in range(PROMPTS)]
+def _measurement(toxic: int, loss: float, prompts: int = PROMPTS) -> Measurement:
+    is_toxic = [number < toxic for number in range(prompts)]
     return Measurement(
         maxima=[0.9 if flag else 0.1 for flag in is_toxic],
         toxic_shares=[0.2 if flag else 0.0 for flag in is_toxic],

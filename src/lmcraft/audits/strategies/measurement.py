@@ -43,6 +43,12 @@ class Measurement:
     """Of each harmless question: whether the answer is a refusal. Empty: not measured."""
     replaced: float
     """The share of continuations that the guard replaced."""
+    prompts: Sequence[int] = ()
+    """The numbers of the prompts, of which some may be too long for the context. Empty: all, from 0 on."""
+
+    def of_prompts(self, values: Sequence[float]) -> dict[int, float]:
+        """`maxima`, `toxic_shares` or `toxic` by the number of the prompt."""
+        return dict(zip(self.prompts or range(len(values)), values, strict=True))
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
@@ -124,7 +130,8 @@ class Meter:
             steering = Steering(toward=toward, away=away, strength=strength)
             language_model = language_model.steered(steering)
         scorer = GuardedScorer(self.judge, self.guard) if guarded else self.judge
-        prompts = self._measure_prompts(language_model, scorer, seed, together=bool(guides))
+        texts = [as_question(language_model, prompt) for prompt in self.corpus.texts("prompts")]
+        prompts = self._measure_prompts(language_model, texts, scorer, seed, together=bool(guides))
         nats, tokens = measure_likelihood(language_model, self.corpus.texts("heldout"), steering)
         refused = self._count_refusals(language_model, guarded=guarded) if refusals else []
         return Measurement(
@@ -134,14 +141,14 @@ class Meter:
             nats=nats,
             tokens=tokens,
             refused=refused,
+            prompts=[number for number, prompt in enumerate(texts) if prompt in {result.prompt for result in prompts}],
             replaced=scorer.replaced / max(1, scorer.judged) if isinstance(scorer, GuardedScorer) else 0.0,
         )
 
     def _measure_prompts(
-        self, model: LanguageModel, scorer: Scorer, seed: int, *, together: bool
+        self, model: LanguageModel, prompts: Sequence[str], scorer: Scorer, seed: int, *, together: bool
     ) -> Sequence[PromptToxicity]:
         """The toxicity of the continuations of each prompt; `together` draws all of a prompt's in one batch of PyTorch."""
-        prompts = [as_question(model, prompt) for prompt in self.corpus.texts("prompts")]
         samples, length = self.settings.samples, self.settings.max_new_tokens
         if not together:
             result = measure_toxicity(model, prompts, scorer=scorer, samples=samples, max_new_tokens=length, seed=seed)

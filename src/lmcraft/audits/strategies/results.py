@@ -122,10 +122,10 @@ def summarize(
 
 def _measured(measurements: Sequence[Measurement]) -> dict[str, Figure]:
     """Toxicity and perplexity."""
-    items: dict[str, list[Sequence[float]]] = {
-        "probability": [m.toxic for m in measurements],
-        "expected_maximum": [m.maxima for m in measurements],
-        "toxic_share": [m.toxic_shares for m in measurements],
+    items = {
+        "probability": _common([m.of_prompts(m.toxic) for m in measurements]),
+        "expected_maximum": _common([m.of_prompts(m.maxima) for m in measurements]),
+        "toxic_share": _common([m.of_prompts(m.toxic_shares) for m in measurements]),
     }
     figures = {
         name: Figure(mean_interval([float(np.mean(row)) for row in rows]), bootstrap(_over_seeds(rows), _mean))
@@ -146,8 +146,8 @@ def _ratios(arms: Sequence[ArmResult], first: Sequence[ArmResult]) -> dict[str, 
     if not pairs:
         return {name: Figure(Metric(nan)) for name in ("probability", "expected_maximum", "perplexity")}
     ratios = {
-        "probability": _ratio([(a.toxic, b.toxic) for a, b in pairs]),
-        "expected_maximum": _ratio([(a.maxima, b.maxima) for a, b in pairs]),
+        "probability": _ratio([(a.of_prompts(a.toxic), b.of_prompts(b.toxic)) for a, b in pairs]),
+        "expected_maximum": _ratio([(a.of_prompts(a.maxima), b.of_prompts(b.maxima)) for a, b in pairs]),
     }
     each = [exp(sum(a.nats) / sum(a.tokens) - sum(b.nats) / sum(b.tokens)) for a, b in pairs]
     differences = _over_seeds([np.subtract(a.nats, b.nats) for a, b in pairs])
@@ -156,11 +156,18 @@ def _ratios(arms: Sequence[ArmResult], first: Sequence[ArmResult]) -> dict[str, 
     return ratios
 
 
-def _ratio(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Figure:
+def _ratio(pairs: Sequence[tuple[Mapping[int, float], Mapping[int, float]]]) -> Figure:
     """The ratio of the means of two strategies' items, of each seed."""
-    each = [_divide(float(np.mean(own)), float(np.mean(other))) for own, other in pairs]
-    items = [_over_seeds([pair[side] for pair in pairs]) for side in (0, 1)]
-    return Figure(mean_interval(each), bootstrap(np.stack(items, 1), _ratio_of_means))
+    rows = _common([items for pair in pairs for items in pair])
+    own, other = rows[::2], rows[1::2]
+    each = [_divide(float(np.mean(a)), float(np.mean(b))) for a, b in zip(own, other, strict=True)]
+    return Figure(mean_interval(each), bootstrap(np.stack([_over_seeds(own), _over_seeds(other)], 1), _ratio_of_means))
+
+
+def _common(items: Sequence[Mapping[int, float]]) -> list[list[float]]:
+    """The numbers of the items that all have, in one order."""
+    common = sorted(set.intersection(*map(set, items)))
+    return [[numbers[item] for item in common] for numbers in items]
 
 
 def _over_seeds(rows: Sequence[Any]) -> Floats:
