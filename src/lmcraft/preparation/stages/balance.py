@@ -16,6 +16,7 @@ from lmcraft.folder import read_json, write_json, write_json_lines
 from lmcraft.json_lines import read_json_lines
 from lmcraft.preparation.contracts import DocumentId, JsonObject, Position, Record, Step, Tally, Unit, UnitResult, Verdict
 from lmcraft.preparation.stages.attributes import NO_GROUP, groups_of
+from lmcraft.preparation.stages.verdict_units import verdict_units
 
 GROUPS, SHARES, VERDICTS = "groups.jsonl", "shares.json", "verdicts.jsonl"
 STEP_WEIGHT = 0.01  # as `Step.weight`
@@ -94,18 +95,7 @@ class Balance:
         return [Unit(f"shares/{self.name}", 0, f"{__name__}:compute_shares", arguments, inputs, version=self.version)]
 
     def _verdict_units(self, results: Results) -> list[Unit]:
-        [shares] = results[f"shares/{self.name}"]
-        return [
-            Unit(
-                f"verdicts/{self.name}",
-                number,
-                f"{__name__}:draw_documents",
-                {"name": self.name},
-                (sketched.unit.key, shares.unit.key),
-                version=self.version,
-            )
-            for number, sketched in enumerate(results[f"sketch/{self.name}"])
-        ]
+        return verdict_units(self.name, self.version, results, f"shares/{self.name}", f"{__name__}:draw_documents")
 
 
 def kept_shares(sizes: Mapping[str, int], target: Mapping[str, float]) -> dict[str, float]:

@@ -31,6 +31,7 @@ from lmcraft.preparation.contracts import (
     Verdict,
 )
 from lmcraft.preparation.output.histograms import count_value
+from lmcraft.preparation.stages.verdict_units import verdict_units
 
 if TYPE_CHECKING:
     from lmcraft.evaluation.evaluated_model import EvaluatedModel
@@ -143,18 +144,7 @@ class ModelFilter:
         return [Unit(f"bounds/{self.name}", 0, f"{__name__}:compute_bounds", arguments, inputs, version=self.version)]
 
     def _verdict_units(self, results: Results) -> list[Unit]:
-        [bounds] = results[f"bounds/{self.name}"]
-        return [
-            Unit(
-                f"verdicts/{self.name}",
-                number,
-                f"{__name__}:judge_scores",
-                {"name": self.name},
-                (sketched.unit.key, bounds.unit.key),
-                version=self.version,
-            )
-            for number, sketched in enumerate(results[f"sketch/{self.name}"])
-        ]
+        return verdict_units(self.name, self.version, results, f"bounds/{self.name}", f"{__name__}:judge_scores")
 
     @cached_property
     def _score(self) -> Callable[[Sequence[str]], list[float | None]]:
