@@ -35,6 +35,10 @@ const ERRORS = {
   upstream_unreachable: ["The engine behind this server cannot be reached.", "无法连接到后端引擎。"],
   upstream_timeout: ["The engine behind this server took too long. Lower the maximum of tokens, or try again.", "后端引擎响应超时。请调低最大词元数，或重试。"],
   upstream_stopped: ["The engine behind this server stopped in the middle of the answer.", "后端引擎在回答中途停止了。"],
+  // Moderation
+  content_filter: ["The policy of this server refuses this text.", "服务器的内容策略不允许这段内容。"],
+  no_judge: ["The server cannot judge texts at the moment, so it refuses them. Try again.", "服务器暂时无法审核内容，因此全部拒绝。请稍后重试。"],
+  not_judged: ["The server refuses what it cannot judge: pictures, sound, and lists of tokens.", "服务器拒绝无法审核的内容，例如图片、音频和词元列表。"],
   // Models
   model_not_found: ["The server has no model “{model}”.", "服务器上没有模型“{model}”。"],
   model_damaged: ["The weights of this model are damaged. Download or save it again.", "模型的权重已损坏，请重新下载或保存。"],
