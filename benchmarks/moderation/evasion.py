@@ -44,7 +44,8 @@ Disguise = Callable[[str, random.Random], str]
 def zero_width(word: str, rng: random.Random) -> str:
     forced = rng.randrange(1, len(word)) if len(word) > 1 else 0
     return "".join(
-        (rng.choice(INVISIBLE) if place == forced or rng.random() < 0.5 else "") + char for place, char in enumerate(word)
+        (rng.choice(INVISIBLE) if position == forced or rng.random() < 0.5 else "") + char
+        for position, char in enumerate(word)
     )
 
 
@@ -58,21 +59,21 @@ def split(word: str, rng: random.Random) -> str:
         return word
     shape = rng.randrange(4)
     if shape == 0:
-        place = rng.randrange(1, len(word))
-        return word[:place] + rng.choice(SEPARATORS) + word[place:]
+        position = rng.randrange(1, len(word))
+        return word[:position] + rng.choice(SEPARATORS) + word[position:]
     separator = " " if shape == 1 else rng.choice(SEPARATORS)
     return separator.join(word.replace(" ", ""))
 
 
 def replace(word: str, rng: random.Random, choices: Mapping[str, Sequence[str]], share: float) -> str:
     """Replace a share of the characters that have choices, and at least one."""
-    places = [place for place, char in enumerate(word) if choices.get(char)]
-    if not places:
+    positions = [position for position, char in enumerate(word) if choices.get(char)]
+    if not positions:
         return word
-    forced = rng.choice(places)
+    forced = rng.choice(positions)
     return "".join(
-        rng.choice(choices[char]) if place == forced or (place in places and rng.random() < share) else char
-        for place, char in enumerate(word)
+        rng.choice(choices[char]) if position == forced or (position in positions and rng.random() < share) else char
+        for position, char in enumerate(word)
     )
 
 
@@ -131,8 +132,8 @@ def pinyin(word: str, rng: random.Random) -> str:
         return ("", " ")[shape - 2].join(names)
     if shape == 4:
         return "".join(f"{name}{tone(reading)}" for name, reading in zip(bare, names, strict=True))
-    place = rng.randrange(len(word))
-    return word[:place] + bare[place] + word[place + 1 :]
+    position = rng.randrange(len(word))
+    return word[:position] + bare[position] + word[position + 1 :]
 
 
 def homophones(word: str, rng: random.Random, share: float = 0.5) -> str:
@@ -148,6 +149,8 @@ def same_sound() -> dict[str, list[str]]:
             by_sound[toneless(reading)].append(char)
     return {char: [other for other in by_sound[toneless(reading)] if other != char] for char, reading in readings().items()}
 
+
+BY_SOUND = ("pinyin", "homophones")  # words with Latin letters are not looked for by sound
 
 FAMILIES: Mapping[str, tuple[Disguise, Sequence[str]]] = {
     "zero-width characters": (zero_width, ("en", "zh")),
@@ -184,12 +187,12 @@ def disguised(
         if changed == word or (changed in words and language == "zh"):
             continue
         if language == "en":
-            place = rng.choice([0, *(place + 1 for place, char in enumerate(sentence) if char == " ")])
-            text, start = f"{sentence[:place]}{changed} {sentence[place:]}", place
+            position = rng.choice([0, *(n + 1 for n, char in enumerate(sentence) if char == " ")])
+            text, start = f"{sentence[:position]}{changed} {sentence[position:]}", position
         else:
-            borders = [place for place in range(len(sentence) + 1) if not sentence[max(place - 1, 0) : place + 1].isascii()]
-            place = rng.choice(borders or [0])
-            text, start = sentence[:place] + changed + sentence[place:], place
+            borders = [n for n in range(len(sentence) + 1) if not sentence[max(n - 1, 0) : n + 1].isascii()]
+            position = rng.choice(borders or [0])
+            text, start = sentence[:position] + changed + sentence[position:], position
         samples -= 1
         yield word, text, start, start + len(changed)
 
@@ -206,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--latin", action="store_true", help="disguise Chinese words with Latin letters by sound, too")
     parser.add_argument("--show", type=int, default=0, help="misses to print of each row")
     options = parser.parse_args()
     lexicon = Lexicon(term for name in ("en", "zh", "reclaimed", "identity") for term in read_list(name, Path()))
@@ -216,6 +220,8 @@ def main() -> None:
         for language in languages:
             rng = random.Random(f"{options.seed} {family} {language}")
             words, sentences = words_of(language), sentences_of(language)
+            if family in BY_SOUND and not options.latin:
+                words = [word for word in words if not any(map(str.isascii, word))]
             counts, misses = [0, 0, 0], []
             for word, text, start, end in disguised(language, disguise, options.samples, rng, words, sentences):
                 full = normalize(text)
