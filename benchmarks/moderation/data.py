@@ -327,7 +327,7 @@ def rated_answers() -> Iterator[Row]:
         lines = package_text(PYRIT, f"pyrit/datasets/scorer_evals/harm/{name}.csv").splitlines(keepends=True)
         for row in csv.DictReader(line for line in lines if not line.startswith("#")):
             score = float(row["human_score_1"])
-            if score not in (0.5,):
+            if score != 0.5:  # undecided
                 yield Row(row["assistant_response"], (label,) if score > 0.5 else (), "pyrit-answers", "en", name)
 
 

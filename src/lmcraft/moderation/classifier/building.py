@@ -173,11 +173,11 @@ def _measure(
             scores[number] = np.maximum(scores[number], list(score.categories.values()))
         report(number + 1, len(rows))
     harmful = np.array([row.harmful for row in rows])
-    known = np.array([not row.harmful or bool(row.categories) for row in rows])
+    has_categories = np.array([not row.harmful or bool(row.categories) for row in rows])
     precisions = {"harm": average_precision(harms, harmful)}
     for number, name in enumerate(classifier.categories):
         has = np.array([name in row.categories for row in rows])
-        precisions[name] = average_precision(scores[known, number], has[known])
+        precisions[name] = average_precision(scores[has_categories, number], has[has_categories])
     recalls = {t: proportion(int((harms[harmful] >= t).sum()), int(harmful.sum())) for t in THRESHOLDS}
     alarms = {t: proportion(int((harms[~harmful] >= t).sum()), int((~harmful).sum())) for t in THRESHOLDS}
     measurements: dict[str, Any] = {

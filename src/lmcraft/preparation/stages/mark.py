@@ -50,8 +50,7 @@ class Mark:
     def __post_init__(self) -> None:
         for category in self.categories:
             if category not in CATEGORIES:
-                known = dict.fromkeys(CATEGORIES)
-                raise UserError(f"categories: there is no category {category!r}: {suggest(category, known)}")
+                raise UserError(f"categories: there is no category {category!r}: {suggest(category, CATEGORIES)}")
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise UserError(f"threshold={self.threshold:g} is out of range: use a number above 0 and at most 1")
 

@@ -220,15 +220,15 @@ class ResponseFormat(_SingleAnswer):
         finished = [event["item"] for event in (*sent, *events) if event.get("type") == "response.output_item.done"]
         item = _refusal_item(refusal)
         index = max((event.get("output_index", -1) for event in sent), default=-1) + 1
-        place = {"item_id": item["id"], "output_index": index, "content_index": 0}
+        position = {"item_id": item["id"], "output_index": index, "content_index": 0}
         [part] = item["content"]
         opened = {**item, "status": "in_progress", "content": []}
         events += [
             {"type": "response.output_item.added", "output_index": index, "item": opened},
-            {"type": "response.content_part.added", **place, "part": {"type": "refusal", "refusal": ""}},
-            {"type": "response.refusal.delta", **place, "delta": refusal},
-            {"type": "response.refusal.done", **place, "refusal": refusal},
-            {"type": "response.content_part.done", **place, "part": part},
+            {"type": "response.content_part.added", **position, "part": {"type": "refusal", "refusal": ""}},
+            {"type": "response.refusal.delta", **position, "delta": refusal},
+            {"type": "response.refusal.done", **position, "refusal": refusal},
+            {"type": "response.content_part.done", **position, "part": part},
             {"type": "response.output_item.done", "output_index": index, "item": item},
             {"type": "response.incomplete", "response": {**response, **_incomplete([*finished, item])}},
         ]
@@ -248,13 +248,18 @@ def _close_item(sent: list[Json]) -> list[Json]:
     if part is not None and not any(event.get("type") == "response.content_part.done" for event in sent[last:]):
         deltas = [event for event in sent[last:] if str(event.get("type")).endswith("_text.delta")]
         text = "".join(event["delta"] for event in deltas)
-        place = {"item_id": part["item_id"], "content_index": part["content_index"], **index}
+        position = {"item_id": part["item_id"], "content_index": part["content_index"], **index}
         kind = "reasoning_text" if part["part"]["type"] == "reasoning_text" else "output_text"
         written = {**part["part"], "text": text}
         item["content"] = [written]
         events += [
-            {"type": f"response.{kind}.done", **place, "text": text, **({"logprobs": []} if kind == "output_text" else {})},
-            {"type": "response.content_part.done", **place, "part": written},
+            {
+                "type": f"response.{kind}.done",
+                **position,
+                "text": text,
+                **({"logprobs": []} if kind == "output_text" else {}),
+            },
+            {"type": "response.content_part.done", **position, "part": written},
         ]
     return [*events, {"type": "response.output_item.done", **index, "item": item}]
 
