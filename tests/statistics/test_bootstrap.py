@@ -9,7 +9,7 @@ import pytest
 from lmcraft.statistics.bootstrap import bootstrap, resamples
 from lmcraft.statistics.intervals import Metric, mean_interval
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 def mean(samples: np.ndarray) -> np.ndarray:

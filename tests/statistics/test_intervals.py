@@ -24,7 +24,7 @@ from lmcraft.statistics.intervals import (
 SAMPLES = 1000
 SLACK = 0.02  # three standard errors of a coverage of 95%
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 def test_intervals_are_finite_numbers() -> None:

@@ -15,7 +15,7 @@ from lmcraft.statistics.paired import (
     unpaired_proportions,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 ACCURACY, GAIN, CORRELATION, ITEMS = 0.42, 0.03, 0.8, 1000
 

@@ -8,7 +8,7 @@ import pytest
 from lmcraft.statistics.intervals import Metric
 from lmcraft.statistics.proportions import clustered_proportion, jeffreys, proportion, wilson
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 def test_wilsons_interval_is_the_textbooks() -> None:

@@ -58,6 +58,7 @@ class Crew:
             for process in self._processes:
                 process.kill()  # no effect on those that have ended
                 process.wait()
+                _read_outcome(process)  # closes its pipes
 
     def _supervise(self, stop: StopRequest, watch: Callable[[], int]) -> str:
         reason = ""

@@ -167,6 +167,8 @@ class _Child:
             self._check(policy)
         except BaseException:
             self.end()
+            self._texts.close()
+            self._decisions.close()
             raise
         threading.Thread(target=self._write, name="texts to the judge", daemon=True).start()
 
@@ -212,7 +214,8 @@ class _Child:
 
     def read(self) -> None:
         """Pass its decisions on until it ends."""
-        with suppress(ValueError, KeyError):  # it ended while it wrote, or writes something else
+        # An error means that it ended while it wrote, or writes something else.
+        with self._decisions, suppress(ValueError, KeyError):
             for line in self._decisions:
                 record = json.loads(line)
                 decision = record["decision"]

@@ -123,7 +123,7 @@ def test_a_reward_that_is_not_a_finite_number_is_named(reward: Any, message: str
         compute_reward(reward, EXAMPLES[0], "x")
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("value", [2, 2.0, np.float32(2), torch.tensor(2.0)])
 def test_a_reward_is_any_number(value: Any) -> None:
     assert compute_reward(lambda example, answer: value, EXAMPLES[0], "x") == 2.0

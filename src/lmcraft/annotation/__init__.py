@@ -1,0 +1,3 @@
+"""Human review: people judge items by written guidelines, and their verdicts become data, tests and evidence.
+
+"""
