@@ -1,0 +1,62 @@
+import hashlib
+import json
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from lmcraft.annotation import audit_log
+from lmcraft.annotation.audit_log import (
+    GENESIS,
+    Entry,
+    Head,
+    append,
+    append_all,
+    audit,
+    audit_head,
+    head,
+    history,
+    record_hash,
+)
+from lmcraft.errors import RunError
+
+
+@pytest.fixture
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    audit_log.metadata.create_all(engine, tables=[audit, audit_head])
+    with engine.begin() as opened:
+        yield opened
+    engine.dispose()
+
+
+def test_each_row_holds_the_hash_of_the_row_before_it(connection: sa.Connection) -> None:
+    append(connection, "item_added", "ann", "7f3a", {"items": {"id": "7f3a", "state": "pending"}})
+    append(connection, "verdict", "bo", "7f3a", {"verdicts": {"comment": "脏话\0\ud800\u2028", "seconds": 0.1}})
+    first, second = history(connection, "7f3a")
+    assert (first.seq, first.previous, second.seq, second.previous) == (1, GENESIS, 2, first.hash)
+    assert head(connection) == Head(2, second.hash)
+    assert str(head(connection)) == f"2:{second.hash}"
+    assert json.loads(second.payload)["verdicts"] == {"comment": "脏话\0\ud800\u2028", "seconds": 0.1}
+
+
+def test_the_hash_can_be_computed_without_lmcraft(connection: sa.Connection) -> None:
+    append(connection, "verdict", "安", "x", {"verdicts": {"label": "harmful"}})
+    (row,) = history(connection, "x")
+    fields = {name: getattr(row, name) for name in ("actor", "event", "item", "payload", "previous", "seq", "time")}
+    assert hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest() == row.hash == record_hash(row)
+
+
+def test_many_rows_are_one_chain(connection: sa.Connection) -> None:
+    append_all(connection, (Entry("item_added", "ann", str(number), {}) for number in range(2500)))
+    append_all(connection, [])
+    rows = connection.execute(sa.select(audit).order_by(audit.c.seq)).all()
+    assert [row.seq for row in rows] == list(range(1, 2501))
+    assert [row.previous for row in rows] == [GENESIS, *(row.hash for row in rows[:-1])]
+    assert head(connection) == Head(2500, rows[-1].hash)
+
+
+def test_nothing_is_appended_without_a_head(connection: sa.Connection) -> None:
+    connection.execute(audit_head.delete())
+    with pytest.raises(RunError, match="lmcraft review verify"):
+        append(connection, "verdict", "ann", "x", {})
