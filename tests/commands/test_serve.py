@@ -26,6 +26,7 @@ from tests.finetuning.chat import chat_folder
         ({"model": ("m",), "upstream": "http://x", "engine": "vllm"}, "cannot both be served"),
         ({"model": ("m",), "limits": Limits(max_queue=0)}, "max_queue=0 must be greater than 0"),
         ({"new_api_key": "ada"}, "--api-keys"),
+        ({"model": ("m",), "role": "reviewer"}, "role=reviewer is that of a new key; add --new-api-key NAME"),
         ({"model_root": Path("r"), "adapters": {"a": "b"}}, "adapters need the model"),
     ],
 )
@@ -50,11 +51,11 @@ def test_a_key_is_generated_unless_the_host_is_loopback(
 
 def test_a_new_key_is_stored_as_a_hash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "keys.toml"
-    assert main(["serve", "--api-keys", str(file), "--new-api-key", "ada"]) == 0
+    assert main(["serve", "--api-keys", str(file), "--new-api-key", "ada", "--role", "reviewer"]) == 0
     key = capsys.readouterr().out.strip()
     assert key not in file.read_text()
     keys = _read_keys(ServeConfig(("m",), api_keys=file))
-    assert keys.identify({"authorization": f"Bearer {key}"}) == "ada"
+    assert keys.identify({"authorization": f"Bearer {key}"}) == "ada" and keys.role_of("ada") == "reviewer"
 
 
 @pytest.mark.slow

@@ -75,9 +75,11 @@ class ServeConfig(SteeringFlags):
     api_key: Annotated[tuple[str, ...], ACCESS] = ()
     """API key that clients must send; also read from LMCRAFT_API_KEY. All keys given this way belong to one user."""
     api_keys: Annotated[Path | None, ACCESS] = None
-    """TOML file of API keys by name, each with its hash and its quotas."""
+    """TOML file of API keys by name, each with its hash, its quotas and its role in reviews."""
     new_api_key: Annotated[str, ACCESS] = ""
     """Add a key of this name to --api-keys, print it, and exit."""
+    role: Annotated[Literal["", "reviewer", "adjudicator", "owner"], ACCESS] = ""
+    """Role of the new API key in reviews; each may do what those before it may. Empty: it may not review."""
     allowed_hosts: Annotated[tuple[str, ...], ACCESS] = ()
     """Further host names under which clients may address the server."""
     allowed_origins: Annotated[tuple[str, ...], ACCESS] = ()
@@ -97,6 +99,10 @@ class ServeConfig(SteeringFlags):
         self.check_steering()
         if self.new_api_key and self.api_keys is None:
             raise UserError(f"new_api_key={self.new_api_key} needs a file to add the key to; set --api-keys FILE")
+        if self.role and not self.new_api_key:
+            raise UserError(
+                f"role={self.role} is that of a new key; add --new-api-key NAME, or set it in the --api-keys file"
+            )
         if (self.engine == "vllm") != bool(self.upstream):
             raise UserError(
                 f"engine={self.engine} with upstream='{self.upstream}' does not work; "
@@ -175,7 +181,7 @@ def _add_key(config: ServeConfig) -> None:
     from lmcraft.server.http.keys import add_to_file
 
     assert config.api_keys is not None
-    key = add_to_file(config.api_keys, config.new_api_key)
+    key = add_to_file(config.api_keys, config.new_api_key, role=config.role or None)
     print(f"API key of '{config.new_api_key}' (shown only once; its hash is in {config.api_keys}):", file=sys.stderr)
     print(key)
 

@@ -103,6 +103,22 @@ def test_the_file_has_only_hashes_and_comments_and_is_private(tmp_path: Path) ->
     assert [file.name for file in tmp_path.iterdir()] == ["keys.toml"]
 
 
+def test_a_role_is_written_and_read(tmp_path: Path) -> None:
+    path = tmp_path / "keys.toml"
+    for name, role in (("rita", "reviewer"), ("adam", "adjudicator"), ("olga", "owner"), ("ada", None)):
+        add_to_file(path, name, role=role)
+    keys = Keys.read([], path)
+    roles = [keys.role_of(name) for name in ("rita", "adam", "olga", "ada", "nobody", "")]
+    assert roles == ["reviewer", "adjudicator", "owner", None, None, None]
+
+
+def test_the_only_user_of_a_server_is_its_owner(tmp_path: Path) -> None:
+    add_to_file(tmp_path / "keys.toml", "ada")
+    assert Keys().role_of("") == "owner"
+    assert Keys.read(["in-plain"]).role_of(DEFAULT_NAME) == "owner"
+    assert Keys.read(["in-plain"], tmp_path / "keys.toml").role_of(DEFAULT_NAME) is None
+
+
 def test_a_taken_name_and_bad_values_leave_the_file_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "keys.toml"
     add_to_file(path, "ada")
@@ -124,10 +140,20 @@ VALID_SHA256 = f'sha256 = "{"a" * 64}"\n'
         ("[ada]\n", "sha256 of the key 'ada'"),
         ('[ada]\nsha256 = "abc"\n', "64 hexadecimal"),
         (f"[ada]\n{VALID_SHA256}request_per_minute = 5\n", "did you mean 'requests_per_minute'"),
-        (f"[ada]\n{VALID_SHA256}color = 5\n", "unknown field 'color'; use sha256, requests_per_minute, tokens_per_minute"),
+        (
+            f"[ada]\n{VALID_SHA256}color = 5\n",
+            "unknown field 'color'; use sha256, requests_per_minute, tokens_per_minute, role",
+        ),
         (f"[ada]\n{VALID_SHA256}tokens_per_minute = 0\n", "tokens_per_minute=0 of the key 'ada'"),
         (f"[ada]\n{VALID_SHA256}tokens_per_minute = true\n", "tokens_per_minute=True"),
         (f"[ada]\n{VALID_SHA256}tokens_per_minute = 1.5\n", "tokens_per_minute=1.5"),
+        (
+            f'[ada]\n{VALID_SHA256}role = "admin"\n',
+            "role='admin' of the key 'ada' is unknown; use reviewer, adjudicator or owner",
+        ),
+        (f"[ada]\n{VALID_SHA256}role = ['owner']\n", "role=['owner'] of the key 'ada'"),
+        (f'[ada]\n{VALID_SHA256}role = "Owner"\n', "role='Owner'"),
+        (f'[ada]\n{VALID_SHA256}role = ""\n', "role=''"),
         (f'["a b"]\n{VALID_SHA256}', "'a b' is not a valid name"),
         (f"[ada]\n{VALID_SHA256}[bob]\n{VALID_SHA256}", "'ada' and 'bob' are the same"),
     ],

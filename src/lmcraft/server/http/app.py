@@ -20,7 +20,7 @@ from lmcraft.server.errors import error_schema
 from lmcraft.server.http import error_handlers
 from lmcraft.server.http.backend import LocalBackend
 from lmcraft.server.http.middleware.security import SecurityMiddleware
-from lmcraft.server.http.page_files import PageFiles
+from lmcraft.server.http.page_files import PAGES, PageFiles
 from lmcraft.server.http.routes import (
     chat,
     classify,
@@ -41,7 +41,7 @@ from lmcraft.server.http.routes import (
 from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
 
-PAGES = files("lmcraft.server") / "pages"
+PAGE_FOLDER = files("lmcraft.server") / "pages"
 TRIM_INTERVAL_SECONDS = 10.0
 # Of every endpoint in /openapi.json; without them FastAPI would add its own error 422, which this server does not use.
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -84,8 +84,9 @@ def build_app(
     app.include_router(status.public_router)
     for module in (*SHARED_ROUTES, *(LOCAL_ROUTES if upstream is None else (gateway,))):
         app.include_router(module.router)
-    pages = PageFiles(Path(str(PAGES)))
-    app.get("/", include_in_schema=False)(pages.index)
+    pages = PageFiles(Path(str(PAGE_FOLDER)))
+    for address, name in PAGES.items():
+        app.get(address, include_in_schema=False)(pages.page(name))
     app.get("/pages/{path:path}", include_in_schema=False)(pages.file)
     identify, record_refusal = state.keys.identify, state.metrics.record_refusal
     return SecurityMiddleware(

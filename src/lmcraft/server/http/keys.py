@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import tomli_w
 
@@ -22,7 +22,10 @@ from lmcraft.text_file import read_text
 DEFAULT_NAME = "default"
 """The name of every key given on the command line. They belong to one user, who keeps their chats when the key changes."""
 QUOTA_FIELDS = ("requests_per_minute", "tokens_per_minute")
-FIELDS = ("sha256", *QUOTA_FIELDS)
+Role = Literal["reviewer", "adjudicator", "owner"]
+"""What a key may do with the items that people review; each may do what those before it may."""
+ROLES: tuple[Role, ...] = get_args(Role)
+FIELDS = ("sha256", *QUOTA_FIELDS, "role")
 NAME_PATTERN = re.compile(r"[\w.@-]{1,64}")
 KEY_BYTES = 32
 
@@ -37,6 +40,8 @@ class Key:
     random bits, which nobody can guess, and a slow hash would delay every request."""
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    role: Role | None = None
+    """None: it may not review."""
 
 
 class Keys:
@@ -44,6 +49,7 @@ class Keys:
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self._keys = tuple(keys)
+        self._roles = {key.name: key.role for key in self._keys}
 
     @classmethod
     def read(cls, plain_keys: Iterable[str] = (), file: Path | None = None) -> "Keys":
@@ -53,7 +59,9 @@ class Keys:
             UserError: a key cannot be sent in a header; the file is missing, malformed or without keys; a key or a name
                 occurs twice.
         """
-        keys = [_key_of_plain_text(key) for key in dict.fromkeys(plain_keys)]
+        # Without a file there is a single user, who may do everything; with one, it says who may.
+        role: Role | None = "owner" if file is None else None
+        keys = [_key_of_plain_text(key, role) for key in dict.fromkeys(plain_keys)]
         file_keys = [] if file is None else read_file(file)
         if file is not None and not file_keys:  # it would open the server to everyone
             remedy = f"add one with `lmcraft serve --api-keys {file} --new-api-key NAME`, or leave api_keys out"
@@ -80,6 +88,10 @@ class Keys:
     def __bool__(self) -> bool:
         """Whether clients need a key."""
         return bool(self._keys)
+
+    def role_of(self, name: str) -> Role | None:
+        """The role of the key with this name in reviews; None: it has none. Whoever uses an open server is its owner."""
+        return self._roles.get(name) if self._keys else "owner"
 
     def identify(self, headers: Mapping[str, str]) -> str:
         """The name of the key in `Authorization: Bearer KEY` or `x-api-key: KEY`; '' if the server is open.
@@ -116,10 +128,10 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def _key_of_plain_text(key: str) -> Key:
+def _key_of_plain_text(key: str, role: Role | None) -> Key:
     if not re.fullmatch(r"[!-~]+", key):
         raise UserError("api_key must be visible ASCII characters without spaces, because it is sent in a header")
-    return Key(DEFAULT_NAME, _hash(key))
+    return Key(DEFAULT_NAME, _hash(key), role=role)
 
 
 def read_file(path: Path) -> list[Key]:
@@ -164,11 +176,20 @@ def _parse_key(path: Path, name: str, table: Any) -> Key:
     for field in QUOTA_FIELDS:
         if field in table and (type(table[field]) is not int or table[field] < 1):
             raise UserError(f"api_keys='{path}': {field}={table[field]} of the key '{name}' must be a whole number above 0")
-    return Key(name, digest.lower(), *(table.get(field) for field in QUOTA_FIELDS))
+    role = table.get("role")
+    if role is not None and role not in ROLES:
+        remedy = f"use {', '.join(ROLES[:-1])} or {ROLES[-1]}, or leave it out"
+        raise UserError(f"api_keys='{path}': role={role!r} of the key '{name}' is unknown; {remedy}")
+    return Key(name, digest.lower(), *(table.get(field) for field in QUOTA_FIELDS), role=role)
 
 
 def add_to_file(
-    path: Path, name: str, *, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
+    path: Path,
+    name: str,
+    *,
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    role: Role | None = None,
 ) -> str:
     """Generate a key and add its hash to a file. The file is created if needed, and only its owner can read it.
 
@@ -182,8 +203,8 @@ def add_to_file(
     if name in {key.name for key in _parse(path, text)}:
         raise UserError(f"api_keys='{path}' already has a key '{name}'; choose another name, or delete that key")
     key = Keys.generate()
-    quotas = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
-    table = {"sha256": _hash(key), **{field: value for field, value in quotas.items() if value is not None}}
+    settings = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "role": role}
+    table = {"sha256": _hash(key), **{field: value for field, value in settings.items() if value is not None}}
     # Append, so that the comments in the file stay.
     text = (text.rstrip() + "\n\n" if text.strip() else "") + tomli_w.dumps({name: table})
     _parse(path, text)

@@ -1,11 +1,12 @@
-"""The files of the chat page: compressed once, and at addresses that change with their content.
+"""The files of the chat page and the review page: compressed once, and at addresses that change with their content.
 
-The page is served at / and refers to its files below `/pages/VERSION/`, where VERSION is a hash of all of them. Such
-an address is cached for good, so a browser asks only whether / has changed. Imports in the modules are relative, and so
-stay below the same version.
+A page refers to its files below `/pages/VERSION/`, where VERSION is a hash of all of them. Such an address is cached for
+good, so a browser asks only whether the page has changed. Imports in the modules are relative, and so stay below the same
+version.
 """
 
 import gzip
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +23,8 @@ MEDIA_TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
+PAGES = {"/": "index.html", "/review": "review.html"}
+"""The file of each page, by its address."""
 VERSION_CHARACTERS = 16
 CACHE_FOR_GOOD = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
@@ -41,7 +44,7 @@ class PageFiles:
     """All files of `folder`, in memory.
 
     Args:
-        folder: holds index.html and the files it loads; files with other endings than those of MEDIA_TYPES are not served.
+        folder: holds the pages and the files they load; files with other endings than those of MEDIA_TYPES are not served.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,12 +54,18 @@ class PageFiles:
         for name, body in bodies.items():
             digest.update(f"{name} {len(body)}\n".encode() + body)
         self.version = digest.hexdigest()[:VERSION_CHARACTERS]
-        bodies["index.html"] = bodies["index.html"].replace(b'="/pages/', f'="/pages/{self.version}/'.encode())
+        for name in PAGES.values():
+            if name in bodies:
+                bodies[name] = bodies[name].replace(b'="/pages/', f'="/pages/{self.version}/'.encode())
         self._files = {name: _compress(Path(name).suffix, body) for name, body in bodies.items()}
 
-    def index(self, request: Request) -> Response:
-        """The page itself."""
-        return _respond(request, self._files["index.html"], REVALIDATE)
+    def page(self, name: str) -> Callable[[Request], Response]:
+        """The endpoint of the page in the file `name`."""
+
+        def respond(request: Request) -> Response:
+            return _respond(request, self._find(request, name), REVALIDATE)
+
+        return respond
 
     def file(self, request: Request, path: str) -> Response:
         """The file at /pages/`path`, which begins with a version or not.
@@ -67,10 +76,13 @@ class PageFiles:
             ApiError: 404; there is no such file.
         """
         version, _, name = path.partition("/")
-        file = self._files.get(name if len(version) == VERSION_CHARACTERS else path)
-        if file is None:
-            raise ApiError(404, f"there is no {request.url.path[:200]!a} on this server", code="not_found")
+        file = self._find(request, name if len(version) == VERSION_CHARACTERS else path)
         return _respond(request, file, CACHE_FOR_GOOD if version == self.version else REVALIDATE)
+
+    def _find(self, request: Request, name: str) -> PageFile:
+        if (file := self._files.get(name)) is None:
+            raise ApiError(404, f"there is no {request.url.path[:200]!a} on this server", code="not_found")
+        return file
 
 
 def _compress(suffix: str, body: bytes) -> PageFile:

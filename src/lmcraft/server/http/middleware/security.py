@@ -16,13 +16,14 @@ from lmcraft.server.http.middleware.body import BodyBudget, ClientDisconnectedEr
 from lmcraft.server.http.middleware.cors import AllowedOrigins, is_preflight, preflight_headers
 from lmcraft.server.http.middleware.response import SECURITY_HEADERS, ResponseSender
 from lmcraft.server.http.middleware.trusted_host import TrustedHosts
+from lmcraft.server.http.page_files import PAGES
 from lmcraft.server.limits import Limits
 
 log = logging.getLogger("lmcraft.server")
 REQUEST_ID_HEADER = "x-request-id"
 REQUEST_ID_PATTERN = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 PROBE_PATHS = ("/health", "/health/", "/ready", "/ready/")  # a supervisor restarts a server that does not answer them
-PUBLIC_PATHS = ("/", "/api/info", "/openapi.json", *PROBE_PATHS)
+PUBLIC_PATHS = (*PAGES, "/api/info", "/openapi.json", *PROBE_PATHS)
 
 
 class SecurityMiddleware:
@@ -80,7 +81,7 @@ class SecurityMiddleware:
             self._record(scope, sender.status)
 
     def _added_headers(self, scope: Scope, headers: Headers) -> dict[str, str]:
-        is_page = scope["path"] == "/" or scope["path"].startswith("/pages/")
+        is_page = scope["path"] in PAGES or scope["path"].startswith("/pages/")
         caching = (
             {} if is_page else {"cache-control": "no-store"}
         )  # page_files.py decides how long the page's files are kept
