@@ -180,7 +180,7 @@ def _parse_key(path: Path, name: str, table: Any) -> Key:
     if role is not None and role not in ROLES:
         remedy = f"use {', '.join(ROLES[:-1])} or {ROLES[-1]}, or leave it out"
         raise UserError(f"api_keys='{path}': role={role!r} of the key '{name}' is unknown; {remedy}")
-    return Key(name, digest.lower(), *(table.get(field) for field in QUOTA_FIELDS), role=role)
+    return Key(name, digest.lower(), **{field: table[field] for field in (*QUOTA_FIELDS, "role") if field in table})
 
 
 def add_to_file(
