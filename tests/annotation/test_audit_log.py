@@ -8,10 +8,9 @@ import sqlalchemy as sa
 from lmcraft.annotation import audit_log
 from lmcraft.annotation.audit_log import (
     GENESIS,
-    Entry,
     Head,
     append,
-    append_all,
+    append_many,
     audit,
     audit_head,
     head,
@@ -41,15 +40,16 @@ def test_each_row_holds_the_hash_of_the_row_before_it(connection: sa.Connection)
 
 
 def test_the_hash_can_be_computed_without_lmcraft(connection: sa.Connection) -> None:
-    append(connection, "verdict", "安", "x", {"verdicts": {"label": "harmful"}})
+    append(connection, "verdict", "安", "x", {"verdicts": {"label": "harmful"}}, 1.5)
     (row,) = history(connection, "x")
+    assert row.time == "1970-01-01T00:00:01.500000Z"
     fields = {name: getattr(row, name) for name in ("actor", "event", "item", "payload", "previous", "seq", "time")}
     assert hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest() == row.hash == record_hash(row)
 
 
 def test_many_rows_are_one_chain(connection: sa.Connection) -> None:
-    append_all(connection, (Entry("item_added", "ann", str(number), {}) for number in range(2500)))
-    append_all(connection, [])
+    append_many(connection, (("item_added", "ann", str(number), {}) for number in range(2500)))
+    append_many(connection, [], 0.0)
     rows = connection.execute(sa.select(audit).order_by(audit.c.seq)).all()
     assert [row.seq for row in rows] == list(range(1, 2501))
     assert [row.previous for row in rows] == [GENESIS, *(row.hash for row in rows[:-1])]

@@ -26,6 +26,7 @@ metadata = sa.MetaData()
 GENESIS = "0" * 64
 """What the first row has as the hash of the row before it."""
 ROWS_PER_INSERT = 1000
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr)
 
 audit = sa.Table(
     "audit",
@@ -56,13 +57,8 @@ def _create_head(table: sa.Table, connection: sa.Connection, **_: Any) -> None:
     connection.execute(table.insert().values(id=1, seq=0, hash=GENESIS))
 
 
-class Entry(NamedTuple):
-    """What is appended."""
-
-    event: str
-    actor: str
-    item: str
-    payload: Mapping[str, Any]
+Entry = tuple[str, str, str, Mapping[str, Any]]
+"""Event, actor, item and payload of a row to append."""
 
 
 class Record(NamedTuple):
@@ -88,7 +84,9 @@ class Head(NamedTuple):
         return f"{self.seq}:{self.hash}"
 
 
-def append(connection: sa.Connection, event: str, actor: str, item: str, payload: Mapping[str, Any]) -> None:
+def append(
+    connection: sa.Connection, event: str, actor: str, item: str, payload: Mapping[str, Any], now: float | None = None
+) -> None:
     """Append one row, in the transaction of the change that it records.
 
     Args:
@@ -98,25 +96,29 @@ def append(connection: sa.Connection, event: str, actor: str, item: str, payload
         actor: who did it.
         item: the item's id; empty for guidelines, rounds and settings.
         payload: by the name of a table, the columns of its row after the change; `verification.py` replays them.
+        now: the time, in seconds since 1970; by default this machine's.
 
     Raises:
         RunError: the head is missing.
     """
-    append_all(connection, [Entry(event, actor, item, payload)])
+    append_many(connection, [(event, actor, item, payload)], now)
 
 
-def append_all(connection: sa.Connection, entries: Iterable[Entry]) -> None:
-    """Append rows in order, as `append` does, with three statements for a thousand of them.
+def append_many(connection: sa.Connection, entries: Iterable[Entry], now: float | None = None) -> None:
+    """Append rows in order, as `append` does; a thousand take one statement.
 
     Raises:
         RunError: the head is missing.
     """
     last = head(connection, lock=True)
+    moment = datetime.fromtimestamp(time.time() if now is None else now, UTC)
+    stamp = moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
     remaining = iter(entries)
     while batch := list(islice(remaining, ROWS_PER_INSERT)):
         rows = []
-        for entry in batch:
-            record = _chain(last, entry)
+        for event, actor, item, payload in batch:
+            record = Record(last.seq + 1, stamp, actor, event, item, format_json(payload), last.hash, "")
+            record = record._replace(hash=record_hash(record))
             last = Head(record.seq, record.hash)
             rows.append(record._asdict())
         connection.execute(audit.insert(), rows)
@@ -150,11 +152,4 @@ def record_hash(record: Record) -> str:
     """The hash that a row has if it was not edited: SHA-256, 64 hexadecimal digits."""
     fields = record._asdict()
     del fields["hash"]
-    return sha256(json.dumps(fields, sort_keys=True, separators=(",", ":"), default=repr).encode("ascii")).hexdigest()
-
-
-def _chain(last: Head, entry: Entry) -> Record:
-    now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    payload = format_json(entry.payload)
-    record = Record(last.seq + 1, now, entry.actor, entry.event, entry.item, payload, last.hash, "")
-    return record._replace(hash=record_hash(record))
+    return sha256(_CANONICAL.encode(fields).encode("ascii")).hexdigest()
