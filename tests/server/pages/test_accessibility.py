@@ -81,7 +81,8 @@ def page(browser: Any, server_url: str, request: Any) -> Iterator[Any]:
         def add_adapter(route: Any) -> None:
             info = route.fetch().json()
             model = info["models"][0]
-            route.fulfill(json={**info, "models": [model, {**model, "id": "tuned", "adapter_of": model["id"]}]})
+            models = [model, {**model, "id": "tuned", "adapter_of": model["id"]}]
+            route.fulfill(json={**info, "models": models, "reports": True})
 
         page.route("**/api/info", add_adapter)
         page.route("**/v1/chat/completions", ask_the_only_model)
@@ -175,7 +176,9 @@ def test_tokens(page: Any) -> None:
     page.keyboard.press("Escape")
 
 
-@pytest.mark.parametrize("opener", [f'{LAST} [data-act="prompt"]', "#feedback", "#help", "#export"])
+@pytest.mark.parametrize(
+    "opener", [f'{LAST} [data-act="prompt"]', f'{LAST} [data-act="report"]', "#feedback", "#help", "#export"]
+)
 def test_dialogs(page: Any, opener: str) -> None:
     page.click(opener)
     expect(page.locator("dialog")).to_be_visible()

@@ -14,6 +14,7 @@ import { showHelp } from "./views/help_dialog.js";
 import { listenForShortcuts } from "./views/keyboard.js";
 import { Panel } from "./views/panel.js";
 import { showPrompt } from "./views/prompt_dialog.js";
+import { askReport } from "./views/report_dialog.js";
 import { Scroller } from "./views/scroller.js";
 import { Sidebar } from "./views/sidebar.js";
 import { showToast } from "./views/toasts.js";
@@ -38,8 +39,8 @@ export class App {
   }
 
   /** Takes the fields of /api/info. */
-  async start({ models, settings, store, scope, version }) {
-    this.version = version;
+  async start({ models, settings, store, scope, version, reports }) {
+    Object.assign(this, { version, takesReports: reports });
     this.models = selectChatModels(models);
     this.hasStore = store;
     this.store = new JournaledStore(store ? scope : null, {
@@ -71,6 +72,8 @@ export class App {
     this.transcript = new Transcript(controller, new Scroller(), {
       showPrompt: (message) => this.#showPrompt(message),
       branch: ({ id }, index, alternative) => controller.branch(id, index, alternative),
+      report: this.takesReports ? (message) => this.#report(message) : null,
+      getReportProblem: () => (this.hasStore ? "" : t("notStoredForReport")),
       progressDrawn: () => this.#showContextUsage(),
     });
     this.panel = new Panel(settings, (fields) => controller.update(fields));
@@ -215,6 +218,14 @@ export class App {
     } catch (error) {
       showToast(error.message);
     }
+  }
+
+  async #report(message) {
+    const { conversation } = this.controller;
+    await this.store.save(); // the server reads the answer from its store
+    if (!(await askReport(conversation.id, message.id))) return;
+    message.isReported = true; // until the page is loaded again
+    this.showConversation(this.controller.conversation);
   }
 
   #showContextUsage() {

@@ -145,6 +145,23 @@ const STRINGS = {
   compareVersions: ["Compare versions", "对比版本"],
   editMessage: ["Edit message", "编辑消息"],
   saveAndContinue: ["Save and continue", "保存并继续生成"],
+  // Reports
+  report: ["Report this answer", "举报此回答"],
+  reportTitle: ["Report this answer", "举报此回答"],
+  reportReason: ["What is wrong with it?", "请选择举报原因"],
+  reportHarmful: ["It is harmful or offensive", "内容有害或令人反感"],
+  reportWrong: ["It is wrong or misleading", "内容错误或有误导性"],
+  reportPrivacy: ["It exposes personal data", "泄露个人隐私"],
+  reportOther: ["Something else", "其他原因"],
+  reportComment: ["Anything the reviewers should know? (optional)", "补充说明（选填）"],
+  reportNote: [
+    "The people who review this server’s answers will read this answer, all messages before it, and what you write here.",
+    "提交后，此服务器的审核人员会看到这条回答、它之前的全部消息以及你填写的内容。",
+  ],
+  sendReport: ["Send report", "提交举报"],
+  reported: ["Thank you. The answer will be reviewed.", "感谢反馈，我们会尽快审核这条回答。"],
+  alreadyReported: ["You have reported this answer.", "你已举报此回答。"],
+  notStoredForReport: ["This server does not save chats, so its answers cannot be reported.", "此服务器不保存对话，无法举报回答。"],
   // Two answers
   pair: ["Two answers side by side", "并排对比两个回答"],
   prefer: ["I prefer this answer", "这个回答更好"],

@@ -1,4 +1,4 @@
-// What the user said about answers: read from the server, undone, downloaded as training data.
+// What the user said about answers: read from the server, undone, downloaded as training data; and reports to its reviewers.
 
 import { fetchJson, sendRequest } from "../net/api.js";
 
@@ -17,6 +17,9 @@ export function undo({ kind, id }) {
   if (kind === "rating") return fetchJson("PUT", `/api/messages/${encodeURIComponent(id)}/rating`, { rating: 0, reason: "" });
   return fetchJson("DELETE", `/api/preferences/${encodeURIComponent(id)}`);
 }
+
+/** report: {conversation, message, reason, comment}. */
+export const sendReport = (report) => fetchJson("POST", "/api/reports", report);
 
 /** A file for `lmcraft finetune`, as a Blob. */
 export async function fetchTrainingFile(name) {

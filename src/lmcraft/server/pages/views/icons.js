@@ -34,6 +34,7 @@ const ICONS = {
   bottom: "M12 5v14M6 13l6 6 6-6",
   previous: "M14.5 6l-6 6 6 6",
   next: "M9.5 6l6 6-6 6",
+  report: "M5 21V4M5 5c5-3 9 3 14 0v9c-5 3-9-3-14 0",
   alert: "M12 4L2.5 20h19zM12 10v4M12 17v.2",
 };
 

@@ -9,7 +9,8 @@ import { buildIcon, buildIconButton } from "./icons.js";
 const IDLE_ONLY = { class: "icon idle-only" }; // disabled while the conversation has an answer in progress
 
 /**
- * display: {siblings, isLast, showTokens, pairedWith}; handlers: {edit(), toggleTokens(), showPrompt(), rate(rating)}.
+ * display: {siblings, isLast, showTokens, pairedWith};
+ * handlers: {edit(), toggleTokens(), showPrompt(), rate(rating), report() or null, reportProblem: why it cannot be reported, or ""}.
  * `data-act` identifies a button across redraws.
  */
 export function buildActions(message, display, controller, handlers) {
@@ -27,8 +28,9 @@ export function buildActions(message, display, controller, handlers) {
     message.details?.tokens?.length > 0 && buildWordButton("tokens", handlers.toggleTokens, { "aria-pressed": String(display.showTokens) }),
     buildWordButton("prompt", handlers.showPrompt),
   ];
-  if (display.letter) return [copy]; // tokens and prompt would tell which model it is
-  if (display.pairedWith) return [display.siblings.length > 2 && versions, copy, ...inspection];
+  const report = kept && handlers.report && buildReportButton(message, handlers);
+  if (display.letter) return [copy, report]; // tokens and prompt would tell which model it is
+  if (display.pairedWith) return [display.siblings.length > 2 && versions, copy, report, ...inspection];
   const canContinue = kept && display.isLast && !["stop", "content_filter"].includes(message.details?.finish) && !message.details?.problem;
   return [
     versions,
@@ -39,6 +41,7 @@ export function buildActions(message, display, controller, handlers) {
     canContinue && buildButton("continue", () => controller.continueAnswer(id), IDLE_ONLY),
     kept && buildRatingButton(message, 1, handlers.rate),
     kept && buildRatingButton(message, -1, handlers.rate),
+    report,
     ...inspection,
   ];
 }
@@ -61,6 +64,12 @@ function buildRatingButton(message, rating, rate) {
   const isSet = message.rating === rating;
   const label = isSet && message.reason ? `${t(action)}: ${message.reason}` : t(action);
   return buildIconButton(action, label, () => rate(isSet ? 0 : rating), { "data-act": action, "aria-pressed": String(isSet) });
+}
+
+/** A button that does nothing can still be focused, and its label says why. */
+function buildReportButton({ isReported }, { report, reportProblem }) {
+  const reason = isReported ? t("alreadyReported") : reportProblem;
+  return buildIconButton("report", reason || t("report"), () => reason || report(), { "data-act": "report", "aria-disabled": reason ? "true" : null });
 }
 
 /** The other answer of a pair is passed over. */

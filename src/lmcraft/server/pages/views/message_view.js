@@ -14,7 +14,7 @@ import { ThoughtsView } from "./thoughts_view.js";
 import { TokenView } from "./token_view.js";
 
 export class MessageView {
-  /** handlers: {toggleTokens(message), showPrompt(message), branch(message, index, alternative)}. */
+  /** handlers: {toggleTokens(message), showPrompt(message), branch(message, index, alternative), report(message) or null, getReportProblem()}. */
   constructor(controller, handlers) {
     Object.assign(this, { controller, handlers, isEditing: false, isRating: false, drawnState: [] });
     this.head = el("header");
@@ -30,13 +30,13 @@ export class MessageView {
    */
   show(message, display) {
     Object.assign(this, { message, display });
-    const { content, rating, reason, live, problem, id } = message;
+    const { content, rating, reason, live, problem, id, isReported } = message;
     const { siblings, isLast, showTokens, pairedWith, letter } = display;
     const version = [siblings.indexOf(id), siblings.length];
     const { lang } = document.documentElement;
     const saving = this.controller.describeSaving(id)?.problem;
     if (!this.drawnState.length && !pairedWith && this.controller.getEditorText(id) !== null) this.isEditing = true;
-    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, pairedWith, letter, lang, saving, this.isEditing, this.isRating];
+    const state = [id, content, rating, reason, live, problem, ...version, isLast, showTokens, pairedWith, letter, lang, saving, isReported, this.isEditing, this.isRating];
     if (state.every((value, i) => value === this.drawnState[i])) return;
     this.drawnState = state;
     this.#draw();
@@ -73,6 +73,8 @@ export class MessageView {
       toggleTokens: () => this.handlers.toggleTokens(this.message),
       showPrompt: () => this.handlers.showPrompt(this.message),
       rate: (rating) => this.#rate(rating),
+      report: this.handlers.report && (() => this.handlers.report(this.message)),
+      reportProblem: this.handlers.getReportProblem(),
     };
     const buttons = this.isEditing ? [] : buildActions(message, display, this.controller, handlers);
     const actions = el("div", { class: "actions" }, ...buttons.filter(Boolean), this.stats);
