@@ -3,8 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from lmcraft.annotation.guideline_file import open_guideline, parse_guideline, read_guideline, template_names
-from lmcraft.annotation.guidelines import guideline_from_json
+from lmcraft.annotation.guideline_file import (
+    format_guideline,
+    open_guideline,
+    parse_guideline,
+    read_guideline,
+    template_names,
+)
+from lmcraft.annotation.guidelines import Guideline, guideline_from_json
 from lmcraft.errors import UserError
 
 SETTINGS = """\
@@ -59,6 +65,26 @@ def test_a_guideline_survives_json() -> None:
     assert guideline_from_json(json.loads(json.dumps(version.as_json()))) == version
     assert version.sha256 == guideline.sha256 == parse_guideline(TEXT.replace("\n", "\r\n"), {"zh": CHINESE}).sha256
     assert guideline.sha256 != parse_guideline(TEXT).sha256
+
+
+def _reread(guideline: Guideline) -> Guideline:
+    texts = format_guideline(guideline)
+    return parse_guideline(texts.pop(guideline.language), texts)
+
+
+def test_a_guideline_can_be_written_as_files_again() -> None:
+    plan = 'name = "all"\ntitle = "All"\nsize = 9\nlabels = ["rude"]\nat_most = 0.5\nmin_per_group = { "A.*" = 2 }'
+    guideline = parse_guideline(TEXT.replace("+++\n\n#", f"[[sampling]]\n{plan}\n+++\n#"), {"zh": CHINESE})
+    assert guideline.sampling[0].min_per_group == {"A.*": 2}
+    assert _reread(guideline) == guideline
+    chinese = parse_guideline(SETTINGS.replace("labels = [", 'language = "zh"\nlabels = [', 1) + CHINESE, {"en": BODY})
+    assert (chinese.language, _reread(chinese)) == ("zh", chinese)
+    assert chinese.rules == _reread(chinese).rules
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_templates_can_be_written_again(name: str) -> None:
+    assert _reread(open_guideline(name)).sha256 == open_guideline(name).sha256
 
 
 def test_the_labels_of_a_preference_are_fixed() -> None:

@@ -6,9 +6,12 @@ begins with an id, `## H2 Threats and violence`, with all that follows up to the
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+import tomli_w
 
 from lmcraft.annotation.front_matter import FENCE, Source, Table, split_front_matter
 from lmcraft.annotation.guidelines import (
@@ -115,8 +118,36 @@ def parse_guideline(
         reviews=settings.integer("reviews", 1, MAX_REVIEWS, 2),
         sensitive=settings.value("sensitive", bool, False),
         sampling=_strata(settings, [label.name for label in labels]),
+        language=language,
         text={language: source.text.strip() + "\n" for language, source in bodies.items()},
     )
+
+
+def format_guideline(guideline: Guideline) -> dict[str, str]:
+    """The files of a guideline by language, the main one with its settings; `parse_guideline` reads the same guideline."""
+    labels = [{"name": label.name, "outcome": label.outcome, "title": dict(label.title)} for label in guideline.labels]
+    if guideline.kind == "preference":
+        labels = [{name: value for name, value in label.items() if name != "outcome"} for label in labels]
+    settings = {
+        "name": guideline.name,
+        "kind": guideline.kind,
+        "title": dict(guideline.title),
+        "language": guideline.language,
+        "reviews": guideline.reviews,
+        "sensitive": guideline.sensitive,
+        "labels": labels,
+        "sampling": [_stratum_settings(stratum) for stratum in guideline.sampling],
+    }
+    texts = dict(guideline.text)
+    main = texts.pop(guideline.language)
+    front = tomli_w.dumps({key: value for key, value in settings.items() if value != []})
+    return {guideline.language: f"{FENCE}\n{front}{FENCE}\n\n{main}", **texts}
+
+
+def _stratum_settings(stratum: Stratum) -> dict[str, Any]:
+    values = {f.name: getattr(stratum, f.name) for f in fields(stratum)}
+    values |= {"labels": list(stratum.labels), "title": dict(stratum.title), "min_per_group": dict(stratum.min_per_group)}
+    return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
 def _read(path: Path) -> str:

@@ -1,11 +1,10 @@
 """Guidelines: what reviewers judge, the labels they choose from, and the rules that every verdict cites."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
-
-from lmcraft.json_lines import format_json
 
 Kind = Literal["label", "preference"]
 """What a verdict is: a label of one answer, or the better of two answers."""
@@ -70,7 +69,7 @@ class Stratum:
 class Guideline:
     """A guideline as read from its files.
 
-    `text` has the whole body by language. The first language is that of the main file, and each has the same rules.
+    `text` has the whole body by language, and each has the same rules.
     """
 
     name: str
@@ -83,13 +82,15 @@ class Guideline:
     sensitive: bool
     """Whether texts are hidden until asked for, and count toward the daily exposure cap."""
     sampling: tuple[Stratum, ...] = ()
+    language: str = LANGUAGES[0]
+    """Of the main file."""
     text: Texts
 
     @property
     def sha256(self) -> str:
         """The hash of everything the guideline says."""
         contents = {f.name: _plain(getattr(self, f.name)) for f in fields(Guideline)}
-        return hashlib.sha256(format_json(contents).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
     def label(self, name: str) -> Label | None:
         """The label of a name; None if there is none."""
