@@ -119,3 +119,28 @@ def test_answers_are_drawn_with_the_sampling_settings(folder: Path, write_task: 
     assert len(list((tmp_path / "out").glob("toy-*.jsonl"))) == 4
     with pytest.raises(UserError, match="temperature"):
         texts(sampling={"temperature": -1.0})
+
+
+@pytest.mark.parametrize("required", [0.5, 1.0])
+def test_a_model_that_falls_short_ends_with_a_status_and_names_the_failed_tests(
+    folder: Path, write_task: WriteTask, capsys: pytest.CaptureFixture[str], required: float
+) -> None:
+    rows = [{"prompt": "the", "contains": "/./", "name": "writes"}, {"prompt": "the", "contains": "Zürich", "name": "knows"}]
+    task = write_task(rows, kind="checks", max_new_tokens=4).folder / "toy.toml"
+    arguments = ["evaluate", str(folder), "--tasks", str(task), "--precision", "fp32", "--require", f"toy={required}"]
+    assert main(arguments) == (1 if required == 1 else 0)
+    output, errors = capsys.readouterr()
+    assert "failed: knows: the answer lacks 'Zürich'" in output
+    sentence = (
+        "toy: passed is 0.500, but at least 1 is required; failed: knows (the answer lacks 'Zürich'); the answers are in"
+    )
+    assert (sentence in errors) == (required == 1)
+    page = (folder / "lmcraft/evaluations/report.html").read_text()
+    assert "Failed tests: toy" in page and "未通过的测试：toy" in page
+
+
+def test_a_requirement_is_checked_before_the_first_task_is_scored(folder: Path, task: Path) -> None:
+    config = EvaluateConfig(str(folder), tasks=(str(task),), precision="fp32", require=("tox=1",))
+    with pytest.raises(UserError, match="require='tox=1' names no task"):
+        evaluate(config)
+    assert not list((folder / "lmcraft").rglob("*.jsonl"))

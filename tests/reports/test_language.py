@@ -44,8 +44,10 @@ def test_a_text_is_said_in_the_language_of_the_page() -> None:
 
 
 def test_a_page_has_both_languages() -> None:
+    names = ("title", "settings", "figures", "failed", "charts", "calibration")
     page = fill_bilingual(
-        "evaluation.html", lambda: dict.fromkeys(("title", "settings", "figures", "charts", "calibration"), say("step"))
+        "evaluation.html",
+        lambda: dict.fromkeys(names, say("step")),
     )
     english, chinese = page.split('<main lang="zh-Hans">')
     assert "<title>step</title>" in english and "<h1>step</h1>" in english and "<h1>步数</h1>" in chinese

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, takes_settings
-from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.evaluation.config import TaskSettings
 from lmcraft.evaluation.results import TaskResult
 from lmcraft.folder import ModelFolder
@@ -41,6 +41,9 @@ class EvaluateConfig(TaskSettings):
     _: KW_ONLY
     tasks: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("english",)
     """Names of tasks and scorecards, and TOML files of your own tasks (docs/add-a-task.md); list: print what there is."""
+    require: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
+    """Figures that the model must reach, such as my-task=0.9 (a task's first figure) or my-task/bits_per_byte=1.2; otherwise
+    the exit status is 1, and the failed tests are named."""
     fit_temperature: bool = False
     """For a classifier: make its probabilities mean what they say. Fits the temperature on the items of the tasks, and saves
     it in the model's folder, where `classify` and the server read it."""
@@ -66,10 +69,11 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
 
     Raises:
         UserError: there is no such model or task, a row of a task cannot be used, or a task does not fit the model.
-        RunError: a download failed, the model's outputs are not numbers, or the disk is full.
+        RunError: the model falls short of `require`, a download failed, its outputs are not numbers, or the disk is full.
         InterruptedRunError: a signal stopped the run; the same command continues.
     """
     from lmcraft.evaluation.catalog import open_tasks
+    from lmcraft.evaluation.requirements import Requirement
     from lmcraft.folder.lock import lock_folder
     from lmcraft.reports.evaluation import TITLE, figure_rows, write_evaluation
     from lmcraft.reports.template import check_page
@@ -84,16 +88,32 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
         check_page(evaluation.folder, TITLE, "evaluation")
         evaluation.folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(evaluation.folder, wait=False):
-            for task in tasks:
-                evaluation.open_method(task, config.limit)  # complains before the first task has taken its time
-            results = [run_task(evaluation, task, config.limit, task.name) for task in tasks]
+            # each complains before the first task has taken its time
+            methods = [evaluation.open_method(task, config.limit) for task in tasks]
+            requirements = [Requirement.parse(setting, methods) for setting in config.require]
+            results = [run_method(evaluation, method, method.task.name) for method in methods]
         if config.fit_temperature:
             _fit_temperature(config, results)
     head, rows = figure_rows(results)
-    print_result(column_table("", head, rows))
+    print_result(column_table("", head, rows), *_failed_lines(results))
     page = write_evaluation(evaluation.folder, config.model, evaluation.settings, results)
     line_printer()(f"results: {evaluation.folder}; report: {page}")
+    if shortfalls := list(filter(None, (requirement.shortfall(results) for requirement in requirements))):
+        raise RunError("\n".join(shortfalls))
     return results
+
+
+def _failed_lines(results: Sequence[TaskResult]) -> list[str]:
+    """A line for each of the first tests that failed."""
+    from lmcraft.evaluation.requirements import MAX_NAMED, failed_tests
+
+    lines = []
+    for result in results:
+        failed = failed_tests(result)
+        lines += [f"failed: {name}: {reason}" for name, reason in failed[:MAX_NAMED]]
+        if len(failed) > MAX_NAMED:
+            lines.append(f"and {len(failed) - MAX_NAMED:,} more of {result.task}: see {result.file}")
+    return lines
 
 
 @contextmanager

@@ -12,6 +12,7 @@ likelihood        the likelihood of many answers in few forward passes
 sandbox           runs programs that a model wrote
 run               `Evaluation`: order, saved results, continuing
 contamination     which items the training data contain
+requirements      the figures that a model must reach, for scripts and CI
 calibration       the temperature of a classifier
 in_training       `RunTasks`: the tasks that a run evaluates its weights on
 results           the outcome of an item, and the figures of all

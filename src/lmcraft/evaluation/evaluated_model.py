@@ -12,6 +12,9 @@ from lmcraft.inference.prompt import encode_prompt
 from lmcraft.inference.request import Request
 from lmcraft.language_model import LanguageModel
 
+Question = str | Sequence[Mapping[str, str]]
+"""A prompt, or the messages of a chat, each with role and content."""
+
 
 class TextClassifier(Protocol):
     """What a classifier does."""
@@ -74,22 +77,23 @@ class EvaluatedModel:
             return encode_prompt(self.model.tokenizer, "")
         return []
 
-    def encode_question(self, prompt: str, *, chat: bool = False) -> list[int]:
-        """The tokens of a prompt that the model answers.
+    def encode_question(self, prompt: Question, *, chat: bool = False) -> list[int]:
+        """The tokens of a prompt that the model answers; messages are always asked through the chat template.
 
         Raises:
             UserError: the prompt is empty, or the model has no chat template, and one is needed.
         """
         tokenizer = self.model.tokenizer
-        if chat or self.chat:
-            text = tokenizer.apply_chat_template([{"role": "user", "content": prompt}])
+        if chat or self.chat or not isinstance(prompt, str):
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            text = tokenizer.apply_chat_template(messages)
             ids = tokenizer.encode(text, parse_special=True)
         else:
             ids = encode_prompt(tokenizer, prompt)
         self._check_length(len(ids) + 1)
         return ids
 
-    def encode_answer(self, prompt: str, answer: str, *, delimiter: str = " ", chat: bool = False) -> ScoredText:
+    def encode_answer(self, prompt: Question, answer: str, *, delimiter: str = " ", chat: bool = False) -> ScoredText:
         """The tokens of a prompt and its answer, of which those of the answer are scored.
 
         Without a chat template, the text is tokenized as a whole, so that a token may span the border, and spaces between
@@ -100,7 +104,7 @@ class EvaluatedModel:
             UserError: the answer has no tokens, or the text does not fit into the context of the model.
         """
         encode = self.model.tokenizer.encode
-        if chat or self.chat:
+        if chat or self.chat or not isinstance(prompt, str):
             start_ids = self.encode_question(prompt, chat=True)
             ids = start_ids + encode(answer)
         else:

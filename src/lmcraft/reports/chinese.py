@@ -71,6 +71,8 @@ CHINESE = {
     "95% interval": "95% 置信区间",
     "in training data": "出现在训练数据中",
     "without these": "去除这些之后",
+    "Failed tests: {task}": "未通过的测试：{task}",
+    "test": "测试",
     "Reliability: {task}": "可靠性：{task}",
     "perfect": "理想",
     "confidence": "置信度",

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from lmcraft.evaluation.requirements import failed_tests
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart
@@ -34,6 +35,7 @@ def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], r
             "title": escape(say(TITLE + " {model}", model=model)),
             "settings": escape(f"{shown}. {meaning}"),
             "figures": html_table([say(name) for name in head], rows),
+            "failed": "".join(map(_failed_tests, results)),
             "charts": "".join(interval_chart(entries, x_label=name) for name, entries in charts.items() if len(entries) > 1),
             "calibration": "".join(map(_reliability, results)),
         }
@@ -66,6 +68,14 @@ def figure_rows(results: Sequence[TaskResult]) -> tuple[Sequence[str], list[list
 def _interval(figure: Figure) -> str:
     low, high = figure.metric.low, figure.metric.high
     return "" if low is None or high is None else say("{low} to {high}", low=f"{low:.3f}", high=f"{high:.3f}")
+
+
+def _failed_tests(result: TaskResult) -> str:
+    """The tests of a task that failed, and why; empty if none did."""
+    if not (failed := failed_tests(result)):
+        return ""
+    heading = escape(say("Failed tests: {task}", task=result.task))
+    return f"<h2>{heading}</h2>{html_table([say('test'), say('reason')], failed)}"
 
 
 def _reliability(result: TaskResult) -> str:

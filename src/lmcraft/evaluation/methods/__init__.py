@@ -8,9 +8,11 @@ code             whether the function that the model writes passes tests
 answers          what the model answers to prompts, without judgment
 translation      how near the translation that the model writes is to those of people
 perplexity       how well the model predicts texts
+checks           tests, such as those made from reviewers' verdicts: what an answer must and must not contain
 """
 
 from lmcraft.evaluation.methods.answers import Answers
+from lmcraft.evaluation.methods.checks import Checks
 from lmcraft.evaluation.methods.classification import Classification
 from lmcraft.evaluation.methods.code import Code
 from lmcraft.evaluation.methods.generation import Generation
@@ -27,6 +29,7 @@ METHODS: dict[str, type[Method]] = {
     "answers": Answers,
     "translation": Translation,
     "perplexity": Perplexity,
+    "checks": Checks,
 }
 
 __all__ = ["METHODS", "Method"]

@@ -1,13 +1,12 @@
 """Exact match: the model writes an answer, which must be the right one."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 from lmcraft.errors import UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
-from lmcraft.evaluation.methods.method import Method, require
+from lmcraft.evaluation.methods.method import Method, normalize_text, require
 from lmcraft.evaluation.results import ItemResult, Measure
 from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.task import Task
@@ -49,8 +48,7 @@ class Generation(Method):
         return matches[-1][matches[-1].lastindex or 0] if matches else None
 
     def _normalized(self, text: str) -> str:
-        text = " ".join(unicodedata.normalize("NFKC", text).split()).strip(" .")
-        return text.casefold() if self.task.config.ignore_case else text
+        return normalize_text(text, ignore_case=self.task.config.ignore_case).strip(" .")
 
     def _gold_texts(self, row: Row) -> list[str]:
         value = row.value(self.task.config.answer, "answer")

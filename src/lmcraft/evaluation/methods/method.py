@@ -1,11 +1,12 @@
 """A kind of task: how it reads its items, asks a model, and judges the answers."""
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar
 
 from lmcraft.errors import UserError
-from lmcraft.evaluation.evaluated_model import EvaluatedModel
+from lmcraft.evaluation.evaluated_model import EvaluatedModel, Question
 from lmcraft.evaluation.results import ItemResult, Measure
 from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.task import Task
@@ -62,6 +63,10 @@ class Method(ABC):
         """The prompt of a row, without examples."""
         return row.text(self.task.config.prompt, "prompt")
 
+    def question(self, row: Row) -> Question:
+        """What the model answers: the prompt of a row after the examples, or the messages of a chat."""
+        return self.examples + self.prompt(row)
+
     def question_text(self, row: Row) -> str:
         """What is asked, for people."""
         return self.prompt(row) if self.task.config.prompt else ""
@@ -88,7 +93,7 @@ class Method(ABC):
         prompts = []
         for row in rows:
             with row.errors():
-                prompts.append(model.encode_question(self.examples + self.prompt(row), chat=config.chat))
+                prompts.append(model.encode_question(self.question(row), chat=config.chat))
         continuations = model.generate(prompts, max_new_tokens=config.max_new_tokens, stop=config.stop)
         for number, text, reason in continuations:
             yield rows[number], text, reason == "stop"
@@ -99,6 +104,12 @@ class Method(ABC):
             window = list(self.rows[start : start + WINDOW_ITEMS])
             if any(row.number not in done for row in window):
                 yield window
+
+
+def normalize_text(text: str, *, ignore_case: bool) -> str:
+    """A text as answers are compared: compatible characters alike (NFKC), one space for any white space."""
+    text = " ".join(unicodedata.normalize("NFKC", text).split())
+    return text.casefold() if ignore_case else text
 
 
 def require(task: Task, *settings: str) -> None:
