@@ -6,7 +6,7 @@ from math import isnan, nan
 import numpy as np
 import pytest
 
-from lmcraft.statistics.bootstrap import bootstrap, resamples
+from lmcraft.statistics.bootstrap import bootstrap, bootstrap_sums, resamples
 from lmcraft.statistics.intervals import Metric, mean_interval
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -96,3 +96,28 @@ def test_a_sample_of_clusters_has_their_items() -> None:
         counts = np.bincount(rows[0], minlength=6)
         drawn = [counts[codes == code] for code in range(3)]
         assert all((times == times[0]).all() for times in drawn) and sum(times[0] for times in drawn) == 3
+
+
+def test_sums_of_items_that_repeat_have_the_interval_of_the_items() -> None:
+    """The F1 of 400 items of four kinds, as kinds and one by one."""
+    kinds, counts = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]), [220, 40, 60, 80]
+
+    def of_sums(sums: np.ndarray) -> np.ndarray:
+        return f1(sums[:, None])
+
+    grouped, single = bootstrap_sums(kinds, counts, of_sums), bootstrap(np.repeat(kinds, counts, axis=0), f1)
+    assert grouped.value == single.value
+    assert (grouped.low, grouped.high) == pytest.approx((single.low, single.high), abs=0.004)
+    assert bootstrap_sums(kinds, counts, of_sums) == grouped != bootstrap_sums(kinds, counts, of_sums, seed=1)
+
+
+def test_sums_that_tell_nothing() -> None:
+    def share(sums: np.ndarray) -> np.ndarray:
+        return sums[:, 0] / sums[:, 1]
+
+    assert bootstrap_sums([[1, 1], [0, 1]], [3, 4], share) == Metric(pytest.approx(3 / 7))  # fewer than 8 items
+    assert bootstrap_sums([[1, 1], [0, 1]], [30, 0], share) == Metric(1.0)
+    assert isnan(bootstrap_sums(np.zeros((0, 2)), [], share).value)
+    assert isnan(bootstrap_sums([[0, 0]], [9], share).value) and isnan(bootstrap_sums([[nan, 1]], [9], share).value)
+    with pytest.raises(ValueError, match="2 kinds of items and 1 counts"):
+        bootstrap_sums([[1, 1], [0, 1]], [3], share)

@@ -9,6 +9,8 @@
 | `ranking.py` | how well scores rank: average precision |
 | `calibration.py` | whether probabilities mean what they say, and the temperature that makes them |
 | `multiple.py` | many comparisons: adjusted p-values, and sets of models that are tied |
+| `agreement.py` | agreement of people who judge the same items: Cohen, Fleiss, Krippendorff |
+| `dawid_skene.py` | how reliable each rater is when nobody knows the right labels |
 | `distributions.py` | the beta, binomial, normal and Student's t distributions |
 
 Two rules hold throughout. Too few items, or items without variation, give a number without an interval (its ends are None),

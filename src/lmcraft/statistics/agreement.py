@@ -47,7 +47,7 @@ def count_ratings(ratings: ArrayLike) -> tuple[Codes, Floats]:
 
 
 def count_codes(items: ArrayLike, codes: ArrayLike, num_items: int, num_values: int) -> Codes:
-    """How many votes have each item and value, (items, values), from the item and the value's number of each vote, (votes,)."""
+    """How many votes have each item and value, (items, values), from the numbers of each vote's item and value, (votes,)."""
     cells = np.asarray(items, dtype=np.int64) * num_values + np.asarray(codes, dtype=np.int64)
     return np.bincount(cells, minlength=num_items * num_values).reshape(num_items, num_values)
 
@@ -116,8 +116,8 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, num_values: int, weights: W
 
     def kappa(sums: Floats) -> Floats:
         observed, rows, columns = sums[:, 0], sums[:, 1 : 1 + num_values], sums[:, 1 + num_values :]
-        expected = ((rows @ costs) * columns).sum(1) / rows.sum(1)
-        return 1 - observed / expected
+        kappas: Floats = 1 - observed * rows.sum(1) / ((rows @ costs) * columns).sum(1)
+        return kappas
 
     return _coefficient(features, repeats, kappa)
 
@@ -140,7 +140,8 @@ def fleiss_kappa(counts: ArrayLike) -> Metric | None:
     def kappa(sums: Floats) -> Floats:
         shares = sums[:, 2:] / sums[:, 2:].sum(1, keepdims=True)
         chance = (shares**2).sum(1)
-        return (sums[:, 0] / sums[:, 1] - chance) / (1 - chance)
+        kappas: Floats = (sums[:, 0] / sums[:, 1] - chance) / (1 - chance)
+        return kappas
 
     return _coefficient(np.column_stack([agreement, np.ones(len(kinds)), kinds]), repeats, kappa)
 
@@ -167,32 +168,40 @@ def krippendorff_alpha(counts: ArrayLike, values: ArrayLike | None = None, level
     if len(numbers) != kinds.shape[1] or (np.diff(numbers) <= 0).any():
         raise ValueError(f"{len(numbers)} values of {kinds.shape[1]} columns, or values that do not ascend")
     used = kinds.any(0)
-    kinds, numbers = kinds[:, used].astype(np.float64), numbers[used]
+    votes, numbers = kinds[:, used].astype(np.float64), numbers[used]
     if level == "ordinal":
-        return _ordinal_alpha(kinds, repeats)
-    differences = np.subtract.outer(numbers, numbers)
-    if level == "nominal":
-        squares = (differences != 0).astype(np.float64)
-    elif level == "interval":
-        squares = differences**2
-    else:
-        sums_of_values = np.add.outer(numbers, numbers)
-        squares = np.divide(differences, sums_of_values, out=np.zeros_like(differences), where=sums_of_values != 0) ** 2
-    observed = ((kinds @ squares) * kinds).sum(1) / (kinds.sum(1) - 1)
+        return _ordinal_alpha(votes, repeats)
+    with np.errstate(all="ignore"):
+        squares = _squared_differences(numbers, level)
+        observed = ((votes @ squares) * votes).sum(1) / (votes.sum(1) - 1)
 
     def alpha(sums: Floats) -> Floats:
         totals = sums[:, 1:]
         expected = ((totals @ squares) * totals).sum(1)
-        return 1 - (totals.sum(1) - 1) * sums[:, 0] / expected
+        alphas: Floats = 1 - (totals.sum(1) - 1) * sums[:, 0] / expected
+        return alphas
 
-    return _coefficient(np.column_stack([observed, kinds]), repeats, alpha)
+    return _coefficient(np.column_stack([observed, votes]), repeats, alpha)
 
 
-def _ordinal_alpha(kinds: Floats, repeats: Codes) -> Metric | None:
-    """Alpha with differences of mid-ranks, which depend on the sample: so the sums are the coincidences of each two values."""
-    first, second = np.triu_indices(kinds.shape[1], 1)
-    coincidences = kinds[:, first] * kinds[:, second] / (kinds.sum(1, keepdims=True) - 1)
-    num_values = kinds.shape[1]
+def _squared_differences(numbers: Floats, level: Level) -> Floats:
+    """(values, values)"""
+    differences = np.subtract.outer(numbers, numbers)
+    if level == "nominal":
+        return (differences != 0).astype(np.float64)
+    if level == "ratio":
+        sums = np.add.outer(numbers, numbers)
+        np.divide(differences, sums, out=differences, where=sums != 0)
+        differences[sums == 0] = 0
+    squares: Floats = differences**2
+    return squares
+
+
+def _ordinal_alpha(votes: Floats, repeats: Codes) -> Metric | None:
+    """Alpha with differences of mid-ranks. They depend on the sample, so coincidences are summed."""
+    first, second = np.triu_indices(votes.shape[1], 1)
+    coincidences = votes[:, first] * votes[:, second] / (votes.sum(1, keepdims=True) - 1)
+    num_values = votes.shape[1]
 
     def alpha(sums: Floats) -> Floats:
         totals = sums[:, :num_values]
@@ -200,9 +209,10 @@ def _ordinal_alpha(kinds: Floats, repeats: Codes) -> Metric | None:
         ranks = np.cumsum(totals, axis=1) - totals / 2  # their weighted mean is n / 2
         observed = 2 * (sums[:, num_values:] * (ranks[:, second] - ranks[:, first]) ** 2).sum(1)
         expected = 2 * n * (totals * (ranks - n[:, None] / 2) ** 2).sum(1)
-        return 1 - (n - 1) * observed / expected
+        alphas: Floats = 1 - (n - 1) * observed / expected
+        return alphas
 
-    return _coefficient(np.column_stack([kinds, coincidences]), repeats, alpha)
+    return _coefficient(np.column_stack([votes, coincidences]), repeats, alpha)
 
 
 def _kinds_with_pairs(counts: ArrayLike) -> tuple[Codes, Codes]:

@@ -11,7 +11,7 @@ from math import exp, log
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lmcraft.statistics.agreement import MISSING, Codes, distinct_rows, vote_pairs
+from lmcraft.statistics.agreement import MISSING, Codes, distinct_rows
 from lmcraft.statistics.distributions import t_quantile
 from lmcraft.statistics.intervals import UPPER, Floats, Metric
 from lmcraft.statistics.proportions import wilson
@@ -86,7 +86,7 @@ def dawid_skene(
     """Estimate the raters' confusion matrices and the items' labels by EM (Dawid and Skene 1979, eqs. 2.3 to 2.5).
 
     A rater's row of the confusion matrix is shrunk towards that of all raters by 2 pseudo-votes, so a rater with one vote is
-    neither perfect nor useless. EM starts from the shares of the votes; the few pseudo-votes of all raters together favor the
+    neither perfect nor useless. EM starts from the shares of the votes; a few pseudo-votes of all raters together favor the
     right label, so labels do not swap.
 
     The accuracy's interval is Student's t on the logit scale, with the standard error from leaving out 20 groups of items in
@@ -105,12 +105,14 @@ def dawid_skene(
     """
     votes = [np.asarray(numbers, dtype=np.int64) for numbers in (items, raters, labels)]
     truth = np.full(num_items, MISSING) if known is None else np.asarray(known, dtype=np.int64)
-    for numbers, limit, least in zip((*votes, truth), (num_items, num_raters, num_labels, num_labels), (0, 0, 0, -1), strict=True):
+    for numbers, limit, least in zip(
+        (*votes, truth), (num_items, num_raters, num_labels, num_labels), (0, 0, 0, -1), strict=True
+    ):
         if len(numbers) != (num_items if numbers is truth else len(votes[0])):
             raise ValueError("items, raters and labels of votes, or known labels of items, differ in number")
         if len(numbers) and not least <= numbers.min() <= numbers.max() < limit:
             raise ValueError(f"a number of an item, rater or label is outside {least} to {limit - 1}")
-    kinds = _kinds(*votes, truth, num_raters, num_labels)
+    kinds = _kinds(votes[0], votes[1] * num_labels + votes[2], truth, num_raters, num_labels)
     fit = _fit(kinds, kinds.items, None)
     posterior = np.tile(fit.prior, (num_items, 1))
     judged = kinds.of_item != MISSING
@@ -120,8 +122,8 @@ def dawid_skene(
     return DawidSkene(posterior, fit.prior, fit.confusion, accuracy, fit.iterations)
 
 
-def _kinds(items: Codes, raters: Codes, labels: Codes, truth: Codes, num_raters: int, num_labels: int) -> _Kinds:
-    codes = raters * num_labels + labels
+def _kinds(items: Codes, codes: Codes, truth: Codes, num_raters: int, num_labels: int) -> _Kinds:
+    """The kinds of items, from the item and rater * K + label of each vote."""
     order = np.lexsort((codes, items))
     items, codes = items[order], codes[order]
     sizes = np.bincount(items, minlength=len(truth))
