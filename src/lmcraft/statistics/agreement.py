@@ -164,7 +164,7 @@ def krippendorff_alpha(counts: ArrayLike, values: ArrayLike | None = None, level
     if level not in get_args(Level):
         raise ValueError(f"the level of measurement {level!r} is none of {', '.join(get_args(Level))}")
     kinds, repeats = _kinds_with_pairs(counts)
-    numbers = np.arange(kinds.shape[1]) if values is None else np.asarray(values, dtype=np.float64)
+    numbers = np.asarray(range(kinds.shape[1]) if values is None else values, dtype=np.float64)
     if len(numbers) != kinds.shape[1] or (np.diff(numbers) <= 0).any():
         raise ValueError(f"{len(numbers)} values of {kinds.shape[1]} columns, or values that do not ascend")
     used = kinds.any(0)
@@ -186,9 +186,9 @@ def krippendorff_alpha(counts: ArrayLike, values: ArrayLike | None = None, level
 
 def _squared_differences(numbers: Floats, level: Level) -> Floats:
     """(values, values)"""
-    differences = np.subtract.outer(numbers, numbers)
+    differences: Floats = np.subtract.outer(numbers, numbers)
     if level == "nominal":
-        return (differences != 0).astype(np.float64)
+        return np.asarray(differences != 0, dtype=np.float64)
     if level == "ratio":
         sums = np.add.outer(numbers, numbers)
         np.divide(differences, sums, out=differences, where=sums != 0)
