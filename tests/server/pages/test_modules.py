@@ -1,4 +1,4 @@
-"""The chat page's ES modules and styles, without a browser: syntax, imports, strings and media types."""
+"""The ES modules and styles of the chat page and the review page, without a browser: syntax, imports, strings, types."""
 
 import gzip
 import json
@@ -15,6 +15,7 @@ from tests.server.tiny_server import Server
 
 PAGES = Path(__file__).parents[3] / "src" / "lmcraft" / "server" / "pages"
 VENDOR = PAGES / "vendor"
+HTML = (PAGES / "index.html", PAGES / "review.html")
 MODULES = sorted(path for path in PAGES.rglob("*.js") if path.parent != VENDOR)
 VENDOR_MODULES = sorted(VENDOR.glob("*.js"))
 # Parses and links every module without running it, and prints the imports. Linking checks that imported names are exported.
@@ -42,6 +43,10 @@ ALLOWED_IMPORTS = {
     "net": {"net", "."},
     "chat": {"chat", "net", "."},
     "views": {"views", "chat", "vendor", "."},
+    "review": {"review", "review/net", "review/views", "net", "views", "."},
+    "review/net": {"review/net", "net", "."},
+    "review/state": {"review/state", "review/net", "net", "."},
+    "review/views": {"review/views", "review/state", "review/net", "review", "net", "views", "."},
 }
 EXPORT = re.compile(r"^export (?:async )?(?:function\*?|class|const|let) (\w+)", re.MULTILINE)
 IMPORT = re.compile(r"^(?:import|\s+const) \{([^}]+)\} (?:from|= await import)", re.MULTILINE)
@@ -79,9 +84,16 @@ def test_imports_have_no_cycles(imports: dict[Path, list[Path]]) -> None:
 def test_modules_import_only_from_allowed_folders(imports: dict[Path, list[Path]]) -> None:
     for path, targets in imports.items():
         if path.parent != PAGES:
+            allowed = ALLOWED_IMPORTS.get(path.parent.relative_to(PAGES).as_posix(), set())
             for target in targets:
-                folder = str(target.parent.relative_to(PAGES))
-                assert folder in ALLOWED_IMPORTS[path.parent.name], f"{path.name} may not import {target.name}"
+                folder = target.parent.relative_to(PAGES).as_posix()
+                assert folder in allowed, f"{path.name} may not import {target.name}"
+
+
+def test_the_chat_page_loads_nothing_of_the_review_page(imports: dict[Path, list[Path]]) -> None:
+    for path, targets in imports.items():
+        assert is_of_review(path) or not [target for target in targets if is_of_review(target)]
+    assert "review" not in re.sub(r"<a [^>]*>", "", HTML[0].read_text("utf-8"))
 
 
 def test_every_export_is_imported_somewhere() -> None:
@@ -91,9 +103,10 @@ def test_every_export_is_imported_somewhere() -> None:
 
 
 def test_strings_are_defined_and_used() -> None:
-    strings, html = (PAGES / "strings.js").read_text("utf-8"), (PAGES / "index.html").read_text("utf-8")
-    code = "\n".join(path.read_text("utf-8") for path in MODULES if path.name != "strings.js")
-    keys = STRING_KEY.findall(strings)
+    html = "\n".join(path.read_text("utf-8") for path in HTML)
+    tables = [path for path in MODULES if path.name.endswith("strings.js")]
+    code = "\n".join(path.read_text("utf-8") for path in MODULES if path not in tables)
+    keys = [key for path in tables for key in STRING_KEY.findall(path.read_text("utf-8"))]
     literal = set(re.findall(r'\bt\("(\w+)"', code)) | set(re.findall(r'data-t(?:-\w+)?="(\w+)"', html))
     assert literal <= set(keys)
     # Keys in templates, such as t(`${name}More`), and in tables, such as {label: "themeDark"}.
@@ -104,7 +117,7 @@ def test_strings_are_defined_and_used() -> None:
 
 
 def test_every_class_and_id_in_the_styles_is_used() -> None:
-    markup = "\n".join(path.read_text("utf-8") for path in [*MODULES, PAGES / "index.html"])
+    markup = "\n".join(path.read_text("utf-8") for path in [*MODULES, *HTML])
     for path in [path for path in PAGES.rglob("*.css") if path.parent != VENDOR]:
         selectors = re.sub(r"/\*.*?\*/|\{[^{}]*\}", "", path.read_text("utf-8"), flags=re.DOTALL)
         for name in re.findall(r"[.#]([a-z][\w-]*)", selectors):
@@ -112,8 +125,8 @@ def test_every_class_and_id_in_the_styles_is_used() -> None:
             assert re.search(rf"\b{stem}(?:\b|\$\{{)", markup), f"{path.name}: {name}"
 
 
-def test_files_that_the_page_loads_exist() -> None:
-    html = (PAGES / "index.html").read_text("utf-8")
+def test_files_that_the_pages_load_exist() -> None:
+    html = "\n".join(path.read_text("utf-8") for path in HTML)
     loaded = re.findall(r'(?:src|href)="/pages/([^"]+)"', html)
     assert {PAGES / name for name in loaded} >= set(PAGES.rglob("*.css"))
     assert all((PAGES / name).is_file() for name in loaded)
@@ -142,7 +155,12 @@ def test_vendored_files_are_those_of_the_manifest() -> None:
         assert f"{name}\n\n" in licenses
 
 
-def test_the_page_is_light() -> None:
-    paths = [path for path in PAGES.rglob("*") if path.suffix in (".js", ".css", ".html")]
+def is_of_review(path: Path) -> bool:
+    return "review" in path.relative_to(PAGES).as_posix()
+
+
+def test_the_chat_page_is_light() -> None:
+    files = [path for path in PAGES.rglob("*") if path.suffix in (".js", ".css", ".html")]
+    paths = [path for path in files if not is_of_review(path)]
     assert sum(len(gzip.compress(path.read_bytes())) for path in paths) < MAX_SENT_BYTES
     assert sum(path.stat().st_size for path in paths if path.name not in LOADED_WHEN_NEEDED) < MAX_BYTES

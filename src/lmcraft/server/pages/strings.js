@@ -217,6 +217,11 @@ const STRINGS = {
   editLast: ["Edit your last message (if the message box is empty)", "编辑上一条消息（输入框为空时）"],
 };
 
+/** Adds the strings of another page, which the chat page does not load. */
+export function addStrings(strings) {
+  Object.assign(STRINGS, strings);
+}
+
 let language = loadLanguage();
 
 function loadLanguage() {
@@ -231,9 +236,9 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** The text in the page's language from the server's {en, zh}. */
+/** The text in the page's language from the server's {en, zh}, or the English one if there is no other. */
 export function localize(texts) {
-  return texts[language];
+  return texts[language] || texts.en || "";
 }
 
 /** "en" or "zh". */

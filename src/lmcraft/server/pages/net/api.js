@@ -32,6 +32,11 @@ export class ApiError extends Error {
   }
 }
 
+export const hasKey = () => sessionStorage.getItem(KEY_ITEM) !== null;
+
+/** The next request that needs a key asks for one. */
+export const forgetKey = () => sessionStorage.removeItem(KEY_ITEM);
+
 let askForKey = async () => null;
 let pendingKey = null;
 

@@ -3,24 +3,13 @@
 import { formatModelName } from "../chat/models.js";
 import { t, toggleLanguage, translatePage } from "../strings.js";
 import { byId, el } from "./dom.js";
-import { setIcon } from "./icons.js";
-import { cycleTheme, getTheme } from "./theme.js";
-
-const THEMES = {
-  auto: { icon: "system", label: "themeSystem" },
-  light: { icon: "sun", label: "themeLight" },
-  dark: { icon: "moon", label: "themeDark" },
-};
+import { drawThemeButton } from "./theme_button.js";
 
 export class Header {
   /** handlers: {selectModel(id), languageChanged()}. */
   constructor(handlers) {
     this.model = byId("model");
     this.model.addEventListener("change", () => handlers.selectModel(this.model.value));
-    byId("theme").addEventListener("click", () => {
-      cycleTheme();
-      this.#drawThemeButton();
-    });
     byId("language").addEventListener("click", () => {
       toggleLanguage();
       this.translate();
@@ -31,7 +20,7 @@ export class Header {
   /** Translates index.html. */
   translate() {
     translatePage();
-    this.#drawThemeButton();
+    drawThemeButton();
   }
 
   showModels(models) {
@@ -44,13 +33,5 @@ export class Header {
     document.title = title ? `${title} · lmcraft` : "lmcraft";
     this.model.value = model;
     this.model.disabled = !this.model.length;
-  }
-
-  #drawThemeButton() {
-    const button = byId("theme");
-    const { icon, label } = THEMES[getTheme()];
-    setIcon(button, icon);
-    button.setAttribute("aria-label", t(label));
-    button.title = t(label);
   }
 }
