@@ -1,13 +1,121 @@
-"""Connecting to a database: an SQLite file, or PostgreSQL at a URL. Needs SQLAlchemy."""
+"""Opening a database: an SQLite file, or PostgreSQL at a URL. Needs SQLAlchemy.
 
+A `Schema` says which tables a kind of database has, and `open_database` creates them, checks them, or brings those of an
+older version up to date. Kinds that have different table names may share one PostgreSQL database.
+"""
+
+import os
+import re
 import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 
-from lmcraft.errors import UserError
+from lmcraft.errors import ErrorValues, UserError
+from lmcraft.setting_values import expand_user
 
 BUSY_TIMEOUT_SECONDS = 30.0  # how long a writer waits for another
+MAX_MERGE_MILLISECONDS = 1000  # how long `close_database` waits for readers in other processes
+POSTGRESQL_DRIVER = "postgresql+psycopg"
+# Seconds, and milliseconds, after which a silent connection to PostgreSQL is given up; by default a quarter of an hour.
+NETWORK = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+CREATION_LOCK = 0x6C6D6372616674  # of PostgreSQL, while tables are created or changed
+MARKERS = ("lmcraft_store", "lmcraft_reviews")
+"""The version tables of all kinds: a PostgreSQL database that has one is lmcraft's, and other kinds may join it."""
+
+_INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # PostgreSQL cannot store NUL, and UTF-8 cannot encode surrogates
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one kind of database."""
+
+    subject: str
+    """How errors call the database, such as "store"."""
+    metadata: sa.MetaData
+    marker: sa.Table
+    """Has one row: `version`, and `id`, which is random for each database."""
+    version: int
+    example: str
+    """A file name, for errors."""
+    added_tables: Mapping[int, tuple[sa.Table, ...]] = field(default_factory=dict)
+    """By version, the tables that it added."""
+    added_columns: Mapping[int, tuple[sa.Column[Any], ...]] = field(default_factory=dict)
+    """By version, the columns that it added to older tables; each needs a default in the server."""
+
+
+def marker_table(name: str, metadata: sa.MetaData) -> sa.Table:
+    """The table that holds the version of a kind of database, and an id of its own."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("id", sa.String(32), nullable=False, server_default=""),
+    )
+
+
+def open_database(location: str, schema: Schema, *, create: bool, **options: Any) -> sa.Engine:
+    """Open the database in a file or at a URL, and create the tables in an empty one.
+
+    Args:
+        location: a path, or a URL of SQLite or PostgreSQL.
+        schema: its tables.
+        create: create the file if it does not exist.
+        options: of `sqlalchemy.create_engine`.
+
+    Raises:
+        UserError: it does not exist, is damaged, is of another kind, was made by a newer lmcraft, or cannot be reached.
+    """
+    url = parse_location(location, schema, create=create)
+    is_sqlite = url.get_backend_name() == "sqlite"
+    name = display_name(url)
+    subject = f"{schema.subject} '{name}'"
+    engine = connect(url, subject, **options)
+    if is_sqlite:
+        fold_case(engine)
+    try:
+        with engine.execution_options(immediate=True).begin() as connection:
+            if not is_sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
+            check_tables(connection, schema, subject)
+        if is_sqlite:
+            _make_private(Path(name), schema.subject)  # not before: the file may be another program's
+            with closing(engine.raw_connection()) as raw:  # not possible inside a transaction
+                raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; lets readers run alongside a writer
+    except (sa.exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+        engine.dispose()
+        raise UserError(f"{subject} cannot be opened ({error_text(error)}); use another, or restore its backup") from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def close_database(engine: sa.Engine) -> None:
+    """Merge what SQLite keeps beside its file into it, and close all connections."""
+    if engine.dialect.name == "sqlite":
+        # What cannot be merged now stays in the file beside, and the next process that opens the database reads it.
+        with suppress(sa.exc.SQLAlchemyError, sqlite3.Error), closing(engine.raw_connection()) as raw:
+            raw.cursor().execute(f"PRAGMA busy_timeout={MAX_MERGE_MILLISECONDS}")
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+
+
+def memory_database(metadata: sa.MetaData) -> sa.Engine:
+    """A database in memory. It lives in a single connection, which its users take in turn."""
+    engine = sa.create_engine(
+        "sqlite://", poolclass=sa.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
+    )
+    control_transactions(engine)
+    fold_case(engine)
+    metadata.create_all(engine)
+    return engine
 
 
 def connect(url: sa.URL, subject: str, **options: Any) -> sa.Engine:
@@ -23,7 +131,8 @@ def connect(url: sa.URL, subject: str, **options: Any) -> sa.Engine:
     """
     is_sqlite = url.get_backend_name() == "sqlite"
     # A server may be restarted, and a network may fail.
-    defaults = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}} if is_sqlite else {"pool_pre_ping": True}
+    network: dict[str, Any] = {"pool_pre_ping": True, "connect_args": NETWORK}
+    defaults = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}} if is_sqlite else network
     try:
         engine = sa.create_engine(url, **defaults | options)
     except ModuleNotFoundError as error:
@@ -41,9 +150,158 @@ def control_transactions(engine: sa.Engine) -> None:
     sa.event.listen(engine, "begin", _begin)
 
 
+def fold_case(engine: sa.Engine) -> None:
+    """Have SQLite's `lower` handle all letters; its own handles ASCII only."""
+    sa.event.listen(engine, "connect", lambda raw, _: raw.create_function("lower", 1, str.lower, deterministic=True))
+
+
+def read_clock(connection: sa.Connection) -> float:
+    """Seconds since 1970: this machine's for a file, the server's for PostgreSQL, where several machines may meet."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
+
+
 def error_text(error: Exception) -> str:
     """The database's error message in one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def parse_location(location: str, schema: Schema, *, create: bool) -> sa.URL:
+    """The URL of a database, whose file is created if it does not exist.
+
+    Raises:
+        UserError: it is invalid, or the file cannot be opened.
+    """
+    if "://" not in location:
+        url = sa.URL.create("sqlite", database=str(expand_user(location)))
+    else:
+        try:
+            url = sa.make_url(location)
+        except (sa.exc.ArgumentError, ValueError) as error:  # the URL may hold a password, so it is not shown
+            message = f"{schema.subject} is not a valid URL; use a file, or postgresql://USER@HOST/NAME"
+            raise UserError(message) from error
+    kind = url.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        message = f"{schema.subject} has the unknown database type '{kind}'; use a file, or postgresql://USER@HOST/NAME"
+        raise UserError(message)
+    if kind == "sqlite":
+        _check_file(url.database or "", schema, create=create)
+    return url.set(drivername=POSTGRESQL_DRIVER) if url.drivername == "postgresql" else url
+
+
+def display_name(url: sa.URL) -> str:
+    """The path or the URL of a database, without its password."""
+    is_sqlite = url.get_backend_name() == "sqlite"
+    return (url.database if is_sqlite else url.render_as_string(hide_password=True)) or ""
+
+
+def check_tables(connection: sa.Connection, schema: Schema, subject: str) -> None:
+    """Create the tables in an empty database; check those of any other, and add what a newer version added.
+
+    Raises:
+        UserError: the database is of another kind, is damaged, or was made by a newer lmcraft.
+    """
+    table_names = set(sa.inspect(connection).get_table_names())
+    version = schema.marker.c.version
+    if schema.marker.name not in table_names:
+        is_shared = connection.dialect.name == "postgresql" and not table_names.isdisjoint(MARKERS)
+        foreign = table_names & set(schema.metadata.tables) if is_shared else table_names
+        if foreign:
+            raise UserError(f"{subject} has another program's tables ({min(foreign)}); use another, or an empty database")
+        schema.metadata.create_all(connection)
+        connection.execute(schema.marker.insert().values(version=schema.version, id=uuid4().hex))
+        return
+    number = connection.execute(sa.select(sa.func.max(version))).scalar()
+    if number is not None and number > schema.version:
+        raise UserError(
+            f"{subject} was made by a newer lmcraft (version {number}, this one supports {schema.version}); "
+            "update lmcraft, or use another"
+        )
+    newer = {table.name for added, tables in schema.added_tables.items() if added > (number or 0) for table in tables}
+    missing = "tables are missing" if number is None or not set(schema.metadata.tables) - newer <= table_names else ""
+    if damage := missing or _find_damage(connection):
+        raise UserError(f"{subject} is damaged ({damage}); restore its backup, or use another")
+    if number is not None and number < schema.version:
+        _upgrade(connection, schema, number)
+
+
+def check_text(name: str, value: str, max_chars: int) -> str:
+    """Return `value` unchanged.
+
+    Raises:
+        UserError: it has more than `max_chars` characters, or one that cannot be stored.
+    """
+    if len(value) > max_chars:
+        values: ErrorValues = {"field": name, "length": len(value), "max": max_chars}
+        message = f"{name} has {len(value):,} characters; give at most {max_chars:,}"
+        raise UserError(message, code="text_too_long", values=values)
+    if match := _INVALID_CHARACTERS.search(value):
+        character = "NUL" if match[0] == "\0" else "half of a surrogate pair"
+        message = f"{name} has {character} ({match[0]!a}) at character {match.start()}; remove it"
+        raise UserError(message, code="invalid_character", values={"field": name, "position": match.start()})
+    return value
+
+
+def is_storable(text: str) -> bool:
+    """Whether every database can hold a text."""
+    return _INVALID_CHARACTERS.search(text) is None
+
+
+def replace_invalid(text: str) -> str:
+    """The text with U+FFFD in place of each character that cannot be stored."""
+    return _INVALID_CHARACTERS.sub("\ufffd", text)
+
+
+def _upgrade(connection: sa.Connection, schema: Schema, number: int) -> None:
+    """Add the tables and columns that a database of version `number` lacks."""
+    schema.metadata.create_all(connection)
+    for column in (column for added, columns in schema.added_columns.items() if added > number for column in columns):
+        definition = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
+    marker = schema.marker
+    connection.execute(marker.update().values(version=schema.version))
+    connection.execute(marker.update().where(marker.c.id == "").values(id=uuid4().hex))
+
+
+def _find_damage(connection: sa.Connection) -> str:
+    """The first problem that SQLite's quick check reports; empty if there is none. PostgreSQL checks its own files."""
+    if connection.dialect.name != "sqlite":
+        return ""
+    report = " ".join(str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()).split())
+    return "" if report == "ok" else report
+
+
+def _check_file(name: str, schema: Schema, *, create: bool) -> None:
+    path, subject = Path(name), schema.subject
+    if name in ("", ":memory:"):
+        raise UserError(f"{subject}='{name}' would be lost at exit; name a file, such as {schema.example}")
+    if path.is_dir():
+        raise UserError(f"{subject} '{name}' is a folder; name a file in it, such as {path / schema.example}")
+    if not path.exists() and not create:
+        raise UserError(f"{subject} '{name}' does not exist; check the path")
+    if not path.parent.is_dir():
+        message = f"{subject} '{name}' cannot be created, because there is no folder '{path.parent}'; create it first"
+        raise UserError(message)
+    with _explain_os_errors(path, subject):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # private from the start
+
+
+def _make_private(path: Path, subject: str) -> None:
+    """Change the mode of the file so that only its owner can read it; SQLite gives its other files the same."""
+    with _explain_os_errors(path, subject):
+        for file in (path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm"))):
+            if file.exists() and file.stat().st_uid == os.geteuid():
+                file.chmod(0o600)
+
+
+@contextmanager
+def _explain_os_errors(path: Path, subject: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{subject} '{path}' cannot be opened ({error.strerror}); check its permissions, or use another"
+        raise UserError(message) from error
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

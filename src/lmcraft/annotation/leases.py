@@ -1,0 +1,240 @@
+"""Who holds which item, and which one comes next.
+
+A person holds an item by a lease: a random token and a time of its end, in the item's row, so that nobody else can hold the
+item. Only who has the token can judge. The time of its end only decides from when on others may take the item: a verdict
+with the token of the row counts even after that time, since nobody took the item in between. So a clock that jumps forward
+costs at most an item that somebody else claims sooner; and one that jumps back cannot hold items for longer than a lease,
+because each claim shortens the leases that end later than a new one would.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from lmcraft.annotation import gold
+from lmcraft.annotation.content import is_swapped, map_label, shown_answers
+from lmcraft.annotation.exposure import add_exposure, count_exposures
+from lmcraft.annotation.guidelines import GuidelineVersion
+from lmcraft.annotation.records import Claim, ClaimedItem, Json, LeaseLostError, Task
+from lmcraft.annotation.reviewers import is_new_to
+from lmcraft.annotation.states import FREE, open_buckets, read_item
+from lmcraft.annotation.tables import buckets, contents, items, reviewers, verdicts
+
+MAX_GOLD_CANDIDATES = 200
+_TOKEN = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the store's settings say about claims."""
+
+    lease_seconds: float
+    exposure_cap: int
+    gold_share: float
+    salt: str
+    """Secret, so that nobody can compute which items are gold."""
+
+
+def claim_item(
+    connection: sa.Connection,
+    reviewer: str,
+    task: Task,
+    guidelines: Mapping[str, GuidelineVersion],
+    rules: Rules,
+    now: float,
+) -> Claim:
+    """Let a person hold the item that they hold already, or else the next one.
+
+    Args:
+        connection: in a writing transaction.
+        reviewer: who claims.
+        task: to review, or to adjudicate.
+        guidelines: the current versions of those whose items may be claimed, by name.
+        rules: of the store.
+        now: seconds since 1970.
+    """
+    _shorten_leases(connection, now + rules.lease_seconds)
+    row = _held_item(connection, reviewer, task, guidelines)
+    reason: Literal["empty", "exposure_cap"] = "empty"
+    if row is None:
+        allowed = dict(guidelines)
+        if count_exposures(connection, reviewer, now) >= rules.exposure_cap:
+            allowed = {name: guideline for name, guideline in guidelines.items() if not guideline.sensitive}
+        row = _next_item(connection, reviewer, task, allowed, rules, now)
+        if row is None:
+            if len(allowed) < len(guidelines) and _next_item(connection, reviewer, task, guidelines, rules, now):
+                reason = "exposure_cap"
+            return Claim(None, reason)
+        row |= {"holder": reviewer, "lease": secrets.token_hex(16), "lease_task": task}
+        row["lease_version"] = guidelines[row["guideline"]].version
+    row["lease_expires"] = now + rules.lease_seconds
+    lease = {name: row[name] for name in FREE}
+    connection.execute(items.update().where(items.c.position == row["position"]).values(lease))
+    guideline = guidelines[row["guideline"]]
+    if guideline.sensitive:
+        add_exposure(connection, reviewer, row["id"], now)
+    queue = "review" if task == "review" else "adjudicate"
+    num_left = sum(size for _, size in open_buckets(connection, queue, guidelines, reviewer))
+    return Claim(_claimed_item(connection, row, reviewer, guideline, now, max(num_left, 1)))
+
+
+def check_lease(row: Mapping[str, Any], token: str, reviewer: str, task: Task) -> None:
+    """Check that a person holds an item.
+
+    Raises:
+        LeaseLostError: they do not.
+    """
+    if not is_token(token) or (row["lease"], row["holder"], row["lease_task"]) != (token, reviewer, task):
+        raise LeaseLostError
+
+
+def is_token(token: str) -> bool:
+    """Whether a text has the form of a token."""
+    return _TOKEN.fullmatch(token) is not None
+
+
+def renew_lease(connection: sa.Connection, token: str, reviewer: str, expires: float) -> None:
+    """Move the end of a lease.
+
+    Raises:
+        LeaseLostError: the person does not hold the item any more.
+    """
+    held = (items.c.holder == reviewer) & (items.c.lease == token)
+    if not is_token(token) or connection.execute(items.update().where(held).values(lease_expires=expires)).rowcount != 1:
+        raise LeaseLostError
+
+
+def release_lease(connection: sa.Connection, token: str, reviewer: str) -> None:
+    """Let others have an item; nothing happens if the person does not hold it any more."""
+    if is_token(token):
+        connection.execute(items.update().where((items.c.holder == reviewer) & (items.c.lease == token)).values(FREE))
+
+
+def _shorten_leases(connection: sa.Connection, latest: float) -> None:
+    """Let no lease end later than one that begins now: the clock may have jumped back."""
+    connection.execute(
+        items.update().where((items.c.holder != "") & (items.c.lease_expires > latest)).values(lease_expires=latest)
+    )
+
+
+def _held_item(
+    connection: sa.Connection, reviewer: str, task: Task, guidelines: Mapping[str, GuidelineVersion]
+) -> Json | None:
+    held = (items.c.holder == reviewer) & (items.c.holder != "") & (items.c.lease_task == task)
+    query = sa.select(items).where(held & items.c.guideline.in_(guidelines)).order_by(items.c.position).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _next_item(
+    connection: sa.Connection,
+    reviewer: str,
+    task: Task,
+    guidelines: Mapping[str, GuidelineVersion],
+    rules: Rules,
+    now: float,
+) -> Json | None:
+    if not guidelines:
+        return None
+    if task == "adjudicate":
+        return _best_item(connection, "adjudicate", reviewer, guidelines, now)
+    if (row := _round_item(connection, reviewer, guidelines, now)) is not None:
+        return row
+    row = _best_item(connection, "review", reviewer, guidelines, now)
+    if row is None:
+        return None
+    return _gold_item(connection, reviewer, row["guideline"], rules, now) or row
+
+
+def _best_item(
+    connection: sa.Connection, queue: str, reviewer: str, guidelines: Mapping[str, GuidelineVersion], now: float
+) -> Json | None:
+    """The free item of highest priority: the best of the first items of all buckets that are open to a person."""
+    bucket_ids = [bucket for bucket, _ in open_buckets(connection, queue, guidelines, reviewer)]
+    if not bucket_ids:
+        return None
+    free = (items.c.bucket == buckets.c.id) & (items.c.lease_expires <= now)
+    order = (items.c.priority.desc(), items.c.position)
+    first = sa.select(items.c.position).where(free).order_by(*order).limit(1).correlate(buckets).scalar_subquery()
+    heads = sa.select(first.label("position")).where(buckets.c.id.in_(bucket_ids)).subquery()
+    query = sa.select(items).join(heads, items.c.position == heads.c.position).order_by(*order).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _round_item(
+    connection: sa.Connection, reviewer: str, guidelines: Mapping[str, GuidelineVersion], now: float
+) -> Json | None:
+    c = items.c
+    is_open = c.round.is_not(None) & (c.state == "pending") & (c.lease_expires <= now)
+    query = sa.select(items).where(is_open & c.guideline.in_(guidelines) & is_new_to(reviewer)).order_by(c.position).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
+def _gold_item(connection: sa.Connection, reviewer: str, guideline: str, rules: Rules, now: float) -> Json | None:
+    """A gold item of a guideline, if a person's turn has come and there is one that they do not know."""
+    r, c = reviewers.c, items.c
+    progress = connection.execute(sa.select(reviewers).where(r.name == reviewer, r.guideline == guideline)).first()
+    num_judged, done = (progress.num_judged, progress.gold_position) if progress else (0, 0)
+    if not gold.is_due(reviewer, num_judged, rules.gold_share, rules.salt):
+        return None
+    is_gold = c.expected_label.is_not(None) & (c.guideline == guideline) & (c.position > done)
+    unknown = sa.select(c.id, c.lease_expires).where(is_gold & is_new_to(reviewer)).order_by(c.position)
+    unseen = [row.id for row in connection.execute(unknown.limit(MAX_GOLD_CANDIDATES)) if row.lease_expires <= now]
+    item = gold.pick(reviewer, unseen, rules.salt)
+    return None if item is None else read_item(connection, item)
+
+
+def _claimed_item(
+    connection: sa.Connection, row: Json, reviewer: str, guideline: GuidelineVersion, now: float, num_left: int
+) -> ClaimedItem:
+    content = connection.execute(sa.select(contents).where(contents.c.item == row["id"])).one()
+    texts = json.loads(content.content)
+    swapped = guideline.kind == "preference" and is_swapped(reviewer, row["id"])
+    claimed = ClaimedItem(
+        id=row["id"],
+        guideline=row["guideline"],
+        version=row["lease_version"],
+        kind=guideline.kind,
+        subject=row["subject"],
+        messages=texts["messages"],
+        answers=shown_answers(texts["answers"], swapped=swapped),
+        sensitive=guideline.sensitive,
+        round=row["round"],
+        token=row["lease"],
+        expires=row["lease_expires"],
+        seconds=row["lease_expires"] - now,
+        num_left=num_left,
+    )
+    if row["lease_task"] == "review":
+        return claimed
+    decision = json.loads(content.decision)
+    adjudication = {"state": row["state"], "source": row["source"], "decision": decision}
+    return replace(claimed, adjudication=adjudication | {"verdicts": _anonymous_verdicts(connection, row["id"], swapped)})
+
+
+def _anonymous_verdicts(connection: sa.Connection, item: str, swapped: bool) -> Sequence[Json]:
+    """The verdicts of an item, oldest first, with letters for reviewers, and labels for the answers as they are shown."""
+    query = sa.select(verdicts).where(verdicts.c.item == item).order_by(verdicts.c.position)
+    rows = connection.execute(query).mappings().all()
+    kept = ("rule", "comment", "correction", "version", "created")
+    return [
+        {
+            "reviewer": _letters(index),
+            "label": map_label(row["label"], swapped=swapped),
+            **{name: row[name] for name in kept},
+        }
+        for index, row in enumerate(rows)
+    ]
+
+
+def _letters(index: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    last = chr(ord("A") + index % 26)
+    return last if index < 26 else _letters(index // 26 - 1) + last
