@@ -4,7 +4,7 @@
 - `tables.py` · `adding.py`: new items · `content.py`: their texts, checked and hashed · `priority.py`: which comes first
 - `leases.py`: who holds which item, and the next one · `exposure.py`: the daily cap · `reviewers.py`: how much each judged
 - `verdicts.py`: judge, skip, escalate, adjudicate · `states.py`: an item's state · `queries.py`: lists, counts, votes
-- `guidelines.py`: labels and rules · `versions.py`: the versions in the store · `store_settings.py` · `gold.py`: gold items
+- `versions.py`: the versions of the guidelines in the store · `store_settings.py` · `gold.py`: gold items
 - `audit_log.py`: what every change was, in a chain of hashes · `anchors.py`: where the chain ended, kept elsewhere
 - `guidelines.py`: a guideline, its labels, rules and sampling plan; as JSON for the store
 - `guideline_file.py`, `front_matter.py`: read a guideline from Markdown, and name file and line of a mistake

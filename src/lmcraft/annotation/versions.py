@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from lmcraft.annotation.audit_log import append
+from lmcraft.annotation.guideline_changes import changed_rules
 from lmcraft.annotation.guidelines import Guideline, GuidelineVersion, guideline_from_json
 from lmcraft.annotation.records import NotFoundError
 from lmcraft.annotation.tables import guidelines
@@ -71,7 +72,7 @@ def add_version(
             raise UserError(message)
     created = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     new = guideline.with_version(1 if old is None else old.version + 1, created, actor)
-    changed = [] if old is None else _changed_rules(old, new)
+    changed = [] if old is None else list(changed_rules(old, new))
     row = {
         "name": new.name,
         "version": new.version,
@@ -85,12 +86,6 @@ def add_version(
     del row["content"]
     append(connection, "guideline_added", actor, "", {"guidelines": row}, now)
     return new, changed
-
-
-def _changed_rules(old: Guideline, new: Guideline) -> list[str]:
-    """The ids of the old rules whose text changed, in any language, or that are gone."""
-    hashes = {rule.id: dict(rule.sha256) for rule in new.rules}
-    return [rule.id for rule in old.rules if hashes.get(rule.id) != dict(rule.sha256)]
 
 
 def _parse(content: str) -> GuidelineVersion:
