@@ -66,14 +66,19 @@ def check_content(item: NewItem, guideline: Guideline) -> Content:
     if num_chars > MAX_CONTENT_CHARS:
         raise UserError(f"an item has {num_chars:,} characters; give at most {MAX_CONTENT_CHARS:,}", code="text_too_long")
     content = {"subject": item.subject, "messages": messages, "answers": answers}
-    identity = format_json([item.guideline, item.subject, messages, answers])
     return Content(
-        sha256=hashlib.sha256(identity.encode()).hexdigest(),
+        sha256=content_sha256(item.guideline, content),
         text=format_json(content),
         excerpt=" ".join(" | ".join(answer[: 2 * EXCERPT_CHARS] for answer in answers).split())[:EXCERPT_CHARS],
         decision=_record("decision", item.decision),
         origin=_record("origin", item.origin),
     )
+
+
+def content_sha256(guideline: str, content: Mapping[str, Any]) -> str:
+    """The hash of a content under a guideline; `content` has subject, messages and answers."""
+    identity = [guideline, content["subject"], content["messages"], content["answers"]]
+    return hashlib.sha256(format_json(identity).encode()).hexdigest()
 
 
 def is_swapped(reviewer: str, item: str) -> bool:

@@ -18,7 +18,8 @@ from lmcraft.annotation.audit_log import (
     head,
     record_hash,
 )
-from lmcraft.annotation.verification import Verification, snapshot, walk_chain
+from lmcraft.annotation.chain import Verification, walk_chain
+from lmcraft.annotation.verification import snapshot
 
 ROWS = 9
 COLUMNS = audit.c.keys()
