@@ -157,13 +157,14 @@ def test_a_translation_has_the_same_rules(translation: str, message: str) -> Non
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "b.md").write_bytes(b'+++\nname = "\xe9"')
-    for address, message in [
-        ("harmm", "name a Markdown file, or one of harm"),
+    cases: list[tuple[str | Path, str]] = [
+        ("harmm", "name a Markdown file, or one of gbt45654, harm"),
         (tmp_path / "none.md", "does not exist"),
         (tmp_path, "does not exist"),
         (tmp_path / "b.md", "not in UTF-8"),
         (tmp_path / "a.md", "not in UTF-8"),
-    ]:
+    ]
+    for address, message in cases:
         with pytest.raises(UserError) as error:
             open_guideline(address)
         assert message in str(error.value) or "folder" in str(error.value)

@@ -10,5 +10,5 @@
 - `guidelines.py`: a guideline, its labels, rules and sampling plan; as JSON for the store
 - `guideline_file.py`, `front_matter.py`: read a guideline from Markdown, and name file and line of a mistake
 - `guideline_changes.py`: what differs between two versions, and which verdicts that touches
-- `templates/`: the guidelines that lmcraft brings
+- `templates/`: the guidelines that lmcraft brings · `sources/`: items read from files
 """

@@ -7,6 +7,7 @@ FAMILY_CONFIG, FAMILY_RUNS = "scaling.toml", "runs"  # in the folder of a scalin
 CHECKPOINTS = "checkpoints"  # in RUN
 SKIPPED = "skipped.jsonl"  # of a dataset, or in RUN: the rows that were left out
 MODEL_CONFIGS = ("config.json", "adapter_config.json")
+SET_ASIDE = "set_aside.jsonl"  # of a dataset: the documents that wait for a person to review them
 # What the name of a folder must not end in: it would be taken for a file of that format, by people and by commands.
 FILE_SUFFIXES = (
     *(".gguf", ".ggml", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".h5", ".npy", ".npz", ".zip", ".tar"),
