@@ -9,6 +9,7 @@ writing     atomic writes of files and folders, durable on the disk
 lock        a lock that the system releases when its process ends
 recognition what a folder holds, by its files
 mismatch    errors for a path that holds something else than a command needs
+examples    folders of examples for fine-tuning: files of distinct rows, and their manifest
 output      the one check of every `--out`: what a command may write to, and what it may replace
 """
 

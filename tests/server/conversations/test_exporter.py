@@ -9,7 +9,8 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.finetuning.example_files import read_examples
 from lmcraft.finetuning.examples import Conversation, Judgment, Labeled, Preference
-from lmcraft.server.conversations.exporter import MAX_CSV_FIELD_CHARS, export_examples
+from lmcraft.folder.examples import MAX_CSV_FIELD_CHARS
+from lmcraft.server.conversations.exporter import export_examples
 from lmcraft.server.conversations.store import Store
 
 

@@ -11,18 +11,14 @@ Fine-tuning learns every answer in a conversation. So sft.jsonl has only the lon
 and none that passes through an answer that was rated down or edited.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.folder import atomic_write, sha256_of, write_json
-from lmcraft.json_lines import format_json_line
+from lmcraft.folder import atomic_write
+from lmcraft.folder.examples import MAX_CSV_FIELD_CHARS, ExampleFolder
 from lmcraft.server.conversations.store import Store
 
 Json = dict[str, Any]
@@ -32,7 +28,6 @@ FILE_KINDS = {
     "judgments.jsonl": "judgments",
     "labels.csv": "labels",
 }
-MAX_CSV_FIELD_CHARS = 131_072  # the longest field that Python's csv module reads
 
 
 def export_examples(store: Store, out: Path, owners: Sequence[str] | None = None) -> dict[str, int]:
@@ -50,65 +45,23 @@ def export_examples(store: Store, out: Path, owners: Sequence[str] | None = None
         UserError: the store has no feedback.
     """
     rows_read: Counter[str] = Counter()
-    rows_dropped: Counter[str] = Counter()
-    with atomic_write(out) as folder:
-        folder.mkdir()
-        with ExitStack() as stack:
-            files = {name: stack.enter_context(_RowFile(folder / name)) for name in FILE_KINDS}
+    with atomic_write(out) as path:
+        path.mkdir()
+        with ExampleFolder(path, FILE_KINDS) as folder:
             for owner in store.owners() if owners is None else owners:
                 rows_read["owners"] += 1
                 for conversation, preferences in store.export(owner):
                     rows_read["conversations"] += 1
                     rows_read["messages"] += len(conversation["messages"])
-                    for name, row in _ConversationTree(conversation, preferences, rows_dropped).rows():
-                        files[name].add(row)
-        counts = {name: file.count for name, file in files.items() if file.count}
-        if not counts:
-            raise UserError(
-                f"store '{store.name}' has no examples (no answer of its {rows_read['conversations']:,} conversations is "
-                "rated, edited or preferred); rate some on the chat page of `lmcraft serve` first"
-            )
-        file_entries = {
-            name: {"kind": FILE_KINDS[name], "rows": count, "sha256": sha256_of(folder / name)}
-            for name, count in counts.items()
-        }
-        manifest = {"kind": "examples", "lmcraft": version("lmcraft"), "store": store.name, "read": dict(rows_read)}
-        write_json(folder / "manifest.json", manifest | {"files": file_entries, "left_out": dict(rows_dropped)})
-    return counts
-
-
-class _RowFile:
-    """A file of distinct rows, created with the first one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._stack, self._digests = path, ExitStack(), set[bytes]()
-        self._file: Any = None
-
-    def __enter__(self) -> "_RowFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    @property
-    def count(self) -> int:
-        return len(self._digests)
-
-    def add(self, row: Json) -> None:
-        line = format_json_line(row)
-        digest = sha256(line.encode()).digest()
-        if digest in self._digests:
-            return
-        is_csv = self._path.suffix == ".csv"
-        if self._file is None:
-            self._file = self._stack.enter_context(self._path.open("w", encoding="utf-8", errors="replace", newline=""))
-            if is_csv:
-                csv.writer(self._file).writerow(row)
-        if is_csv:
-            csv.writer(self._file).writerow(row.values())
-        else:
-            self._file.write(line)
-        self._digests.add(digest)
+                    for name, row in _ConversationTree(conversation, preferences, folder.left_out).rows():
+                        folder.add(name, row)
+            if not folder.counts:
+                raise UserError(
+                    f"store '{store.name}' has no examples (no answer of its {rows_read['conversations']:,} conversations "
+                    "is rated, edited or preferred); rate some on the chat page of `lmcraft serve` first"
+                )
+            folder.finish({"store": store.name, "read": dict(rows_read)})
+    return folder.counts
 
 
 class _ConversationTree:
