@@ -99,7 +99,7 @@ def _is_settings_file(command: str, token: str) -> bool:
 
 def _check_sources(config: Any, file: Path) -> None:
     """Raise UserError if neither a settings file of `prepare` nor the flags beside it name a source: it may be a recipe."""
-    if not config.sources and config.from_store is None:
+    if not config.sources and not config.is_export:
         raise UserError(f"'{file}' has no sources: add a table [[source]] with name and paths, which makes it a recipe")
 
 

@@ -16,6 +16,7 @@ from lmcraft.data.sources import read_documents
 from lmcraft.errors import UserError
 from lmcraft.json_lines import read_json_lines
 from lmcraft.tokenizer.tokenizer import Tokenizer
+from tests.finetuning.chat import chat_folder
 from tests.tiny import TEXT
 
 
@@ -149,10 +150,46 @@ def test_a_store_of_conversations_becomes_examples(tmp_path: Path, capsys: pytes
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("objective", ["sft", "dpo", "kto", "classification"])
+def test_verdicts_of_reviewers_become_examples_and_tests(
+    objective: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    from lmcraft.annotation.store import ReviewStore
+    from tests.annotation.samples import add_texts, judge_next
+
+    path, out, model = tmp_path / "reviews.sqlite", tmp_path / "out", chat_folder(tmp_path / "model")
+    store = ReviewStore.open(path)
+    for n in range(8):
+        add_texts(store, f"fox {n}", messages=[{"role": "user", "content": f"who {n}?"}])
+        for person in ("bob", "eve"):
+            judge_next(store, person, "harmful" if n % 2 else "acceptable", correction="the dog" if n % 2 else "")
+    assert main(["prepare", "--from-review", str(path), "--guideline", "harm", "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{out / 'regressions.jsonl'}: 4 tests" in lines
+    assert lines[-2:] == [
+        f"next: lmcraft finetune MODEL {out / 'sft.jsonl'}",
+        f"then: lmcraft evaluate MODEL --tasks {out / 'regressions.toml'} --require regressions=1",
+    ]
+    assert store.counts()["exported"] == 8
+    store.close()
+    assert main(["prepare", "--from-review", str(path), "--out", str(out)]) == 2
+    assert main(["prepare", "--from-review", str(path), "--out", str(out), "--overwrite"]) == 0
+    names = {"sft": "sft.jsonl", "dpo": "preferences.jsonl", "kto": "judgments.jsonl", "classification": "labels.jsonl"}
+    tuned = ["--objective", objective, "--max-steps", "2", "--out", str(tmp_path / "tuned"), "--precision", "fp32"]
+    assert main(["finetune", str(model), str(out / names[objective]), *tuned]) == 0
+    if objective == "dpo":
+        evaluate = ["evaluate", str(tmp_path / "tuned"), "--tasks", str(out / "regressions.toml"), "--precision", "fp32"]
+        assert main([*evaluate, "--require", "regressions=0"]) == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({}, "sources is empty"),
+        ({"from_review": "a.sqlite", "from_store": "chats.sqlite"}, "cannot be combined"),
+        ({"from_review": "nowhere.sqlite"}, "'nowhere.sqlite' does not exist"),
+        ({"sources": ("a.txt",), "guideline": "harm"}, "guideline='harm' is for verdicts of reviewers"),
         ({"sources": ("a.txt",), "from_store": "chats.sqlite"}, "cannot be combined"),
         ({"from_store": "nowhere.sqlite"}, "'nowhere.sqlite' does not exist"),
     ],

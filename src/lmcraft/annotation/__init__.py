@@ -11,4 +11,5 @@
 - `guideline_file.py`, `front_matter.py`: read a guideline from Markdown, and name file and line of a mistake
 - `guideline_changes.py`: what differs between two versions, and which verdicts that touches
 - `templates/`: the guidelines that lmcraft brings · `sources/`: items read from files
+- `export.py`: verdicts as examples for fine-tuning and tests for `lmcraft evaluate`
 """

@@ -1,5 +1,6 @@
 """`lmcraft prepare`: turn text into a dataset folder of token shards, or stored conversations into examples."""
 
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -58,6 +59,12 @@ class PrepareConfig(TextConfig):
     from_store: str | None = None
     """Instead of sources: export the conversations of `lmcraft serve` (chats.sqlite or postgresql://...) for finetune."""
 
+    from_review: str | None = None
+    """Instead of sources: export reviewers' verdicts (reviews.sqlite or postgresql://...) for finetune and evaluate."""
+
+    guideline: str | None = None
+    """With --from-review: only the verdicts under this guideline."""
+
     tokenizer: Path | None = None
     """Folder of a tokenizer or a model. [default: train a tokenizer on the text]"""
 
@@ -113,15 +120,19 @@ class PrepareConfig(TextConfig):
     """Which units of the step: I::N is every N-th from the I-th on."""
 
     def resolved(self) -> "PrepareConfig":
-        if self.from_store is not None and self.sources:
-            raise UserError(f"sources ({', '.join(self.sources)}) and from_store cannot be combined: give one of them")
-        if self.from_store is None and not self.sources:
-            raise UserError("sources is empty: give files or folders, or `--from-store STORE`")
+        inputs = {"sources": ", ".join(self.sources), "from_store": self.from_store, "from_review": self.from_review}
+        given = [f"{name} ({value})" for name, value in inputs.items() if value]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} cannot be combined: give one of them")
+        if not given:
+            raise UserError("sources is empty: give files or folders, `--from-store STORE` or `--from-review STORE`")
+        if self.guideline is not None and self.from_review is None:
+            raise UserError(f"guideline='{self.guideline}' is for verdicts of reviewers: add `--from-review STORE`")
         from lmcraft.preparation.recipe import check_sources
 
         check_sources(self.sources)
         self._check_recipe_flags()
-        if self.split is not None or self.from_store is not None or self.is_recipe:
+        if self.split is not None or self.is_export or self.is_recipe:
             return self
         from lmcraft.data.formats import has_rows
         from lmcraft.data.pipes import find_contents
@@ -131,6 +142,11 @@ class PrepareConfig(TextConfig):
         if only and only.exists():
             only = find_contents(only, "source")
         return replace(self, split="tail" if only and only.is_file() and not has_rows(only) else "hash")
+
+    @property
+    def is_export(self) -> bool:
+        """Whether examples are exported from a database, instead of tokens made of texts."""
+        return self.from_store is not None or self.from_review is not None
 
     @property
     def is_recipe(self) -> bool:
@@ -151,7 +167,7 @@ class PrepareConfig(TextConfig):
                     f"--{f.name.replace('_', '-')} is for recipes: write one for these sources with "
                     "--write-recipe recipe.toml, and prepare that"
                 )
-        if self.write_recipe is not None and (self.is_recipe or self.from_store is not None):
+        if self.write_recipe is not None and (self.is_recipe or self.is_export):
             raise UserError(f"write_recipe='{self.write_recipe}' is for sources: name the files and folders that it reads")
         if (self.step is None) != (self.units is None):
             raise UserError("step and units belong together: give both, or neither")
@@ -159,7 +175,7 @@ class PrepareConfig(TextConfig):
 
 @takes_settings(PrepareConfig)
 def prepare(config: PrepareConfig) -> DatasetFolder:
-    """Turn text into token shards for training, or a store of conversations into examples for fine-tuning.
+    """Turn text into token shards for training, or stored conversations or verdicts into examples for fine-tuning.
 
     Returns:
         The folder written. A folder of examples has files for `lmcraft finetune` instead of tokens.
@@ -172,16 +188,16 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
         return _prepare_recipe(config)
     if config.write_recipe is not None:
         return _write_recipe(config)
-    sources = [("source", source) for source in config.sources]
     if config.from_store is not None:
-        sources.append(("store", config.from_store))
-    with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=sources) as folder:
-        if config.from_store is not None:
-            _export_store(config.from_store, folder)
-        else:
+        _export_store(config, config.from_store)
+    elif config.from_review is not None:
+        _export_review(config, config.from_review)
+    else:
+        sources = [("source", source) for source in config.sources]
+        with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=sources) as folder:
             _tokenize_text(config, folder)
     dataset = DatasetFolder(config.out)
-    (_print_summary if config.from_store is None else _print_examples)(dataset)
+    (_print_examples if config.is_export else _print_summary)(dataset)
     return dataset
 
 
@@ -269,18 +285,34 @@ def _write_recipe(config: PrepareConfig) -> DatasetFolder:
     return DatasetFolder(config.out)
 
 
-def _export_store(store_address: str, folder: Path) -> None:
+def _export_store(config: PrepareConfig, address: str) -> None:
     from lmcraft.extras import import_optional
 
     import_optional("sqlalchemy", "serve", "from_store")
     from lmcraft.server.conversations.exporter import export_examples
     from lmcraft.server.conversations.store import Store
 
-    store = Store.open(store_address, create=False)
-    try:
+    with (
+        closing(Store.open(address, create=False)) as store,
+        replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder,
+    ):
         export_examples(store, folder)
-    finally:
-        store.close()
+
+
+def _export_review(config: PrepareConfig, address: str) -> None:
+    from getpass import getuser
+
+    from lmcraft.extras import import_optional
+
+    import_optional("sqlalchemy", "review", "from_review")
+    from lmcraft.annotation.export import export_verdicts, record_export
+    from lmcraft.annotation.store import ReviewStore
+
+    with closing(ReviewStore.open(address, create=False)) as store:
+        with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder:
+            folder.mkdir()
+            export = export_verdicts(store, folder, config.guideline or "")
+        record_export(store, export, config.out, getuser())  # after a crash before this, the same command does both again
 
 
 def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
@@ -392,4 +424,8 @@ def _print_examples(dataset: DatasetFolder) -> None:
         print(f"{dataset.path / name}: {file['rows']:,} {file['kind']}")
     for reason, rows in manifest["left_out"].items():
         print(f"  skipped: {rows:,} ({reason})")
-    print(f"next: lmcraft finetune MODEL {dataset.path / next(iter(manifest['files']))}")
+    tasks = [name for name, file in manifest["files"].items() if file["kind"] == "task"]
+    if (first := next(iter(manifest["files"]))) not in tasks:
+        print(f"next: lmcraft finetune MODEL {dataset.path / first}")
+    for name in tasks:
+        print(f"then: lmcraft evaluate MODEL --tasks {dataset.path / name} --require {Path(name).stem}=1")
