@@ -26,7 +26,7 @@ POSTGRESQL_DRIVER = "postgresql+psycopg"
 # Seconds, and milliseconds, after which a silent connection to PostgreSQL is given up; by default a quarter of an hour.
 NETWORK = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
 CREATION_LOCK = 0x6C6D6372616674  # of PostgreSQL, while tables are created or changed
-MARKERS = ("lmcraft_store", "lmcraft_reviews")
+MARKERS = ("lmcraft_store", "lmcraft_reviews", "lmcraft_searches_version")
 """The version tables of all kinds: a PostgreSQL database that has one is lmcraft's, and other kinds may join it."""
 
 _INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # PostgreSQL cannot store NUL, and UTF-8 cannot encode surrogates
@@ -48,6 +48,12 @@ class Schema:
     """By version, the tables that it added."""
     added_columns: Mapping[int, tuple[sa.Column[Any], ...]] = field(default_factory=dict)
     """By version, the columns that it added to older tables; each needs a default in the server."""
+    version_without_marker: int = 0
+    """The version of databases that have the tables, but no marker; 0: there are none."""
+    joins_others: bool = False
+    """Whether the tables may stand beside another program's in PostgreSQL, since their names are lmcraft's own."""
+    remedy: str = "use another, or restore its backup"
+    """What to do if the database cannot be opened."""
 
 
 def marker_table(name: str, metadata: sa.MetaData) -> sa.Table:
@@ -80,17 +86,22 @@ def open_database(location: str, schema: Schema, *, create: bool, **options: Any
     if is_sqlite:
         fold_case(engine)
     try:
-        with engine.execution_options(immediate=True).begin() as connection:
-            if not is_sqlite:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
-            check_tables(connection, schema, subject)
+        with engine.begin() as connection:  # reads only, so that nobody who writes has to wait
+            is_current = _read_version(connection, schema) == schema.version
+            if is_current:
+                check_tables(connection, schema, subject)
+        if not is_current:
+            with engine.execution_options(immediate=True).begin() as connection:
+                if not is_sqlite:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
+                check_tables(connection, schema, subject)
         if is_sqlite:
             _make_private(Path(name), schema.subject)  # not before: the file may be another program's
             with closing(engine.raw_connection()) as raw:  # not possible inside a transaction
                 raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; lets readers run alongside a writer
     except (sa.exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
         engine.dispose()
-        raise UserError(f"{subject} cannot be opened ({error_text(error)}); use another, or restore its backup") from error
+        raise UserError(f"{subject} cannot be opened ({error_text(error)}); {schema.remedy}") from error
     except BaseException:
         engine.dispose()
         raise
@@ -203,16 +214,19 @@ def check_tables(connection: sa.Connection, schema: Schema, subject: str) -> Non
         UserError: the database is of another kind, is damaged, or was made by a newer lmcraft.
     """
     table_names = set(sa.inspect(connection).get_table_names())
-    version = schema.marker.c.version
     if schema.marker.name not in table_names:
-        is_shared = connection.dialect.name == "postgresql" and not table_names.isdisjoint(MARKERS)
-        foreign = table_names & set(schema.metadata.tables) if is_shared else table_names
-        if foreign:
+        marked_version = schema.version
+        if schema.version_without_marker and not table_names.isdisjoint(schema.metadata.tables):
+            marked_version = schema.version_without_marker
+        elif foreign := _foreign_tables(connection, schema, table_names):
             raise UserError(f"{subject} has another program's tables ({min(foreign)}); use another, or an empty database")
-        schema.metadata.create_all(connection)
-        connection.execute(schema.marker.insert().values(version=schema.version, id=uuid4().hex))
-        return
-    number = connection.execute(sa.select(sa.func.max(version))).scalar()
+        else:
+            schema.metadata.create_all(connection)
+            table_names |= set(schema.metadata.tables)
+        schema.marker.create(connection, checkfirst=True)
+        connection.execute(schema.marker.insert().values(version=marked_version, id=uuid4().hex))
+        table_names.add(schema.marker.name)
+    number = _read_version(connection, schema)
     if number is not None and number > schema.version:
         raise UserError(
             f"{subject} was made by a newer lmcraft (version {number}, this one supports {schema.version}); "
@@ -251,6 +265,19 @@ def is_storable(text: str) -> bool:
 def replace_invalid(text: str) -> str:
     """The text with U+FFFD in place of each character that cannot be stored."""
     return _INVALID_CHARACTERS.sub("\ufffd", text)
+
+
+def _read_version(connection: sa.Connection, schema: Schema) -> int | None:
+    """The version of a database; None if it has no tables of this kind."""
+    if not sa.inspect(connection).has_table(schema.marker.name):
+        return None
+    return connection.execute(sa.select(sa.func.max(schema.marker.c.version))).scalar()
+
+
+def _foreign_tables(connection: sa.Connection, schema: Schema, table_names: set[str]) -> set[str]:
+    """The tables of a database that keep those of the schema out."""
+    is_shared = connection.dialect.name == "postgresql" and (schema.joins_others or not table_names.isdisjoint(MARKERS))
+    return table_names & set(schema.metadata.tables) if is_shared else table_names
 
 
 def _upgrade(connection: sa.Connection, schema: Schema, number: int) -> None:

@@ -160,10 +160,10 @@ def test_a_postponed_trial_rests_for_a_lease_without_an_attempt(tmp_path: Path) 
 def test_a_trial_that_a_person_asked_for_waits_for_the_answer(storage: str) -> None:
     store = open_store(storage)
     trial = store.lease("asked", decide, seconds=math.inf, change="wider\0")
-    assert isinstance(trial, Trial) and trial.change == "wider"
+    assert isinstance(trial, Trial) and trial.change == "wider\ufffd"
     assert lease(store, "asked").number == 1  # another one, in the same name
     store.finish(trial, State.FAILED, error="out of \ud800 memory")
-    assert store.trials()[0].error == "out of ? memory"
+    assert store.trials()[0].error == "out of \ufffd memory"
 
 
 def test_time_counts_once_for_all_workers_and_not_while_none_lives(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_searches_share_a_database(storage: str) -> None:
             "postgresql://me:secret@127.0.0.1:1/d",
             r"storage 'postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/d' cannot be opened",
         ),
-        ("sqlite:////nowhere/at/all.sqlite", "cannot be opened .*unable to open database file"),
+        ("sqlite:////nowhere/at/all.sqlite", "cannot be created, because there is no folder"),
     ],
 )
 def test_storage_that_cannot_be_opened(url: str, message: str) -> None:

@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from lmcraft.database import error_text
+from lmcraft.database import error_text, read_clock, replace_invalid
 from lmcraft.errors import RunError, UserError
 from lmcraft.hyperparameters.holder import has_ended, parent_has_ended
 from lmcraft.hyperparameters.scheduling import Decision, Done, NewTrial, Promote, Wait
-from lmcraft.hyperparameters.tables import clean, open_database, result_columns, searches, trial_of, trials
+from lmcraft.hyperparameters.tables import open_trials, result_columns, searches, trial_of, trials
 from lmcraft.hyperparameters.trial import State, Totals, Trial, TrialResult
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class TrialStore:
         Raises:
             UserError: the database cannot be opened.
         """
-        return cls(open_database(url), name, lease_seconds)
+        return cls(open_trials(url), name, lease_seconds)
 
     def close(self) -> None:
         """Close all connections."""
@@ -122,7 +122,7 @@ class TrialStore:
                 return decision
             held = {"worker": worker, "lease": secrets.token_hex(16), "lease_expires": now + seconds}
             if isinstance(decision, NewTrial):
-                self._insert(connection, len(rows), decision, {"created": now, "change": clean(change)})
+                self._insert(connection, len(rows), decision, {"created": now, "change": replace_invalid(change)})
                 number = len(rows)
             else:
                 number = decision.number
@@ -178,7 +178,7 @@ class TrialStore:
         def end(connection: sa.Connection, now: float) -> None:
             changes = result_columns(trial, result) if result else {}
             free = {"state": state.value, "worker": "", "lease": "", "lease_expires": 0.0, "attempts": 0}
-            free |= {"error": clean(error), "finished": now if state.is_final else 0.0}
+            free |= {"error": replace_invalid(error), "finished": now if state.is_final else 0.0}
             self._change_held(connection, trial, {**changes, **free})
 
         self._write(end)
@@ -266,9 +266,7 @@ class TrialStore:
         return Totals(seconds, float(energy or 0), int(tokens or 0))
 
     def _now(self, connection: sa.Connection) -> float:
-        if connection.dialect.name == "sqlite":
-            return self.clock()
-        return float(connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
+        return self.clock() if connection.dialect.name == "sqlite" else read_clock(connection)
 
     # Transactions
 

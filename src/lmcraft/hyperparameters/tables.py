@@ -3,20 +3,15 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from lmcraft.database import connect, error_text
+from lmcraft.database import Schema, marker_table, open_database
 from lmcraft.errors import UserError
 from lmcraft.hyperparameters.trial import CurvePoint, Kind, State, Trial, TrialResult
 
-DRIVER = "postgresql+psycopg"
-# Seconds, and milliseconds, after which a silent connection to PostgreSQL is given up; by default a quarter of an hour.
-NETWORK = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
-CREATION_LOCK = 0x6C6D6372616674  # of PostgreSQL, while the tables are created
 metadata = sa.MetaData()
 
 searches = sa.Table(
@@ -71,43 +66,27 @@ def remove_password(location: str) -> str:
     return location if url is None or url.password is None else url._replace(password=None).render_as_string()
 
 
-def open_database(location: str) -> sa.Engine:
+SCHEMA = Schema(
+    subject="storage",
+    metadata=metadata,
+    marker=marker_table("lmcraft_searches_version", metadata),
+    version=1,
+    example="trials.sqlite",
+    version_without_marker=1,
+    joins_others=True,
+    remedy="correct --storage, or start the server",
+)
+
+
+def open_trials(url: str) -> sa.Engine:
     """Open the database at a URL, and create the tables that it lacks.
 
     Raises:
-        UserError: it cannot be reached or opened, or its kind is not supported.
+        UserError: it cannot be reached or opened, is damaged, or its kind is not supported.
     """
-    url = _parse(location)
-    subject = f"storage '{url.render_as_string(hide_password=True)}'"
-    network = {} if url.get_backend_name() == "sqlite" else {"connect_args": NETWORK}
-    engine = connect(url, subject, json_serializer=lambda value: json.dumps(value, allow_nan=False), **network)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=FULL"))
-    try:
-        if engine.dialect.name == "sqlite":
-            with closing(engine.raw_connection()) as raw:  # not possible inside a transaction
-                raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; readers run alongside a writer
-        with engine.execution_options(immediate=True).begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
-            metadata.create_all(connection)
-    except (sa.exc.SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
-        engine.dispose()
-        raise UserError(
-            f"{subject} cannot be opened ({error_text(error)}): correct --storage, or start the server"
-        ) from error
-    return engine
-
-
-def _parse(location: str) -> sa.URL:
-    try:
-        url = sa.make_url(location)
-    except (sa.exc.ArgumentError, ValueError) as error:  # it may hold a password, so it is not shown
-        raise UserError("storage is not a valid URL; use postgresql+psycopg://USER@HOST/DATABASE") from error
-    kind = url.get_backend_name()
-    if kind not in ("sqlite", "postgresql"):
-        raise UserError(f"storage has the unknown database type '{kind}'; use postgresql+psycopg://USER@HOST/DATABASE")
-    return url.set(drivername=DRIVER) if kind == "postgresql" else url
+    if "://" not in url:
+        raise UserError("storage is not a valid URL; use postgresql://USER@HOST/DATABASE")
+    return open_database(url, SCHEMA, create=True, json_serializer=lambda value: json.dumps(value, allow_nan=False))
 
 
 def trial_of(row: Mapping[str, Any]) -> Trial:
@@ -140,8 +119,3 @@ def _curve_json(curve: Sequence[CurvePoint]) -> list[Any]:
 def _finite(values: Mapping[str, float]) -> dict[str, float]:
     """Without the values that JSON lacks."""
     return {name: value for name, value in values.items() if math.isfinite(value)}
-
-
-def clean(text: str) -> str:
-    """A text without the characters that a database refuses: NUL, and lone surrogates."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lmcraft.database import memory_database
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.response_store import MAX_AGE_SECONDS, MAX_CONVERSATION_BYTES, ResponseStore
 from lmcraft.server.conversations.store import NotFoundError, Store
-from lmcraft.server.conversations.tables import memory_database
+from lmcraft.server.conversations.tables import metadata
 
 
 def id_of(n: int) -> str:
@@ -65,7 +66,7 @@ def test_a_conversation_that_is_too_large_is_refused(responses: ResponseStore) -
 
 @pytest.mark.parametrize(("limits", "kept"), [({"max_responses": 2}, [3, 4]), ({"max_bytes": 3200}, [2, 3, 4])])
 def test_the_oldest_responses_of_an_owner_make_room(limits: dict[str, int], kept: list[int]) -> None:
-    store = ResponseStore(memory_database(), **limits)
+    store = ResponseStore(memory_database(metadata), **limits)
     add(store, 9, owner="bob")
     for n in range(1, 5):
         add(store, n, text="x" * 900)
@@ -74,7 +75,7 @@ def test_the_oldest_responses_of_an_owner_make_room(limits: dict[str, int], kept
 
 
 def test_all_owners_together_have_a_limit_in_memory() -> None:
-    store = ResponseStore(memory_database(), max_total_bytes=3200)
+    store = ResponseStore(memory_database(metadata), max_total_bytes=3200)
     for n in range(1, 5):
         add(store, n, owner="ann" if n % 2 else "bob", text="x" * 900)
     assert [n for n in (1, 3) if is_kept(store, n)] == [3] and store.get("bob", id_of(2))
@@ -89,7 +90,7 @@ def is_kept(store: ResponseStore, n: int) -> bool:
 
 def test_old_responses_are_deleted() -> None:
     now = [0.0]
-    store = ResponseStore(memory_database(), clock=lambda: now[0])
+    store = ResponseStore(memory_database(metadata), clock=lambda: now[0])
     add(store, 1)
     now[0] = MAX_AGE_SECONDS + 1
     add(store, 2, owner="bob")

@@ -10,7 +10,7 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.conversations.store import NotFoundError, Store
-from lmcraft.server.conversations.tables import ADDED_COLUMNS, VERSION
+from lmcraft.server.conversations.tables import SCHEMA, VERSION
 
 
 def make_foreign_database(path: Path) -> None:
@@ -120,7 +120,7 @@ def test_an_older_store_gets_the_tables_and_columns_that_it_lacks(tmp_path: Path
     conversation = store.create("ann", title="kept")
     store.close()
     with closing(sqlite3.connect(path)) as connection:
-        for column in (column for added, columns in ADDED_COLUMNS.items() if added > old for column in columns):
+        for column in (column for added, columns in SCHEMA.added_columns.items() if added > old for column in columns):
             connection.execute(f"ALTER TABLE {column.table.name} DROP COLUMN {column.name}")
         if old == 1:
             connection.execute("DROP TABLE responses")

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+from lmcraft.database import check_text
 from lmcraft.errors import UserError
 from lmcraft.server.conversations import validation
 from lmcraft.server.conversations.rows import check_edit, check_versions, conversation_row, message_row, pair_column
@@ -113,7 +114,7 @@ def _import_preference(n: int, preference: Json, now: float, rows_by_old_id: Map
     try:
         chosen, rejected = (_look_up(rows_by_old_id, name, preference[name]) for name in ("chosen", "rejected"))
         check_versions("chosen and rejected", chosen, rejected)
-        reason = validation.check_text("reason", preference.get("reason", ""), validation.MAX_REASON_CHARS)
+        reason = check_text("reason", preference.get("reason", ""), validation.MAX_REASON_CHARS)
     except UserError as error:
         raise _located(error, "preferences", n) from error
     ids = {"id": uuid4().hex, "chosen": chosen["id"], "rejected": rejected["id"]}

@@ -12,9 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lmcraft.database import memory_database
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.store import NotFoundError, transaction
-from lmcraft.server.conversations.tables import memory_database, responses
+from lmcraft.server.conversations.tables import metadata, responses
 
 Json = dict[str, Any]
 MAX_RESPONSES = 10_000  # of each owner
@@ -63,7 +64,7 @@ class ResponseStore:
     @classmethod
     def in_memory(cls) -> "ResponseStore":
         """A store that ends with the process."""
-        return cls(memory_database(), max_total_bytes=MAX_MEMORY_BYTES)
+        return cls(memory_database(metadata), max_total_bytes=MAX_MEMORY_BYTES)
 
     def add(
         self, owner: str, response: Mapping[str, Any], input_items: Sequence[Mapping[str, Any]], previous: str | None = None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmcraft.database import check_text
 from lmcraft.errors import UserError
 from lmcraft.server.conversations import validation
 
@@ -25,7 +26,7 @@ def conversation_row(values: Row) -> dict[str, Any]:
     }
     for name, max_chars in bounds.items():
         if name in values:
-            row[name] = validation.check_text(name, values[name], max_chars)
+            row[name] = check_text(name, values[name], max_chars)
     if "pinned" in values:
         row["pinned"] = values["pinned"]
     if "settings" in values:
@@ -49,11 +50,11 @@ def message_row(values: Row) -> dict[str, Any]:
         raise UserError(f"rating={rating} is for a {role} message; only assistant messages can be rated")
     return {
         "role": role,
-        "content": validation.check_text("content", values["content"], validation.MAX_CONTENT_CHARS),
-        "model": validation.check_text("model", values.get("model", ""), validation.MAX_NAME_CHARS),
+        "content": check_text("content", values["content"], validation.MAX_CONTENT_CHARS),
+        "model": check_text("model", values.get("model", ""), validation.MAX_NAME_CHARS),
         "details": validation.to_json("details", values.get("details", {}), validation.MAX_DETAILS_BYTES),
         "rating": rating,
-        "reason": validation.check_text("reason", values.get("reason", ""), validation.MAX_REASON_CHARS),
+        "reason": check_text("reason", values.get("reason", ""), validation.MAX_REASON_CHARS),
     }
 
 

@@ -5,17 +5,16 @@ connection, so any thread may call. Another owner's id is reported as missing, e
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 
-from lmcraft.database import error_text
+from lmcraft.database import check_text, close_database, display_name, error_text, open_database
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations import validation
 from lmcraft.server.conversations.importer import import_rows
@@ -28,10 +27,9 @@ from lmcraft.server.conversations.rows import (
     message_row,
     pair_column,
 )
-from lmcraft.server.conversations.tables import conversations, messages, open_database, preferences, version
+from lmcraft.server.conversations.tables import SCHEMA, conversations, messages, preferences, version
 
 Json = dict[str, Any]
-MAX_MERGE_MILLISECONDS = 1000  # how long `close` waits for readers in other processes
 SUMMARY_COLUMNS = [conversations.c[name] for name in ("id", "title", "created", "updated", "model", "pinned")]
 
 
@@ -75,18 +73,12 @@ class Store:
         Raises:
             UserError: it is damaged, is not a store, was made by a newer lmcraft, or cannot be reached.
         """
-        engine = open_database(str(location), create=create)
-        sqlite = engine.dialect.name == "sqlite"
-        return cls(engine, str(engine.url.database) if sqlite else engine.url.render_as_string(hide_password=True))
+        engine = open_database(str(location), SCHEMA, create=create)
+        return cls(engine, display_name(engine.url))
 
     def close(self) -> None:
         """Merge what SQLite keeps beside its file into it, and close all connections."""
-        if self.engine.dialect.name == "sqlite":
-            # What cannot be merged now stays in the file beside, and the next process that opens the store reads it.
-            with suppress(sa.exc.SQLAlchemyError, sqlite3.Error), closing(self.engine.raw_connection()) as raw:
-                raw.cursor().execute(f"PRAGMA busy_timeout={MAX_MERGE_MILLISECONDS}")
-                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.engine.dispose()
+        close_database(self.engine)
 
     def owners(self) -> list[str]:
         """All owners of conversations."""
@@ -107,7 +99,7 @@ class Store:
         c = conversations.c
         query = sa.select(*SUMMARY_COLUMNS).where(c.owner == owner)
         if search:
-            text = validation.check_text("search", search, validation.MAX_SEARCH_CHARS)
+            text = check_text("search", search, validation.MAX_SEARCH_CHARS)
             within = (messages.c.conversation == c.id) & messages.c.content.icontains(text, autoescape=True)
             query = query.where(c.title.icontains(text, autoescape=True) | sa.exists().where(within))
         query = query.order_by(c.updated.desc(), c.id)
@@ -290,7 +282,7 @@ class Store:
             UserError: they are not two answers to one prompt.
         """
         row = {"id": uuid4().hex, "chosen": chosen, "rejected": rejected, "created": time.time()}
-        row["reason"] = validation.check_text("reason", reason, validation.MAX_REASON_CHARS)
+        row["reason"] = check_text("reason", reason, validation.MAX_REASON_CHARS)
         p = preferences.c
         with transaction(self._writer) as connection:
             answers = _message(connection, owner, chosen), _message(connection, owner, rejected)

@@ -1,4 +1,4 @@
-"""Checks the values that the store accepts: texts and JSON of limited size, which any database and JSON parser can hold."""
+"""The sizes of what the store accepts, and the checks of JSON and ids; `database.check_text` checks texts."""
 
 import json
 import re
@@ -20,30 +20,7 @@ MAX_MESSAGES = 10_000  # of a conversation
 MAX_CONVERSATIONS = 10_000  # of one import
 MAX_TIME = 1e11  # seconds since 1970
 
-_INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")  # PostgreSQL cannot store NUL, and UTF-8 cannot encode surrogates
 _ID_PATTERN = re.compile("[0-9a-f]{32}")
-
-
-def check_text(name: str, value: str, max_chars: int) -> str:
-    """Return `value` unchanged.
-
-    Raises:
-        UserError: it has more than `max_chars` characters, or one that cannot be stored.
-    """
-    if len(value) > max_chars:
-        values: ErrorValues = {"field": name, "length": len(value), "max": max_chars}
-        message = f"{name} has {len(value):,} characters; give at most {max_chars:,}"
-        raise UserError(message, code="text_too_long", values=values)
-    if match := _INVALID_CHARACTERS.search(value):
-        character = "NUL" if match[0] == "\0" else "half of a surrogate pair"
-        message = f"{name} has {character} ({match[0]!a}) at character {match.start()}; remove it"
-        raise UserError(message, code="invalid_character", values={"field": name, "position": match.start()})
-    return value
-
-
-def replace_invalid(text: str) -> str:
-    """The text with U+FFFD in place of each character that cannot be stored."""
-    return _INVALID_CHARACTERS.sub("\ufffd", text)
 
 
 def to_json(name: str, value: Mapping[str, Any], max_bytes: int) -> str:

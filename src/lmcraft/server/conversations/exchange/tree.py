@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmcraft.database import replace_invalid
 from lmcraft.errors import UserError
 from lmcraft.server.conversations import validation
 from lmcraft.server.conversations.importer import cut_title
-from lmcraft.server.conversations.validation import replace_invalid
 
 Json = dict[str, Any]
 MILLISECONDS = 1000
