@@ -62,12 +62,13 @@ def test_fields_are_called_as_the_endpoint_calls_them() -> None:
     assert (error.value.param, error.value.code, error.value.headers) == ("max_output_tokens", "c", {"a": "b"})
 
 
-def test_the_chat_page_has_words_for_every_code() -> None:
+def test_the_pages_have_words_for_every_code() -> None:
     folder = Path(lmcraft.server.__file__).parent
     words = set(
         re.findall(r"^  (\w+): [\[{]", (folder / "pages" / "error_texts.js").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    sources = [path.read_text(encoding="utf-8") for path in folder.rglob("*.py")]
+    packages = (folder, folder.parent / "annotation")
+    sources = [path.read_text(encoding="utf-8") for package in packages for path in package.rglob("*.py")]
     codes = {code for source in sources for code in re.findall(r'code="(\w+)"', source)}
     of_other_clients = {
         "client_closed_request", "content_length", "headers_too_long", "host", "origin", "thread_unsupported_request",

@@ -22,6 +22,7 @@ from lmcraft.setting_values import expand_user
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from lmcraft.annotation.store import ReviewStore
     from lmcraft.server.conversations.store import Store
     from lmcraft.server.engine.registry import Registry
     from lmcraft.server.http.keys import Keys
@@ -32,7 +33,7 @@ ALL_INTERFACES = ("0.0.0.0", "::")
 MAX_PORT = 65_535
 ACCESS = section("Access", negative="")
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
-DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.jsonl"
+DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.sqlite"
 # How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
 # would slow down every operation of the engine by that much.
 SWITCH_SECONDS = 0.0005
@@ -68,7 +69,8 @@ class ServeConfig(SteeringFlags):
     """Policy by which prompts and answers are judged: a file of `lmcraft guard init`, or lmcraft's own, "default"; empty:
     nothing is judged, and /v1/moderations has lmcraft's own."""
     reviews: str = DEFAULT_REVIEWS
-    """File for the texts that the policy sends to review, one JSON object per line; "none": they are only counted."""
+    """Where to keep what people review at /review, such as texts that the policy sends there, and answers that users report: a
+    file, or a database's URL; "none": nowhere. If it is set, the server needs no model."""
     store: str = DEFAULT_STORE
     """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
     responses in memory."""
@@ -116,8 +118,12 @@ class ServeConfig(SteeringFlags):
             raise UserError(
                 f"reasoning_parser={self.reasoning_parser} does not apply to the engine at upstream; set it there, not here"
             )
-        if not self.new_api_key and not self.upstream and not self.model and self.model_root is None:
-            raise UserError("model is empty; name a folder, an address such as smollm2-135m-instruct, or --model-root")
+        has_models = self.upstream or self.model or self.model_root is not None
+        if not self.new_api_key and not has_models and self.reviews in (DEFAULT_REVIEWS, "none"):
+            raise UserError(
+                "model is empty; name a folder, an address such as smollm2-135m-instruct, or --model-root; "
+                "or set --reviews FILE to serve the review page alone"
+            )
         if self.adapters and not self.model:
             raise UserError("adapters need the model that they belong to; name it")
         if not 0 <= self.port <= MAX_PORT:
@@ -194,16 +200,17 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
     from lmcraft.server.http.upstream import Upstream
     from lmcraft.server.metrics import Metrics
 
-    store = _open_store(config.store)
+    store, reviews = _open_store(config.store), _open_reviews(config)
     metrics = Metrics()
-    guard = _start_guard(config, metrics)
+    guard = _start_guard(config, metrics, reviews)
     registry = _load_models(config, metrics)
     state = ServerState(registry, config.limits, metrics, keys, Quotas(keys), guard)
     upstream = None
     if config.upstream:
         upstream = Upstream(config.upstream, os.environ.get("LMCRAFT_UPSTREAM_KEY", ""), config.limits)
     hosts = [*config.allowed_hosts, *([] if config.host in ALL_INTERFACES else [config.host])]
-    return build_app(state, store, upstream=upstream, hosts=hosts, origins=config.allowed_origins), registry.end_work
+    app = build_app(state, store, reviews, upstream=upstream, hosts=hosts, origins=config.allowed_origins)
+    return app, registry.end_work
 
 
 def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
@@ -228,15 +235,15 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     return registry
 
 
-def _start_guard(config: ServeConfig, metrics: "Metrics") -> "Guard | None":
+def _start_guard(config: ServeConfig, metrics: "Metrics", reviews: "ReviewStore | None") -> "Guard | None":
     """Start the judge of the policy, before the models load."""
     from lmcraft.server.moderation.guard import open_guard
-    from lmcraft.server.moderation.reviews import ReviewFile
+    from lmcraft.server.moderation.reviews import StoreQueue
 
     if not config.policy:
         return None
-    reviews = None if config.reviews == "none" else ReviewFile(expand_user(config.reviews))
-    guard = open_guard(config.policy, config.limits, metrics, reviews)
+    queue = None if reviews is None else StoreQueue(reviews, metrics)
+    guard = open_guard(config.policy, config.limits, metrics, queue)
     guard.start()
     return guard
 
@@ -247,14 +254,38 @@ def _open_store(location: str) -> "Store | None":
 
     if location == "none":
         return None
+    _make_folder("store", location)
+    return Store.open(location)
+
+
+def _open_reviews(config: ServeConfig) -> "ReviewStore | None":
+    """Open the store of reviews, with the guideline for what the server itself sends there.
+
+    By default there is none if the server would send nothing: it has no policy, and keeps no chats that users could report.
+    """
+    from lmcraft.annotation.guideline_file import open_guideline
+    from lmcraft.annotation.store import ReviewStore
+    from lmcraft.server.moderation.reviews import GUIDELINE
+
+    is_idle = config.store == "none" and not config.policy
+    if config.reviews == "none" or (config.reviews == DEFAULT_REVIEWS and is_idle):
+        return None
+    _make_folder("reviews", config.reviews)
+    reviews = ReviewStore.open(config.reviews)
+    if GUIDELINE not in {guideline.name for guideline in reviews.guidelines()}:
+        reviews.add_guideline(open_guideline(GUIDELINE), "lmcraft")
+    return reviews
+
+
+def _make_folder(setting: str, location: str) -> None:
+    """Create the folder of a database's file."""
     if "://" in location:
-        return Store.open(location)
-    path = expand_user(location)
+        return
+    folder = expand_user(location).parent
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if location == DEFAULT_STORE:
-            path.parent.chmod(0o700)  # it was open to others in earlier versions
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if location in (DEFAULT_STORE, DEFAULT_REVIEWS):
+            folder.chmod(0o700)  # it was open to others in earlier versions
     except OSError as error:
-        message = f"store '{location}' cannot be created ({error.strerror}): choose another folder, or --store none"
+        message = f"{setting} '{location}' cannot be created ({error.strerror}): choose another folder, or --{setting} none"
         raise UserError(message) from error
-    return Store.open(path)

@@ -47,6 +47,8 @@ class HeldText:
         self._max_held_chars, self._by_sentence = max_held_chars, by_sentence
         self._held = ""
         self._context = _tail(context)
+        self.text = ""
+        """All pieces so far."""
         self.released_chars = 0
         """How much of the text may be shown, in characters."""
         self.passages: list[tuple[int, int]] = []
@@ -64,6 +66,7 @@ class HeldText:
             flush: judge everything that is held back, since nothing more follows for now.
         """
         self._held += piece
+        self.text += piece
         while self.refusal is None and (end := self._next_end(flush)):
             await self._judge_next(*end)
 

@@ -3,11 +3,12 @@
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 PROMPT_TOKENS, GENERATION_TOKENS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
 FINISHED_REQUESTS, REFUSED_REQUESTS = "vllm:request_success_total", "lmcraft:requests_refused_total"
 DECISIONS, JUDGE_RESTARTS = "lmcraft:moderation_decisions_total", "lmcraft:judge_restarts_total"
+REVIEWS = "lmcraft:texts_for_review_total"
 COUNTERS = {
     PROMPT_TOKENS: "Prompt tokens of finished sequences.",
     GENERATION_TOKENS: "Generated tokens of finished sequences.",
@@ -15,6 +16,7 @@ COUNTERS = {
     REFUSED_REQUESTS: "Error responses, by status.",
     DECISIONS: "Prompts and answers that the policy has decided about, by stage and action.",
     JUDGE_RESTARTS: "Judges that have ended, and were replaced.",
+    REVIEWS: "Texts that the policy sent to review, by whether they were kept or lost.",
 }
 FINISH_REASONS = ("stop", "length", "abort")
 TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"
@@ -113,6 +115,11 @@ class Metrics:
         """Record what the policy decides about a prompt or an answer."""
         with self._lock:
             self._count(DECISIONS, {"stage": stage, "action": action}, 1)
+
+    def record_reviews(self, outcome: Literal["kept", "lost"], count: int) -> None:
+        """Record what became of texts that the policy sent to review."""
+        with self._lock:
+            self._count(REVIEWS, {"outcome": outcome}, count)
 
     def record_judge_restart(self) -> None:
         """Record that a judge has ended, and is replaced."""

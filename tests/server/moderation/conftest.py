@@ -6,6 +6,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from tests.server.moderation.flagged import KeptTexts
 from tests.server.moderation.guarded_server import guarded_server
 from tests.server.tiny_server import Server
 
@@ -16,8 +17,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
-    with guarded_server(folder) as running_server:
+def reviews() -> KeptTexts:
+    return KeptTexts()
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, reviews: KeptTexts) -> Iterator[Server]:
+    with guarded_server(folder, reviews) as running_server:
         yield running_server
 
 

@@ -11,22 +11,24 @@ from lmcraft.moderation.judge_process import JudgeProcess
 from lmcraft.moderation.policy import read_policy
 from lmcraft.server.metrics import Metrics
 from lmcraft.server.moderation.guard import Guard
-from lmcraft.server.moderation.reviews import ReviewFile
+from lmcraft.server.moderation.reviews import ReviewQueue
 from tests.moderation import scripted_judge
 from tests.server.tiny_server import Server, running
 
 REFUSAL = "I refuse."
 
 
-def scripted_guard(folder: Path, *, timeout_seconds: float = 20.0) -> Callable[[Metrics], Guard]:
-    """Makes a guard with the scripted judge, which keeps reviews in reviews.jsonl of the folder."""
+def scripted_guard(
+    folder: Path, reviews: ReviewQueue | None = None, *, timeout_seconds: float = 20.0
+) -> Callable[[Metrics], Guard]:
+    """Makes a guard with the scripted judge, which sends texts to `reviews`."""
     policy = scripted_judge.write_policy(folder)
     command = [sys.executable, "-I", "-S", str(Path(scripted_judge.__file__)), read_policy(policy).identity]
 
     def make(metrics: Metrics) -> Guard:
         restarted = metrics.record_judge_restart
         judge = JudgeProcess(str(policy), timeout_seconds=timeout_seconds, on_restart=restarted, command=command)
-        guard = Guard(judge, metrics, ReviewFile(folder / "reviews.jsonl"))
+        guard = Guard(judge, metrics, reviews)
         guard.start()
         return guard
 
@@ -34,9 +36,9 @@ def scripted_guard(folder: Path, *, timeout_seconds: float = 20.0) -> Callable[[
 
 
 @contextmanager
-def guarded_server(folder: Path, **settings: Any) -> Iterator[Server]:
+def guarded_server(folder: Path, reviews: ReviewQueue | None = None, **settings: Any) -> Iterator[Server]:
     settings = {"max_position_embeddings": 1024} | settings
-    with running(folder, guard=scripted_guard(folder), **settings) as server:
+    with running(folder, guard=scripted_guard(folder, reviews), **settings) as server:
         yield server
 
 

@@ -8,6 +8,8 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from lmcraft.moderation.decision import Action
+from tests.server.moderation.flagged import KeptTexts
 from tests.server.moderation.guarded_server import REFUSAL, writes
 from tests.server.tiny_server import Server
 
@@ -214,11 +216,17 @@ def test_a_begun_answer_is_judged_with_its_continuation(server: Server, stream: 
     assert ask(server, messages, " it", stream=stream, echo=True)["message"]["content"] == REFUSAL
 
 
-def test_reviews_and_metrics(server: Server, folder: Path) -> None:
-    ask(server, "a review please", answer="Another review.")
-    records = [json.loads(line) for line in (folder / "reviews.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [record["decision"]["stage"] for record in records[-2:]] == ["prompt", "answer"]
-    assert records[-1]["text"] == "Another review." and records[-1]["decision"]["action"] == "review"
+@STREAM
+def test_reviews_and_metrics(server: Server, reviews: KeptTexts, stream: bool) -> None:
+    reviews.texts.clear()
+    earlier = [{"role": "user", "content": "an old review"}, {"role": "assistant", "content": "Fine."}]
+    chat = [*earlier, {"role": "user", "content": "a review please"}]
+    ask(server, chat, answer="First. Another review. Last.", stream=stream)
+    old, prompt, answer = reviews.texts
+    assert (old.subject, old.text, old.is_old, old.context) == ("prompt", "an old review", True, [])
+    assert (prompt.subject, prompt.text, prompt.is_old, prompt.context) == ("prompt", "a review please", False, earlier)
+    assert (answer.subject, answer.text, answer.is_old) == ("answer", "First. Another review. Last.", False)
+    assert answer.context == chat and answer.decision.action is Action.REVIEW
     metrics = httpx.get(server.url + "/metrics").text
     assert 'lmcraft:moderation_decisions_total{stage="answer",action="review"}' in metrics
     assert 'lmcraft:judgment_seconds_count{stage="answer"}' in metrics

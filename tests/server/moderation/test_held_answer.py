@@ -32,14 +32,14 @@ class Guard:
     async def judge(self, text: str, stage: Stage, question: str = "") -> Decision:
         return Decision.from_json(scripted_judge.decide(text, stage, self.policy.identity))
 
-    async def record(self, texts: Any, stage: Stage, owner: str) -> None:
+    def record(self, texts: Any, stage: Stage, flagged: Any) -> None:
         pass
 
 
 @pytest.fixture
 def prompt(tmp_path: Path) -> JudgedPrompt:
     guard = Guard(read_policy(scripted_judge.write_policy(tmp_path)))
-    return JudgedPrompt(cast(Any, guard), "me", (), (), frozenset(), 1, "I refuse.", "")
+    return JudgedPrompt(cast(Any, guard), ((),), (), (), frozenset(), "I refuse.", "")
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@
 | `answer_blocks.py` | an answer as a sequence of thoughts, texts and calls |
 | `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
 | `kept_responses.py` | keeps the responses of requests that ask for it |
-| `keys.py`, `quotas.py` | API keys; their quotas of requests and tokens per minute |
+| `keys.py`, `quotas.py` | API keys and their roles; their quotas of requests and tokens per minute |
+| `review_access.py` | who may call the review endpoints |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
 | `pdf_text.py`, `pdf_process.py` | the text of a PDF file, read by a process of its own |
-| `page_files.py` | serves the chat page: compressed, and cached by content |
+| `page_files.py` | serves the chat page and the review page: compressed, and cached by content |
 | `error_handlers.py` | turns exceptions into error responses |
 """

@@ -14,6 +14,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.errors import error_schema
@@ -33,7 +34,11 @@ from lmcraft.server.http.routes import (
     messages,
     models,
     moderations,
+    reports,
     responses,
+    review,
+    review_items,
+    review_rounds,
     status,
     stored_completions,
     tokenize,
@@ -48,13 +53,15 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/json": {"schema": error_schema()}}}
     for status, description in {"4XX": "The request is refused.", "5XX": "The server cannot answer; try again."}.items()
 }
-SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts)
+REVIEW_ROUTES = (review, review_items, review_rounds, reports)
+SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts, *REVIEW_ROUTES)
 LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
 
 
 def build_app(
     state: ServerState,
     store: Store | None = None,
+    reviews: ReviewStore | None = None,
     *,
     upstream: Upstream | None = None,
     hosts: Sequence[str] = (),
@@ -65,6 +72,7 @@ def build_app(
     Args:
         state: models, limits, keys.
         store: stores the chat page's conversations; None: they are not stored.
+        reviews: what people review; None: nobody can.
         upstream: an engine at another address that answers in place of local models.
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
@@ -77,7 +85,7 @@ def build_app(
         lifespan=_lifespan,
         responses=ERROR_RESPONSES,
     )
-    app.state.server, app.state.store = state, store
+    app.state.server, app.state.store, app.state.reviews = state, store, reviews
     app.state.responses = ResponseStore.in_memory() if store is None else ResponseStore(store.engine)
     app.state.backend = LocalBackend(state.registry) if upstream is None else upstream
     error_handlers.install(app)
@@ -100,10 +108,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     trimming.cancel()
     app.state.server.registry.stop()
-    app.state.server.moderator.close()
+    await to_thread.run_sync(app.state.server.moderator.close)
     await app.state.backend.close()
-    if app.state.store is not None:
-        await to_thread.run_sync(app.state.store.close)
+    for store in (app.state.store, app.state.reviews):
+        if store is not None:
+            await to_thread.run_sync(store.close)
 
 
 async def _trim_memory() -> None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from lmcraft.annotation import records
 from lmcraft.errors import UserError
 from lmcraft.inference.damaged_model import DamagedModelError
 from lmcraft.server.conversations.store import ConflictError, NotFoundError, StoreError
@@ -17,6 +18,14 @@ from lmcraft.server.errors import ApiError, damaged_model_response, error_json
 from lmcraft.server.http.protocol.invalid_values import as_api_error
 
 STATUS_MESSAGES = {404: "there is no such endpoint; see /openapi.json", 405: "wrong HTTP method; see /openapi.json"}
+
+
+REVIEW_ERRORS = {
+    records.NotFoundError: 404,
+    records.ConflictError: 409,
+    records.LeaseLostError: 409,
+    records.WrongStateError: 409,
+}
 
 
 def install(app: FastAPI) -> None:
@@ -28,6 +37,8 @@ def install(app: FastAPI) -> None:
         ConflictError: lambda error: ApiError(409, str(error), code="id_taken", param="id"),
         NotFoundError: lambda error: ApiError(404, str(error), code="not_found", values=error.values),
         StoreError: lambda error: ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}),
+        **{kind: partial(_review_error, status) for kind, status in REVIEW_ERRORS.items()},
+        records.StoreError: lambda error: ApiError(503, str(error), code="reviews_failed", headers={"Retry-After": "1"}),
         RequestValidationError: lambda error: as_api_error(error.errors(), error.body),
         HTTPException: _http_error,
         Exception: lambda _: ApiError(500, "internal error; see the server's log", code="internal_error"),
@@ -39,6 +50,10 @@ def install(app: FastAPI) -> None:
 def _respond(convert: Callable[[Any], ApiError], request: Request, exception: Exception) -> JSONResponse:
     error = convert(exception)
     return JSONResponse(error_json(error, request.url.path), status_code=error.status, headers=error.headers)
+
+
+def _review_error(status: int, error: UserError) -> ApiError:
+    return ApiError(status, str(error), code=error.code, values=error.values)
 
 
 def _http_error(error: Any) -> ApiError:

@@ -15,6 +15,7 @@ from lmcraft.server.http.request_builder import encode_prompt
 from lmcraft.server.http.state import prepare_in_thread, server_state
 from lmcraft.server.moderation.guard import JudgedPrompt
 from lmcraft.server.moderation.message_texts import MessageText, fixed_text, replace_texts
+from lmcraft.server.moderation.reviews import Chat, user_message
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 
@@ -28,7 +29,8 @@ async def judge_chat(
         chat: the chat completion, or another request in its form.
         blocks: texts of the original request that the chat has in another form; they may be refused.
     """
-    judged = await _judge(request, [[*blocks, *_chat_texts(chat)]])
+    messages = tuple({"role": message.role, "content": message.text()} for message in chat.messages)
+    judged = await _judge(request, [[*blocks, *_chat_texts(chat)]], [messages])
     if judged is None:
         return chat, None
     if judged.replacements:
@@ -47,7 +49,8 @@ async def judge_completion(request: Request, body: CompletionRequest) -> tuple[C
         return body, None
     prompts = [await _divide(request, body.model, prompt) for prompt in as_prompt_list(body.prompt)]
     suffix = [MessageText((body.suffix,))] if body.suffix is not None else []
-    judged = await _judge(request, [[*(MessageText((text,)) for text in prompt.texts), *suffix] for prompt in prompts])
+    texts = [[*(MessageText((text,)) for text in prompt.texts), *suffix] for prompt in prompts]
+    judged = await _judge(request, texts, [(user_message("".join(prompt.texts)),) for prompt in prompts])
     if judged is None:
         return body, None
     released = iter(judged.released)
@@ -102,9 +105,11 @@ async def _divide(request: Request, model: str, prompt: str | list[int]) -> _Pro
     return await prepare_in_thread(request, divide)
 
 
-async def _judge(request: Request, prompts: Sequence[Sequence[MessageText]]) -> JudgedPrompt | None:
+async def _judge(
+    request: Request, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat]
+) -> JudgedPrompt | None:
     guard = server_state(request).guard
-    return None if guard is None else await guard.judge_prompts(prompts, str(request.state.owner))
+    return None if guard is None else await guard.judge_prompts(prompts, chats)
 
 
 def _chat_texts(chat: ChatRequest) -> Iterator[MessageText]:

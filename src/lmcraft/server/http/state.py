@@ -146,8 +146,7 @@ class Generation:
         if self._judged is None:
             return []
         tokenizer, n = self.served.model.tokenizer, self.prepared.n
-        contexts = self._judged.contexts or ("",) * len(self.prepared.prompts)
-        return [HeldAnswer(self._judged, tokenizer, contexts[i // n]) for i in range(len(self.prepared.sequences))]
+        return [HeldAnswer(self._judged, tokenizer, i // n) for i in range(len(self.prepared.sequences))]
 
     async def wait(self) -> None:
         """Wait for the last token."""

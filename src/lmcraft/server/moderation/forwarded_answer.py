@@ -111,8 +111,8 @@ class ForwardedAnswer:
                 continue
             held = await self._judge_complete(answer, slot)
             texts.setdefault(answer, []).append(held)
-        for answer_texts in texts.values():
-            await self._prompt.record(*answer_texts)
+        for answer, answer_texts in texts.items():
+            self._prompt.record(answer // self._num_each, *answer_texts)
 
     async def put(self, event: Json) -> list[Json]:
         """Add the next event of the stream; returns the events that may be sent now."""
@@ -130,7 +130,7 @@ class ForwardedAnswer:
         for answer in self._format.ended(event):
             await self._flush(answer)
         self._queue.append(pending)
-        await self._queue_refusals()
+        self._queue_refusals()
         return list(self._release())
 
     async def end(self) -> list[Json]:
@@ -138,8 +138,8 @@ class ForwardedAnswer:
         for answer in list(self._current):
             await self._flush(answer)
             if answer not in self._refused:
-                await self._record(answer)
-        await self._queue_refusals()
+                self._record(answer)
+        self._queue_refusals()
         return list(self._release())
 
     async def _judge_complete(self, answer: int, slot: TextSlot) -> HeldText:
@@ -186,15 +186,15 @@ class ForwardedAnswer:
             self._note(answer, growing.held)
             self._shown_texts[growing.text] = growing.shown(0, len(growing.text))
 
-    async def _queue_refusals(self) -> None:
+    def _queue_refusals(self) -> None:
         for answer in sorted(self._refused - self._noted):
             self._noted.add(answer)
             self._queue.append(_Event({}, refuses=answer))
-            await self._record(answer)
+            self._record(answer)
 
-    async def _record(self, answer: int) -> None:
+    def _record(self, answer: int) -> None:
         if texts := [growing.held for (n, _), growing in self._growing.items() if n == answer]:
-            await self._prompt.record(*texts)
+            self._prompt.record(answer // self._num_each, *texts)
 
     def _release(self) -> Iterator[Json]:
         """Take the events from the queue that may be sent."""

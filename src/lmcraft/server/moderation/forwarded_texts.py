@@ -6,6 +6,7 @@ from typing import Any
 
 from lmcraft.server.errors import ApiError
 from lmcraft.server.moderation.message_texts import STRUCTURAL_KEYS, MessageText, fixed_text, message_texts
+from lmcraft.server.moderation.reviews import Chat, user_message
 
 Json = dict[str, Any]
 TEXT_TYPES = (
@@ -93,6 +94,20 @@ def prompt_texts(body: Mapping[str, Any]) -> list[list[MessageText]]:
             texts += fixed_text(message.get("name")) if isinstance(message, Mapping) else []
             texts += message_texts([message])
     return [texts]
+
+
+def prompt_chats(body: Mapping[str, Any]) -> list[Chat]:
+    """The messages of each prompt of a request, as people read them."""
+    if "prompt" in body and "messages" not in body:
+        return [(user_message(prompt),) for prompt in _prompts(body["prompt"])]
+    messages = body.get("messages", body.get("input"))
+    read = messages if isinstance(messages, list) else [{"role": "user", "content": messages}]
+    return [tuple(_plain_message(message) for message in read if isinstance(message, Mapping) and "role" in message)]
+
+
+def _plain_message(message: Mapping[str, Any]) -> Mapping[str, str]:
+    texts = message_texts([message.get("content")])
+    return {"role": str(message["role"]), "content": "\n".join("".join(text.parts) for text in texts)}
 
 
 def _prompts(prompt: Any) -> list[str]:

@@ -5,8 +5,6 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from uuid import uuid4
 
 from starlette.concurrency import run_in_threadpool
 
@@ -18,7 +16,7 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 from lmcraft.server.moderation.message_texts import MessageText, Parts, join_passages, redact_parts
-from lmcraft.server.moderation.reviews import ReviewQueue
+from lmcraft.server.moderation.reviews import Chat, FlaggedText, ReviewQueue
 
 log = logging.getLogger("lmcraft.server")
 MAX_QUESTION_CHARS = 4000  # of the prompt, that a judge of its answer reads
@@ -60,8 +58,10 @@ class Guard:
             raise ApiError(503, str(error), code="no_judge") from error
 
     def close(self) -> None:
-        """End the judge; what follows is refused."""
+        """End the judge; what follows is refused. What waits for review is saved."""
         self._judge.close()
+        if self._reviews is not None:
+            self._reviews.close()
 
     async def judge_text(self, text: str, stage: Stage) -> Decision:
         """Decide about a whole text by all tiers."""
@@ -82,32 +82,39 @@ class Guard:
         findings = [replace(finding, start=0, end=0) for finding in decision.findings]
         return self.policy.decide(decision.stage, findings, decision.tiers)
 
-    async def judge_prompts(self, prompts: Sequence[Sequence[MessageText]], owner: str) -> "JudgedPrompt":
+    async def judge_prompts(
+        self, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat] = ()
+    ) -> "JudgedPrompt":
         """Decide about the prompts of a request; a refusal of one of its texts refuses a prompt.
 
         Args:
             prompts: the texts of each, in their order: what clients send, and what tools returned.
-            owner: of the request.
+            chats: the messages of each, for the people who review; empty: they see the flagged text alone.
         """
+        chats = chats or [()] * len(prompts)
         released: list[Parts] = []
         judgments: list[HeldText] = []
         refused: set[int] = set()
+        flagged: list[FlaggedText] = []
         for number, texts in enumerate(prompts):
             context = ""
-            for text in texts:
+            for position, text in enumerate(texts):
                 parts, readings = await self._judge_readings(text, context)
                 judgments.append(max(readings, key=lambda held: (held.refusal is not None, len(held.decisions))))
+                if review := review_decision(judgments[-1]):
+                    is_old = position + 1 < len(texts)
+                    flagged.append(FlaggedText("prompt", judgments[-1].text, chats[number], review, is_old=is_old))
                 if any(held.refusal is not None or (text.is_fixed and held.passages) for held in readings):
                     refused.add(number)
                 released.append(parts)
                 context = f"{context}{''.join(parts)}\n"[-2 * LOOK_BACK_CHARS :]
-        await self.record(judgments, "prompt", owner)
+        self.record(judgments, "prompt", flagged)
         all_texts = tuple(text for texts in prompts for text in texts)
         question = "".join(all_texts[-1].parts) if all_texts else ""
         refusal = self.policy.refusal_text(language_of(question))
         question = question[-MAX_QUESTION_CHARS:]
         return JudgedPrompt(
-            self, owner, all_texts, tuple(released), frozenset(refused), len(prompts), refusal=refusal, question=question
+            self, tuple(chats), all_texts, tuple(released), frozenset(refused), refusal=refusal, question=question
         )
 
     async def _judge_readings(self, text: MessageText, context: str) -> tuple[Parts, list[HeldText]]:
@@ -123,18 +130,21 @@ class Guard:
             passages += join_passages(text.parts, held.passages, separator)
         return redact_parts(text.parts, merge_passages(passages)), readings
 
-    async def record(self, texts: Sequence[HeldText], stage: Stage, owner: str) -> None:
+    def record(self, texts: Sequence[HeldText], stage: Stage, flagged: Sequence[FlaggedText]) -> None:
         """Count the decision about a prompt or an answer that is complete, and keep what the policy sends to review."""
-        decisions = [decision for text in texts for decision in text.decisions]
-        action = max((decision.action for decision, _ in decisions), default=Action.ALLOW)
+        action = max((decision.action for text in texts for decision, _ in text.decisions), default=Action.ALLOW)
         self._metrics.record_decision(stage, str(action))
-        for decision, text in decisions:
-            if decision.action is Action.REVIEW and self._reviews is not None:
-                record = {"id": uuid4().hex, "time": datetime.now(UTC).isoformat(timespec="seconds"), "owner": owner}
-                try:
-                    await run_in_threadpool(self._reviews.add, {**record, "text": text, "decision": decision.as_json()})
-                except OSError as error:
-                    log.error("a text that needs review could not be kept (%s)", error)
+        for text in flagged if self._reviews is not None else ():
+            try:
+                self._reviews.add(text)
+            except OSError as error:
+                log.error("a text that needs review could not be kept (%s)", error)
+
+
+def review_decision(text: HeldText) -> Decision | None:
+    """Of the decisions that send a text to review, the one with the highest score; None if there is none."""
+    reviews = [decision for decision, _ in text.decisions if decision.action is Action.REVIEW]
+    return max(reviews, key=lambda decision: max(decision.scores.values(), default=0.0), default=None)
 
 
 def open_guard(policy: str, limits: Limits, metrics: Metrics, reviews: ReviewQueue | None = None) -> Guard:
@@ -152,14 +162,14 @@ class JudgedPrompt:
     """A prompt that has been judged, and how to judge its answers."""
 
     guard: Guard
-    owner: str
+    chats: tuple[Chat, ...]
+    """The messages of each prompt."""
     texts: tuple[MessageText, ...]
     """Those of all prompts, as the client sent them."""
     released: tuple[Parts, ...]
     """As the model may read them."""
     refused: frozenset[int]
     """The numbers of the prompts that are refused."""
-    num_prompts: int
     refusal: str
     """What the client reads in place of a refused prompt's answer, or of the rest of a refused answer."""
     question: str
@@ -169,7 +179,7 @@ class JudgedPrompt:
     @property
     def is_refused(self) -> bool:
         """Whether all prompts are refused."""
-        return len(self.refused) == self.num_prompts
+        return len(self.refused) == len(self.chats)
 
     @property
     def replacements(self) -> dict[Parts, Parts]:
@@ -185,9 +195,12 @@ class JudgedPrompt:
         """
         return HeldText(self.guard.judge, self.guard.policy, "answer", question=self.question, context=context)
 
-    async def record(self, *texts: HeldText) -> None:
-        """Record the decisions about the texts of an answer that is complete, or refused."""
-        await self.guard.record(texts, "answer", self.owner)
+    def record(self, number: int, *texts: HeldText) -> None:
+        """Record the decisions about the texts of an answer to a prompt of this number, which is complete, or refused."""
+        chat = self.chats[number] if number < len(self.chats) else ()  # another engine may answer more than it was asked
+        reviews = [(text, decision) for text in texts if (decision := review_decision(text)) is not None]
+        flagged = [FlaggedText("answer", text.text, chat, decision) for text, decision in reviews]
+        self.guard.record(texts, "answer", flagged)
 
 
 def unescape(text: str) -> str:

@@ -54,15 +54,15 @@ class HeldAnswer:
     replacement, which the model has not generated: their log-probability is minus infinity.
 
     Args:
-        prompt: that it answers.
+        prompt: of the request.
         tokenizer: of the model.
-        context: the text that it continues.
+        number: of the prompt that it answers.
     """
 
-    def __init__(self, prompt: JudgedPrompt, tokenizer: Tokenizer, context: str = "") -> None:
-        self._prompt, self._tokenizer = prompt, tokenizer
+    def __init__(self, prompt: JudgedPrompt, tokenizer: Tokenizer, number: int = 0) -> None:
+        self._prompt, self._tokenizer, self._number = prompt, tokenizer, number
         self._special_ids = frozenset(tokenizer.special_tokens.values())
-        self._text = prompt.hold_answer(context)
+        self._text = prompt.hold_answer(prompt.contexts[number] if prompt.contexts else "")
         self._tokens: list[_HeldToken] = []
         self._length = 0
         self.has_ended = False
@@ -81,7 +81,7 @@ class HeldAnswer:
         await self._text.put(written, flush=is_last)
         self.has_ended = is_last or self._text.refusal is not None
         if self.has_ended:
-            await self._prompt.record(self._text)
+            self._prompt.record(self._number, self._text)
         is_refused = self._text.refusal is not None
         released = [token for run in self._runs(self._take(is_last and not is_refused)) for token in self._redact(run)]
         released = await self._without_harmful_alternatives(released)

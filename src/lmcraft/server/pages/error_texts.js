@@ -39,6 +39,19 @@ const ERRORS = {
   content_filter: ["The policy of this server refuses this text.", "服务器的内容策略不允许这段内容。"],
   no_judge: ["The server cannot judge texts at the moment, so it refuses them. Try again.", "服务器暂时无法审核内容，因此全部拒绝。请稍后重试。"],
   not_judged: ["The server refuses what it cannot judge: pictures, sound, and lists of tokens.", "服务器拒绝无法审核的内容，例如图片、音频和词元列表。"],
+  // Reviews
+  no_role: ["This key has no role in reviews. Ask the server’s owner for one.", "此密钥没有审核权限，请联系服务器所有者。"],
+  role_needed: {
+    adjudicator: ["Only adjudicators can do this.", "只有仲裁员可以执行此操作。"],
+    owner: ["Only owners can do this.", "只有所有者可以执行此操作。"],
+  },
+  no_reviews: ["This server has no reviews.", "此服务器未启用审核功能。"],
+  reviews_failed: ["The reviews could not be saved.", "保存失败：审核数据库出错。"],
+  claim_expired: ["Your claim of this item has ended, and somebody else may have it.", "领取已失效，该条目可能已由他人处理。"],
+  id_conflict: ["Something else has the same id.", "该编号已被占用。"],
+  wrong_state: ["This item has changed in the meantime.", "该条目的状态已发生变化。"],
+  round_open: ["This calibration round is still open: its votes are hidden until it is revealed.", "校准仍在进行，揭晓前无法查看他人的判断。"],
+  round_revealed: ["This calibration round has been revealed, so it takes no more votes.", "校准结果已揭晓，不再接受新的判断。"],
   // Models
   model_not_found: ["The server has no model “{model}”.", "服务器上没有模型“{model}”。"],
   model_damaged: ["The weights of this model are damaged. Download or save it again.", "模型的权重已损坏，请重新下载或保存。"],
@@ -107,7 +120,7 @@ export function wordError({ seconds, ...error }) {
 
 function findWords({ code, param, message, values = {} }) {
   const entry = ERRORS[code];
-  const texts = Array.isArray(entry) ? entry : entry?.[values.unit ?? values.rule];
+  const texts = Array.isArray(entry) ? entry : entry?.[values.unit ?? values.role ?? values.rule];
   const known = { ...values, param, message };
   const isChinese = getLanguage() === "zh";
   const text = texts?.[isChinese ? 1 : 0];

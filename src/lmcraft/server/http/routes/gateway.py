@@ -20,7 +20,7 @@ from lmcraft.server.http.state import cancel_on_disconnect, server_state
 from lmcraft.server.http.upstream import Upstream
 from lmcraft.server.moderation.forwarded_answer import ForwardedAnswer
 from lmcraft.server.moderation.forwarded_formats import FORMATS
-from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token_fields
+from lmcraft.server.moderation.forwarded_texts import prompt_chats, prompt_texts, remove_token_fields
 from lmcraft.server.moderation.message_texts import replace_texts
 
 router = APIRouter()
@@ -61,7 +61,7 @@ async def _forward_stored(request: Request, stored_id: str) -> Response:
     answer = None
     if request.method == "GET" and (guard := server_state(request).guard) is not None:
         path = next(path for path in FORMATS if request.url.path.startswith(f"{path}/"))
-        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompts([[]], str(request.state.owner)), {})
+        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompts([[]]), {})
     return await _relay(request, f"{request.url.path}?{request.url.query}".removesuffix("?"), b"", charge, answer)
 
 
@@ -80,7 +80,7 @@ async def _forward(request: Request, path: str) -> Response:
         raise ApiError(400, "the body is not a JSON object; send one")
     answer, ignored = None, []
     if path in FORMATS and (guard := server_state(request).guard) is not None:
-        judged = await guard.judge_prompts(prompt_texts(body), str(request.state.owner))
+        judged = await guard.judge_prompts(prompt_texts(body), prompt_chats(body))
         ignored = remove_token_fields(body)
         body = _without_refused(replace_texts(body, judged.replacements), judged.refused)
         content = json.dumps(body).encode()  # what has been judged, also if the body names a field twice

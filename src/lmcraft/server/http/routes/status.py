@@ -18,7 +18,8 @@ public_router = APIRouter()
 
 @public_router.get("/api/info")
 async def info(request: Request) -> dict[str, Any]:
-    """Models and settings for the chat page; without a valid key, only the version and whether a key and a store exist.
+    """Models and settings for the chat page; without a valid key, only the version, whether a key is needed, and whether chats
+    are saved and answers can be reported.
 
     `scope` identifies the conversations that this key can read.
     """
@@ -27,6 +28,7 @@ async def info(request: Request) -> dict[str, Any]:
         "version": version("lmcraft"),
         "key_required": bool(keys),
         "store": store is not None,
+        "reports": store is not None and request.app.state.reviews is not None,
     }
     try:
         owner = keys.identify(request.headers)
