@@ -33,12 +33,13 @@ Checks = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=MAX_CHECK_CHARS), Plain]], Field(max_length=MAX_CHECKS)
 ]
 GuidelineText = Annotated[str, Field(min_length=1, max_length=MAX_GUIDELINE_CHARS)]
+Task = Literal["review", "adjudicate"]
 
 
 class Claiming(Strict):
     guideline: Annotated[str, Field(max_length=64), Plain] = ""
     """Empty: any."""
-    task: Literal["review", "adjudicate"] = "review"
+    task: Task = "review"
 
 
 class Judging(Strict):
@@ -61,6 +62,8 @@ class Judging(Strict):
 class Skipping(Strict):
     claim: Token
     reason: Comment = ""
+    task: Task = "review"
+    """What the item was claimed for."""
 
 
 class Escalating(Strict):

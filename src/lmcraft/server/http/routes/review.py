@@ -1,4 +1,4 @@
-"""`/api/review/...` for whoever judges: claims, verdicts, and the guidelines to judge by.
+"""`/api/review/...` for whoever judges: claims and verdicts.
 
 Nothing here says what others decided about an item, what the policy decided, where it came from, or whether its verdict is
 known: responses to a review have the fields that this file names, and no others. The routes are plain functions, which FastAPI
@@ -6,17 +6,16 @@ runs in threads, because the store waits for the disk.
 """
 
 import time
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from lmcraft.annotation import gold
-from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.records import ClaimedItem, NewVerdict
+from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.review import Claiming, Escalating, Judging, Skipping
-from lmcraft.server.http.review_access import Adjudicator, Reviewer, Reviews
-from lmcraft.server.errors import ApiError
+from lmcraft.server.http.review_access import Reviewer, Reviews
 
 Json = dict[str, Any]
 CLAIMED_FIELDS = (
@@ -46,7 +45,7 @@ def claim(person: Reviewer, store: Reviews, body: Claiming) -> Json:
     if body.task == "adjudicate" and not person.may("adjudicator"):
         message = "only an adjudicator can adjudicate; leave out task"
         raise ApiError(403, message, code="role_needed", param="task", values={"role": "adjudicator"})
-    claimed = store.claim(person.name, guideline=body.guideline, task=body.task)
+    claimed = store.claim(person.name, guideline=body.guideline, task=body.task, role=person.role)
     return {"item": None if claimed.item is None else _claimed_json(claimed.item), "reason": claimed.reason}
 
 
@@ -72,7 +71,7 @@ def judge(person: Reviewer, store: Reviews, item: str, body: Judging) -> Json:
 @router.post("/items/{item}/skip")
 def skip(person: Reviewer, store: Reviews, item: str, body: Skipping) -> Json:
     """Leave a claimed item to others."""
-    store.skip(item, body.claim, person.name, body.reason)
+    store.skip(item, body.claim, person.name, body.reason, task=body.task)
     return {"id": item}
 
 
@@ -83,19 +82,6 @@ def escalate(person: Reviewer, store: Reviews, item: str, body: Escalating) -> J
     return {"id": item}
 
 
-@router.get("/guidelines")
-def list_guidelines(person: Reviewer, store: Reviews) -> Json:
-    """All guidelines in their current versions, without their texts."""
-    return {"data": [_guideline_json(guideline) for guideline in store.guidelines()]}
-
-
-@router.get("/guidelines/{name}")
-def get_guideline(person: Reviewer, store: Reviews, name: str, version: Annotated[int | None, Query(ge=1)] = None) -> Json:
-    """A version of a guideline with its text, and the list of all versions."""
-    guideline = store.guideline(name, version)
-    return {**_guideline_json(guideline), "text": dict(guideline.text), "versions": store.guideline_versions(name)}
-
-
 def new_verdict(body: Judging) -> NewVerdict:
     """The verdict that a body sends."""
     return NewVerdict(**body.model_dump(exclude={"claim"}))
@@ -104,14 +90,3 @@ def new_verdict(body: Judging) -> NewVerdict:
 def _claimed_json(item: ClaimedItem) -> Json:
     claim_json = {"token": item.token, "expires": item.expires, "seconds": item.seconds}
     return {**{name: getattr(item, name) for name in CLAIMED_FIELDS}, "claim": claim_json, **(item.adjudication or {})}
-
-
-def _guideline_json(guideline: GuidelineVersion) -> Json:
-    labels = [{"name": label.name, "title": dict(label.title), "outcome": label.outcome} for label in guideline.labels]
-    names = ("name", "version", "kind", "reviews", "sensitive")
-    return {
-        **{name: getattr(guideline, name) for name in names},
-        "title": dict(guideline.title),
-        "labels": labels,
-        "rules": [{"id": rule.id, "title": dict(rule.title)} for rule in guideline.rules],
-    }

@@ -3,7 +3,6 @@
 Whoever holds an item for review is as blind to it here as in `review.py`.
 """
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -46,7 +45,7 @@ def list_items(
     rows, next_ = store.find(
         state=state, guideline=guideline, source=source, search=search, limit=limit, after=after
     )
-    return {"data": [_row(person, row) for row in rows], "next": next_}
+    return {"data": [_row(person, row) for row in rows], "next": next_ or None}
 
 
 @router.get("/items/{item}")
@@ -67,20 +66,20 @@ def counts(person: Adjudicator, store: Reviews, guideline: Words = "") -> Json:
 @router.post("/items/{item}/adjudication", status_code=201)
 def adjudicate(person: Adjudicator, store: Reviews, item: str, body: Judging) -> Json:
     """Decide about an item whose reviewers disagree, or that one of them escalated."""
-    return asdict(store.adjudicate(item, body.claim, person.name, new_verdict(body)))
+    return vars(store.adjudicate(item, body.claim, person.name, new_verdict(body)))
 
 
 @router.post("/items/{item}/release")
 def release(person: Owner, store: Reviews, item: str) -> Json:
     """End another person's claim of an item."""
-    store.release_item(item, person.name)
+    store.release_item(item)
     return {"id": item}
 
 
 @router.post("/items/{item}/requeue")
 def requeue(person: Owner, store: Reviews, item: str, body: Requeuing) -> Json:
     """Let an item that was skipped be reviewed again."""
-    return asdict(store.requeue(item, person.name, body.comment))
+    return vars(store.requeue(item, person.name, body.comment))
 
 
 @router.get("/agreement")
@@ -110,7 +109,7 @@ def set_settings(person: Owner, store: Reviews, body: ReviewSettings) -> Json:
 
 
 def _row(person: Person, row: ItemSummary) -> Json:
-    values = asdict(row)
+    values = vars(row)
     if row.holder == person.name:
         return {**values, **HIDDEN}
     return values if person.may("owner") else {**values, "is_gold": None}

@@ -1,17 +1,13 @@
-"""`/api/review/...`: calibration rounds, and new versions of guidelines."""
+"""`/api/review/...`: calibration rounds, in which all reviewers vote blind on the same items, and then discuss them."""
 
 from typing import Any
 
 from fastapi import APIRouter
 
 from lmcraft.annotation import calibration
-from lmcraft.annotation.front_matter import FENCE
-from lmcraft.annotation.guideline_file import parse_guideline
-from lmcraft.annotation.guidelines import Guideline
-from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.protocol.review import NewComment, NewGuideline, NewRound
-from lmcraft.server.http.review_access import Adjudicator, Owner, Reviewer, Reviews
+from lmcraft.server.http.protocol.review import NewComment, NewRound
+from lmcraft.server.http.review_access import Owner, Reviewer, Reviews
 
 Json = dict[str, Any]
 router = APIRouter(prefix="/api/review", route_class=JsonRoute, tags=["review"])
@@ -47,25 +43,3 @@ def reveal_round(person: Owner, store: Reviews, round_: str) -> Json:
 def add_comment(person: Reviewer, store: Reviews, round_: str, item: str, body: NewComment) -> Json:
     """Discuss an item of a round that has been revealed. With the same id a comment can be sent again."""
     return calibration.add_comment(store, round_, item, person.name, body.id, body.text)
-
-
-@router.post("/guidelines", status_code=201)
-def add_guideline(person: Owner, store: Reviews, body: NewGuideline) -> Json:
-    """Add a guideline, or a version of one; a text that says nothing new changes nothing."""
-    version, changes = store.add_guideline(_parse(body), person.name)
-    return {"version": version, "changed_rules": list(changes.rules), "touched": changes.touched}
-
-
-@router.get("/guidelines/{name}/touched")
-def touched_verdicts(person: Adjudicator, store: Reviews, name: str) -> Json:
-    """Verdicts that cite a rule that has changed since."""
-    return {"data": store.touched(name)}
-
-
-def _parse(body: NewGuideline) -> Guideline:
-    texts = body.text.model_dump(exclude_none=True)
-    main = [language for language, text in texts.items() if text.lstrip("\ufeff").startswith(FENCE)]
-    if len(main) != 1:
-        message = f"one text must begin with front matter between lines of {FENCE}; {len(main)} of {len(texts)} do"
-        raise ApiError(400, message, code="invalid_value", param="text")
-    return parse_guideline(texts.pop(main[0]), texts)
