@@ -1,7 +1,6 @@
 """Chat completions that the policy judges."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx

@@ -105,9 +105,7 @@ async def _divide(request: Request, model: str, prompt: str | list[int]) -> _Pro
     return await prepare_in_thread(request, divide)
 
 
-async def _judge(
-    request: Request, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat]
-) -> JudgedPrompt | None:
+async def _judge(request: Request, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat]) -> JudgedPrompt | None:
     guard = server_state(request).guard
     return None if guard is None else await guard.judge_prompts(prompts, chats)
 

@@ -82,9 +82,7 @@ class Guard:
         findings = [replace(finding, start=0, end=0) for finding in decision.findings]
         return self.policy.decide(decision.stage, findings, decision.tiers)
 
-    async def judge_prompts(
-        self, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat] = ()
-    ) -> "JudgedPrompt":
+    async def judge_prompts(self, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat] = ()) -> "JudgedPrompt":
         """Decide about the prompts of a request; a refusal of one of its texts refuses a prompt.
 
         Args:

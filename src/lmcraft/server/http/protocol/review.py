@@ -52,9 +52,9 @@ class Judging(Strict):
     comment: Comment = ""
     correction: Annotated[str, Field(max_length=MAX_CORRECTION_CHARS), Plain] = ""
     """A better answer."""
-    contains: Checks = []
+    contains: Checks = Field(default=[])
     """Texts that a later answer must contain."""
-    excludes: Checks = []
+    excludes: Checks = Field(default=[])
     """Texts that a later answer must not contain."""
     seconds: Annotated[float, Field(ge=0, le=MAX_SECONDS)] = 0.0
 
@@ -90,7 +90,7 @@ class NewGuideline(Strict):
 class NewRound(Strict):
     name: Annotated[str, Field(min_length=1, max_length=200), Plain]
     guideline: Name
-    items: Annotated[list[Id], Field(max_length=MAX_ROUND_ITEMS)] = []
+    items: Annotated[list[Id], Field(max_length=MAX_ROUND_ITEMS)] = Field(default=[])
     count: Annotated[int, Field(ge=1, le=MAX_ROUND_ITEMS)] | None = None
 
     @model_validator(mode="after")

@@ -8,7 +8,8 @@
 | `embeddings.py`, `classify.py`, `moderations.py`, `tokenize.py` | endpoints that only read text |
 | `models.py`, `status.py` | the served models; /api/info, health and metrics |
 | `conversations.py` | /api/...: the chat page's conversations, ratings and preferences |
-| `review.py`, `review_items.py`, `review_guidelines.py`, `review_rounds.py` | /api/review/...: claims and verdicts; lists, adjudication and settings; guidelines; calibration |
+| `review.py`, `review_items.py` | /api/review/...: claims and verdicts; for adjudicators and owners |
+| `review_guidelines.py`, `review_rounds.py` | /api/review/guidelines; /api/review/rounds: calibration |
 | `reports.py` | /api/reports: what users report |
 | `gateway.py` | the endpoints that forward to an upstream engine |
 """

@@ -1,7 +1,7 @@
 """`/api/review/...` for whoever judges: claims and verdicts.
 
 Nothing here says what others decided about an item, what the policy decided, where it came from, or whether its verdict is
-known: responses to a review have the fields that this file names, and no others. The routes are plain functions, which FastAPI
+known: a claim for review has the fields that this file names, and no others. The routes are plain functions, which FastAPI
 runs in threads, because the store waits for the disk.
 """
 

@@ -19,12 +19,18 @@ DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 MAX_QUERY_CHARS = 200
 HIDDEN = {"state": "pending", "num_verdicts": 0, "label": None, "source": "", "is_gold": None, "priority": None}
 """What the list does not say about an item to the person who is to judge it."""
-HIDDEN_DETAILS = {"decision": None, "origin": None, "rule": None, "verdicts": [], "history": [], "reports": [], "comments": []}
+HIDDEN_DETAILS = {
+    "decision": None,
+    "origin": None,
+    "rule": None,
+    "verdicts": [],
+    "history": [],
+    "reports": [],
+    "comments": [],
+}
 """What its page does not say, either."""
 SETTINGS = tuple(ReviewSettings.model_fields)
-ListState = Literal[
-    "", "pending", "claimed", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported"
-]
+ListState = Literal["", "pending", "claimed", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported"]
 ListSource = Literal["", "server", "report", "audit", "filter", "file"]
 Words = Annotated[str, Query(max_length=MAX_QUERY_CHARS)]
 router = APIRouter(prefix="/api/review", route_class=JsonRoute, tags=["review"])
@@ -42,9 +48,7 @@ def list_items(
     after: Words = "",
 ) -> Json:
     """Items by priority. For the next page, `after` is the `next` of the last one."""
-    rows, next_ = store.find(
-        state=state, guideline=guideline, source=source, search=search, limit=limit, after=after
-    )
+    rows, next_ = store.find(state=state, guideline=guideline, source=source, search=search, limit=limit, after=after)
     return {"data": [_row(person, row) for row in rows], "next": next_ or None}
 
 

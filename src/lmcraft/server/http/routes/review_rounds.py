@@ -22,9 +22,7 @@ def list_rounds(person: Reviewer, store: Reviews) -> Json:
 @router.post("/rounds", status_code=201)
 def open_round(person: Owner, store: Reviews, body: NewRound) -> Json:
     """Let every reviewer vote on the same items: those named, or as many of the queue as `count` says."""
-    return calibration.open_round(
-        store, body.name, body.guideline, person.name, items=body.items, count=body.count or 0
-    )
+    return calibration.open_round(store, body.name, body.guideline, person.name, items=body.items, count=body.count or 0)
 
 
 @router.get("/rounds/{round_}")

@@ -18,8 +18,8 @@ public_router = APIRouter()
 
 @public_router.get("/api/info")
 async def info(request: Request) -> dict[str, Any]:
-    """Models and settings for the chat page; without a valid key, only the version, whether a key is needed, and whether chats
-    are saved and answers can be reported.
+    """Models and settings for the chat page; without a valid key, only the version, whether a key is needed, and whether the
+    server saves chats and takes reports.
 
     `scope` identifies the conversations that this key can read.
     """
