@@ -3,6 +3,7 @@
 - `store.py`: the review store, one transaction per call · `records.py`: what goes in and comes out
 - `tables.py` · `adding.py`: new items · `content.py`: their texts, checked and hashed · `priority.py`: which comes first
 - `leases.py`: who holds which item, and the next one · `exposure.py`: the daily cap · `reviewers.py`: how much each judged
+- `reports.py`: what users report · `people.py`: what a person did today
 - `verdicts.py`: judge, skip, escalate, adjudicate · `states.py`: an item's state · `queries.py`: lists, counts, votes
 - `versions.py`: the versions of the guidelines in the store · `store_settings.py` · `gold.py`: gold items
 - `audit_log.py`: what every change was, in a chain of hashes · `anchors.py`: where the chain ended, kept elsewhere

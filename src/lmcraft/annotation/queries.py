@@ -10,7 +10,7 @@ from lmcraft.annotation.audit_log import history
 from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.records import SOURCES, STATES, ItemSummary, Json, SettledItem, Vote
 from lmcraft.annotation.states import read_item
-from lmcraft.annotation.tables import buckets, contents, items, rounds, verdicts
+from lmcraft.annotation.tables import buckets, contents, items, reports, rounds, verdicts
 from lmcraft.database import check_text
 from lmcraft.errors import UserError
 
@@ -84,6 +84,7 @@ def read_full_item(connection: sa.Connection, item: str, guideline: GuidelineVer
     for record in records:
         record["payload"] = json.loads(record["payload"])
     summary = vars(summarize(row, now, is_hidden=is_hidden))
+    claim = {"holder": summary["holder"], "expires": summary["lease_expires"], "task": row["lease_task"]}
     return {
         **summary,
         "version": guideline.version,
@@ -94,7 +95,8 @@ def read_full_item(connection: sa.Connection, item: str, guideline: GuidelineVer
         "origin": json.loads(content.origin),
         "rule": row["rule"],
         "expected": {"label": row["expected_label"], "rule": row["expected_rule"]} if summary["is_gold"] else None,
-        "claim": {"holder": summary["holder"], "expires": summary["lease_expires"]} if summary["holder"] else None,
+        "claim": claim if summary["holder"] else None,
+        "reports": _reports(connection, item),
         "verdicts": [] if is_hidden else _verdicts(connection, [row])[item],
         "history": [record for record in records if not is_hidden or record["event"] not in HIDDEN_EVENTS],
     }
@@ -197,6 +199,13 @@ def _verdicts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> d
         values |= {name: json.loads(row[name]) for name in ("contains", "excludes")}
         by_item[row["item"]].append(values)
     return by_item
+
+
+def _reports(connection: sa.Connection, item: str) -> list[Json]:
+    """What users reported about an item, oldest first, without names."""
+    c = reports.c
+    query = sa.select(c.reason, c.comment, c.created).where(c.item == item).order_by(c.created, c.reporter)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _open_rounds(connection: sa.Connection) -> set[str]:

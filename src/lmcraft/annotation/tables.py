@@ -197,6 +197,16 @@ comments = sa.Table(
     sa.Index("comments_by_item", "round", "item", "created"),
 )
 
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("item", sa.ForeignKey("items.id"), primary_key=True),
+    sa.Column("reporter", sa.String(64), primary_key=True),  # hash of a secret of the store and the name
+    sa.Column("reason", sa.String(16), nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+
 settings = sa.Table(
     "settings",
     metadata,

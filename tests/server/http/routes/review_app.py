@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
+from lmcraft.annotation.audit_log import Head, head
 from lmcraft.annotation.gold import ExpectedVerdict
 from lmcraft.annotation.guideline_file import open_guideline
 from lmcraft.annotation.records import NewItem
@@ -88,6 +89,12 @@ def server_item(text: str) -> NewItem:
         guideline="harm", answers=[text], source="server", messages=messages, severity=0.625, decision=DECISION,
         origin={"where": SECRET},
     )  # fmt: skip
+
+
+def audit_head(store: ReviewStore) -> Head:
+    """The end of a store's audit log."""
+    with store.reading() as (connection, _):
+        return head(connection)
 
 
 def keys_of(value: Any) -> set[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from lmcraft.annotation import gold
+from lmcraft.annotation.people import read_today
 from lmcraft.annotation.records import ClaimedItem, NewVerdict
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/api/review", route_class=JsonRoute, tags=["review"])
 def who_am_i(person: Reviewer, store: Reviews) -> Json:
     """The person of this key: name, role, what they have seen and judged today (UTC), and how often they agreed with known
     verdicts until yesterday."""
-    day = store.reviewer_day(person.name)
+    day = read_today(store, person.name)
     return {
         "name": person.name,
         "role": person.role,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from lmcraft.annotation.agreement import agreement_report
+from lmcraft.annotation.audit_log import head
 from lmcraft.annotation.records import ItemSummary
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.review import Judging, Requeuing, ReviewSettings
@@ -95,7 +96,8 @@ def agreement(person: Adjudicator, store: Reviews, guideline: Annotated[str, Que
 @router.get("/audit/head")
 def audit_head(person: Adjudicator, store: Reviews) -> Json:
     """The end of the audit log: number and hash of its last row."""
-    return store.audit_head()._asdict()
+    with store.reading() as (connection, _):
+        return head(connection)._asdict()
 
 
 @router.get("/settings")
