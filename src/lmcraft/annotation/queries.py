@@ -1,6 +1,7 @@
 """Reading the store: lists of items, one item with all that is known about it, counts, votes, and settled items."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -219,8 +220,7 @@ def _known(name: str, value: str, allowed: Sequence[str]) -> str:
 
 
 def _parse_cursor(after: str) -> tuple[float, int]:
-    priority, _, position = after.partition(":")
-    try:
-        return float(priority), int(position)
-    except ValueError as error:
-        raise UserError(f"after={after[:64]!a} is invalid; use the `next` of the page before") from error
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,20})?(?:e-\d{1,3})?):(\d{1,18})", after, re.ASCII)
+    if match is None:
+        raise UserError(f"after={after[:64]!a} is invalid; use the `next` of the page before")
+    return float(match[1]), int(match[2])

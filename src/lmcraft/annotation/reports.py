@@ -47,8 +47,8 @@ def report_item(store: ReviewStore, item: NewItem, reporter: str, reason: str, c
             "comment": check_text("comment", comment, MAX_COMMENT_CHARS),
             "created": now,
         }
-        known = (reports.c.item == row["item"]) & (reports.c.reporter == row["reporter"])
-        if connection.execute(sa.select(reports.c.item).where(known)).first() is None:
+        is_same = (reports.c.item == row["item"]) & (reports.c.reporter == row["reporter"])
+        if connection.execute(sa.select(reports.c.item).where(is_same)).first() is None:
             add_items(connection, [item], ACTOR, current, now)
             connection.execute(reports.insert().values(row))
             append(connection, "reported", ACTOR, str(row["item"]), {"reports": row}, now)

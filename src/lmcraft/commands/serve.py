@@ -69,8 +69,8 @@ class ServeConfig(SteeringFlags):
     """Policy by which prompts and answers are judged: a file of `lmcraft guard init`, or lmcraft's own, "default"; empty:
     nothing is judged, and /v1/moderations has lmcraft's own."""
     reviews: str = DEFAULT_REVIEWS
-    """Where to keep what people review at /review, such as texts that the policy sends there and answers that users report: a
-    file, or a database's URL; "none": nowhere. If it is set, the server needs no model."""
+    """Where to keep what people review at /review, such as texts that the policy sends there and answers that users report:
+    a file, or a database's URL; "none": nowhere. If it is set, the server needs no model."""
     store: str = DEFAULT_STORE
     """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
     responses in memory."""

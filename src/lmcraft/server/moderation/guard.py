@@ -132,7 +132,9 @@ class Guard:
         """Count the decision about a prompt or an answer that is complete, and keep what the policy sends to review."""
         action = max((decision.action for text in texts for decision, _ in text.decisions), default=Action.ALLOW)
         self._metrics.record_decision(stage, str(action))
-        for text in flagged if self._reviews is not None else ():
+        if self._reviews is None:
+            return
+        for text in flagged:
             try:
                 self._reviews.add(text)
             except OSError as error:

@@ -49,6 +49,9 @@ const ERRORS = {
   reviews_failed: ["The reviews could not be saved.", "保存失败：审核数据库出错。"],
   claim_expired: ["Your claim of this item has ended, and somebody else may have it.", "领取已失效，该条目可能已由他人处理。"],
   id_conflict: ["Something else has the same id.", "该编号已被占用。"],
+  unknown_label: ["The guideline has no such label. Reload the page.", "审核准则中没有这个标签，请刷新页面。"],
+  unknown_rule: ["The guideline has no such rule. Reload the page.", "审核准则中没有这条规则，请刷新页面。"],
+  forbidden_task: ["Only adjudicators can do this.", "只有仲裁员可以执行此操作。"],
   wrong_state: ["This item has changed in the meantime.", "该条目的状态已发生变化。"],
   round_open: ["This calibration round is still open: its votes are hidden until it is revealed.", "校准仍在进行，揭晓前无法查看他人的判断。"],
   round_revealed: ["This calibration round has been revealed, so it takes no more votes.", "校准结果已揭晓，不再接受新的判断。"],
@@ -85,7 +88,6 @@ const ERRORS = {
   json_too_deep: ["A value is nested more than {max} levels deep.", "数据嵌套超过 {max} 层。"],
   no_feedback: ["There is no such feedback yet. Rate or pick some answers first.", "暂无此类反馈，请先评价或选择一些回答。"],
   // Reports
-  no_reviews: ["This server takes no reports.", "此服务器未开启举报功能。"],
   // Files
   no_pypdf: ["This server cannot read PDF files: the package pypdf is not installed there.", "此服务器未安装 pypdf，无法读取 PDF 文件。"],
   unreadable_pdf: ["The PDF file cannot be read. It may be damaged, encrypted or too large.", "无法读取此 PDF 文件，文件可能已损坏、已加密或过大。"],

@@ -189,7 +189,7 @@ def test_hostile_bodies_change_nothing(people: dict[str, As], store: ReviewStore
     for kind, name in (("verdicts", "rita"), ("adjudication", "adam")):
         answer = people[name].post(f"/api/review/items/{item['id']}/{kind}", content=body, headers=headers)
         assert answer.status_code == 400 and answer.json()["error"]["message"]
-    for path, name in (("claims", "rita"), ("guidelines", "olga"), ("rounds", "olga")):
+    for path, name in (("claims", "rita"), ("guidelines", "olga")):
         answer = people[name].post(f"/api/review/{path}", content=body, headers=headers)
         assert answer.status_code == 400, path
     assert audit_head(store) == before
@@ -228,8 +228,8 @@ def test_queries_are_bounded(people: dict[str, As]) -> None:
     )  # fmt: skip
     for query in queries:
         answer = people["olga"].get(f"/api/review/items?{query}")
-        assert answer.status_code == 400 or (query.startswith("after=1") and answer.status_code == 200), query
-    for path in ("counts?guideline=%00", "guidelines/harm?version=0", "guidelines/harm?version=x", "agreement"):
+        assert answer.status_code == 400, query
+    for path in ("counts?guideline=%00", "guidelines/harm?version=0", "guidelines/harm?version=x"):
         assert people["olga"].get(f"/api/review/{path}").status_code in (200, 400, 404), path
     for settings in ({"exposure_cap": -1}, {"gold_share": 1}, {"lease_seconds": 1}, {"salt": "x"}, {"exposure_cap": 1.5}):
         assert people["olga"].put("/api/review/settings", json=settings).status_code == 400, settings

@@ -1,6 +1,6 @@
 """`/api/review/guidelines`: the guidelines, their versions, and the verdicts that a version touches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -97,7 +97,7 @@ def _as_json(guideline: GuidelineVersion) -> Json:
     }
 
 
-def _list_versions(versions: list[GuidelineVersion]) -> Iterator[Json]:
+def _list_versions(versions: Sequence[GuidelineVersion]) -> Iterator[Json]:
     for old, new in zip([None, *versions[:-1]], versions, strict=True):
         changed = [] if old is None else list(changed_rules(old, new))
         yield {"version": new.version, "created": new.created, "by": new.by, "changed_rules": changed}

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lmcraft.annotation.agreement import agreement_report
 from lmcraft.annotation.audit_log import head
 from lmcraft.annotation.records import ItemSummary
 from lmcraft.server.http.json_route import JsonRoute
@@ -20,7 +19,7 @@ DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 MAX_QUERY_CHARS = 200
 HIDDEN = {"state": "pending", "num_verdicts": 0, "label": None, "source": "", "is_gold": None, "priority": None}
 """What the list does not say about an item to the person who is to judge it."""
-HIDDEN_DETAILS = {
+HIDDEN_DETAILS: Json = {
     "decision": None,
     "origin": None,
     "rule": None,
@@ -85,12 +84,6 @@ def release(person: Owner, store: Reviews, item: str) -> Json:
 def requeue(person: Owner, store: Reviews, item: str, body: Requeuing) -> Json:
     """Let an item that was skipped be reviewed again."""
     return vars(store.requeue(item, person.name, body.comment))
-
-
-@router.get("/agreement")
-def agreement(person: Adjudicator, store: Reviews, guideline: Annotated[str, Query(max_length=MAX_QUERY_CHARS)]) -> Json:
-    """How far the reviewers agree, how reliable each is, and which rules are unclear."""
-    return agreement_report(store, guideline)
 
 
 @router.get("/audit/head")
