@@ -87,7 +87,6 @@ const ERRORS = {
   invalid_character: ["A text has a character that cannot be saved, at position {position}.", "文本中第 {position} 个字符无法保存。"],
   json_too_deep: ["A value is nested more than {max} levels deep.", "数据嵌套超过 {max} 层。"],
   no_feedback: ["There is no such feedback yet. Rate or pick some answers first.", "暂无此类反馈，请先评价或选择一些回答。"],
-  // Reports
   // Files
   no_pypdf: ["This server cannot read PDF files: the package pypdf is not installed there.", "此服务器未安装 pypdf，无法读取 PDF 文件。"],
   unreadable_pdf: ["The PDF file cannot be read. It may be damaged, encrypted or too large.", "无法读取此 PDF 文件，文件可能已损坏、已加密或过大。"],
