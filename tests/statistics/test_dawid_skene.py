@@ -19,8 +19,10 @@ PATIENTS = (
 OBSERVERS = [0, 0, 0, 1, 2, 3, 4]
 
 
-def estimate(items, raters, labels, num_items, num_raters, num_labels, known=None) -> DawidSkene:
-    return dawid_skene(items, raters, labels, num_items=num_items, num_raters=num_raters, num_labels=num_labels, known=known)
+def estimate(items, raters, labels, num_items, num_raters, num_labels, true_labels=None) -> DawidSkene:
+    return dawid_skene(
+        items, raters, labels, num_items=num_items, num_raters=num_raters, num_labels=num_labels, true_labels=true_labels
+    )
 
 
 def plain_em(items, raters, labels, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,11 +93,11 @@ def test_known_items_anchor() -> None:
     """Two raters who always differ: only known items tell which of them is right."""
     items, raters, labels = np.repeat(np.arange(60), 2), np.tile([0, 1], 60), np.tile([0, 1, 1, 0], 30)
     assert estimate(items, raters, labels, 60, 2, 2).accuracy == [None, None]
-    known = np.full(60, -1)
-    known[:12] = np.tile([0, 1], 6)  # what rater 0 says
-    anchored = estimate(items, raters, labels, 60, 2, 2, known)
+    true_labels = np.full(60, -1)
+    true_labels[:12] = np.tile([0, 1], 6)  # what rater 0 says
+    anchored = estimate(items, raters, labels, 60, 2, 2, true_labels)
     assert (anchored.posterior[:, 0] > 0.9).tolist() == [True, False] * 30
-    assert (anchored.posterior[:12] == np.eye(2)[known[:12]]).all()
+    assert (anchored.posterior[:12] == np.eye(2)[true_labels[:12]]).all()
     first, second = anchored.accuracy
     assert first.value > 0.9 and second.value < 0.1 and second.low < second.value < second.high
     unjudged = estimate([], [], [], 2, 1, 2, [1, -1])

@@ -45,7 +45,7 @@ class _Kinds:
 
     items: Codes
     """How many items are of each kind, (kinds,)."""
-    known: Codes
+    truth: Codes
     """The known label of each kind, or MISSING, (kinds,)."""
     votes: Codes
     """rater * K + label of every vote of every kind, one kind after another, (votes,)."""
@@ -81,7 +81,7 @@ def dawid_skene(
     num_items: int,
     num_raters: int,
     num_labels: int,
-    known: ArrayLike | None = None,
+    true_labels: ArrayLike | None = None,
 ) -> DawidSkene:
     """Estimate the raters' confusion matrices and the items' labels by EM (Dawid and Skene 1979, eqs. 2.3 to 2.5).
 
@@ -98,13 +98,13 @@ def dawid_skene(
     Args:
         items, raters, labels: The numbers of each vote's item, rater and label, from 0 on, (votes,).
         num_items, num_raters, num_labels: How many there are.
-        known: The true label of each item, or -1 where it is not known, (items,).
+        true_labels: The label of each item that is known, and -1 for the others, (items,).
 
     Raises:
         ValueError: The lengths differ, or a number is out of range.
     """
     votes = [np.asarray(numbers, dtype=np.int64) for numbers in (items, raters, labels)]
-    truth = np.full(num_items, MISSING) if known is None else np.asarray(known, dtype=np.int64)
+    truth = np.full(num_items, MISSING) if true_labels is None else np.asarray(true_labels, dtype=np.int64)
     for numbers, limit, least in zip(
         (*votes, truth), (num_items, num_raters, num_labels, num_labels), (0, 0, 0, -1), strict=True
     ):
@@ -129,7 +129,7 @@ def _kinds(items: Codes, codes: Codes, truth: Codes, num_raters: int, num_labels
     sizes = np.bincount(items, minlength=len(truth))
     starts = np.cumsum(sizes) - sizes
     of_item = np.full(len(truth), MISSING)
-    counts, known, votes, lengths, total = [], [], [], [], 0
+    counts, truths, votes, lengths, total = [], [], [], [], 0
     for size in np.unique(sizes[sizes > 0]).tolist():
         members = np.nonzero(sizes == size)[0]
         rows = np.column_stack([truth[members] + 1, codes[starts[members][:, None] + np.arange(size)]])
@@ -137,13 +137,13 @@ def _kinds(items: Codes, codes: Codes, truth: Codes, num_raters: int, num_labels
         of_item[members] = total + kind
         total += len(distinct)
         counts.append(repeats)
-        known.append(distinct[:, 0] - 1)
+        truths.append(distinct[:, 0] - 1)
         votes.append(distinct[:, 1:].reshape(-1))
         lengths.append(np.full(len(distinct), size))
     length = _joined(lengths)
     return _Kinds(
         _joined(counts),
-        _joined(known),
+        _joined(truths),
         _joined(votes),
         np.repeat(np.arange(len(length)), length),
         np.cumsum(length) - length,
@@ -160,13 +160,13 @@ def _joined(parts: list[Codes]) -> Codes:
 def _fit(kinds: _Kinds, weights: Codes, start: Floats | None) -> _Fit:
     """EM for so many items of each kind, (kinds,), from posteriors, (kinds, K), or from the shares of the votes."""
     K, one_hot = kinds.num_labels, np.eye(kinds.num_labels)
-    fixed = kinds.known != MISSING
+    fixed = kinds.truth != MISSING
     if start is None:
         start = np.zeros((len(kinds.items), K))
         np.add.at(start, (kinds.kind, kinds.votes % K), 1.0)
         start /= start.sum(1, keepdims=True)
     posterior = start
-    posterior[fixed] = one_hot[kinds.known[fixed]]
+    posterior[fixed] = one_hot[kinds.truth[fixed]]
     iterations, previous = 0, None
     while True:
         prior, confusion = _maximize(kinds, posterior * weights[:, None])
@@ -174,7 +174,7 @@ def _fit(kinds: _Kinds, weights: Codes, start: Floats | None) -> _Fit:
         if change < TOLERANCE or iterations == MAX_ITERATIONS:
             return _Fit(posterior, prior, confusion, iterations)
         posterior, previous, iterations = _expect(kinds, prior, confusion), confusion, iterations + 1
-        posterior[fixed] = one_hot[kinds.known[fixed]]
+        posterior[fixed] = one_hot[kinds.truth[fixed]]
 
 
 def _maximize(kinds: _Kinds, expected: Floats) -> tuple[Floats, Floats]:
@@ -225,10 +225,10 @@ def _accuracies(kinds: _Kinds, fit: _Fit, votes: Codes, any_known: bool) -> list
 
 def _interval(accuracy: float, half: float, votes: int) -> Metric:
     middle = log(accuracy / (1 - accuracy))
-    known = wilson(accuracy * votes, votes, t_quantile(UPPER, votes - 1))
+    least = wilson(accuracy * votes, votes, t_quantile(UPPER, votes - 1))
     low, high = (1 / (1 + exp(-end)) for end in (middle - half, middle + half))
-    assert known.low is not None and known.high is not None
-    return Metric(accuracy, min(low, known.low), max(high, known.high))
+    assert least.low is not None and least.high is not None
+    return Metric(accuracy, min(low, least.low), max(high, least.high))
 
 
 def _logit(shares: Floats) -> Floats:
