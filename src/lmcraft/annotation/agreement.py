@@ -116,12 +116,14 @@ def describe_finding(finding: Json) -> str:
     share = f"{finding['share']['value']:.0%}"
     if finding["share"]["low"] is not None:
         share += f" ({finding['share']['low']:.0%} to {finding['share']['high']:.0%})"
+    if finding["kind"] == "suspect_reviewer":
+        return (
+            f"reviewer {finding['reviewer']} is right on {share} of the items, fewer than the others; discuss some with them"
+        )
     if finding["kind"] == "unclear_rule":
-        return f"rule {finding['rules'][0]} is unclear: others contradict {share} of the items for which it is cited; sharpen it"
-    if finding["kind"] == "confused_rules":
-        first, second = finding["rules"]
-        return f"rules {first} and {second} are often confused, on {share} of the items for which either is cited; sharpen them"
-    return f"reviewer {finding['reviewer']} is right on {share} of the items, fewer than the others; go through some together"
+        return f"rule {finding['rules'][0]} is unclear: {share} of the items that cite it are contradicted; sharpen it"
+    first, second = finding["rules"]
+    return f"rules {first} and {second} are often confused ({share} of the items that cite either); sharpen them"
 
 
 def _report(connection: sa.Connection, guideline: str) -> Json:
@@ -187,7 +189,7 @@ def _gold_record(table: VoteTable, reviewer: int) -> Json:
 
 
 def _agreement_with_others(votes: VoteTable) -> tuple[list[Metric | None], list[int]]:
-    """Of each reviewer: the share of pairs of their votes and others' with the same label, and their items with such pairs."""
+    """Of each reviewer: the share of the others' votes on their items with the same label, and the number of such items."""
     first, second = vote_pairs(votes.item)
     same = votes.label[first] == votes.label[second]
     metrics: list[Metric | None] = []
@@ -256,7 +258,7 @@ def _pair(votes: VoteTable, first: Codes, second: Codes) -> Json:
 
 
 def _mean_kappa(pairs: Sequence[Json]) -> Metric | None:
-    """Cohen's kappa of the pairs of reviewers, weighted by items; an interval if all have one, as if they were independent."""
+    """The mean of the pairs' kappas, weighted by items; with an interval if all have one, as if pairs were independent."""
     kappas = [(Metric(**pair["cohen"]), pair["items"]) for pair in pairs if pair["cohen"]]
     if not kappas:
         return None
@@ -273,7 +275,7 @@ def _findings(rules: Sequence[Json], confused: Sequence[Json], raters: Sequence[
     """What the owner should do something about: unclear rules, confused rules, then reviewers, the worst first."""
     unclear = [("unclear_rule", [row["id"]], "", row["contradicted"]) for row in rules if row["unclear"]]
     pairs = [("confused_rules", [row["first"], row["second"]], "", row["share"]) for row in confused if row["confused"]]
-    people = [
+    people: list[tuple[str, list[str], str, Json]] = [
         ("suspect_reviewer", [], row["reviewer"], row["reliability"] or row["gold"]["accuracy"])
         for row in raters
         if row["suspect"]
@@ -285,7 +287,8 @@ def _findings(rules: Sequence[Json], confused: Sequence[Json], raters: Sequence[
 def _median_seconds(connection: sa.Connection, guideline: str) -> dict[str, float]:
     """How long each reviewer takes: the median of their votes among the latest ones."""
     v = verdicts.c
-    is_included = (v.guideline.concat("") == guideline) & (v.kind == "review") & (v.seconds > 0)  # reads the latest rows only
+    # An expression, since the index on guidelines would have the database sort all votes to find the latest.
+    is_included = (v.guideline.concat("") == guideline) & (v.kind == "review") & (v.seconds > 0)
     latest = sa.select(v.reviewer, v.seconds).where(is_included).order_by(v.position.desc()).limit(RECENT_VOTES)
     seconds: dict[str, list[float]] = {}
     for reviewer, number in connection.execute(latest):

@@ -79,7 +79,7 @@ def _items_per_rule(votes: VoteTable, mask: Mask) -> Codes:
     """How many items have a vote that is in the mask, of each rule, (rules,)."""
     is_cited = np.zeros((len(votes.rules), len(votes.truth)), dtype=np.bool_)
     is_cited[votes.rule[mask], votes.item[mask]] = True
-    return is_cited.sum(1)
+    return np.asarray(is_cited.sum(1), dtype=np.int64)
 
 
 def _square(rows: Codes, columns: Codes, size: int) -> Codes:

@@ -75,23 +75,20 @@ def read_vote_table(
     labels = _Names([label.name for label in current.labels])
     rules, reviewers = _Names([rule.id for rule in current.rules]), _Names(sorted({vote[4] for vote in votes}))
     outdated = {str(version.version): set(changed_rules(version, current)) for version in versions}
-    columns = {
-        "reviewer": reviewers.numbers(vote[4] for vote in votes),
-        "label": labels.numbers(vote[1] for vote in votes),
-        "rule": rules.numbers(vote[2] for vote in votes),
-        "is_current": np.array([vote[2] not in outdated[vote[3]] for vote in votes], dtype=np.bool_),
-    }
     sizes = np.array([sum(vote[0] == "review" for vote in pattern.votes) for pattern in patterns], dtype=np.int64)
     pattern_of_item = np.repeat(np.arange(len(patterns)), [pattern.num_items for pattern in patterns])
     votes_of_item = sizes[pattern_of_item]
     item = np.repeat(np.arange(len(pattern_of_item)), votes_of_item)
     first = (np.cumsum(sizes) - sizes)[pattern_of_item] - (np.cumsum(votes_of_item) - votes_of_item)
-    vote = first[item] + np.arange(len(item))
+    source = first[item] + np.arange(len(item))
     is_gold = np.array([pattern.expected is not None for pattern in patterns], dtype=np.bool_)
     truth = labels.numbers(_truth(pattern) for pattern in patterns)
     return VoteTable(
         item=item,
-        **{name: column[vote] for name, column in columns.items()},
+        reviewer=reviewers.numbers(vote[4] for vote in votes)[source],
+        label=labels.numbers(vote[1] for vote in votes)[source],
+        rule=rules.numbers(vote[2] for vote in votes)[source],
+        is_current=np.array([vote[2] not in outdated[vote[3]] for vote in votes], dtype=np.bool_)[source],
         is_gold=is_gold[pattern_of_item][item],
         truth=truth[pattern_of_item],
         reviewers=reviewers.names,
@@ -103,10 +100,8 @@ def read_vote_table(
 def _read_patterns(connection: sa.Connection, guideline: str, round_id: str | None) -> Iterator[_Pattern]:
     v, c = verdicts.c, items.c
     reviewer = sa.func.replace(sa.func.replace(v.reviewer, _FIELD_END, " "), _VOTE_END, " ")
-    parts = (v.kind, v.label, v.rule, sa.cast(v.version, sa.String), reviewer)
-    code = parts[0]
-    for part in parts[1:]:
-        code = code + _FIELD_END + part
+    version = sa.cast(v.version, sa.String)
+    code = v.kind + _FIELD_END + v.label + _FIELD_END + v.rule + _FIELD_END + version + _FIELD_END + reviewer
     # An expression, since the index on guidelines would have the database sort all votes by item.
     is_included = (v.guideline.concat("") == guideline) & (v.round.is_(None) if round_id is None else v.round == round_id)
     is_gold = c.expected_label.is_not(None) & (c.guideline == guideline)
