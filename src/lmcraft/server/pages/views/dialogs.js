@@ -22,7 +22,7 @@ export function openDialog(title, children, { small = false, onclose = () => {} 
 }
 
 /** Resolves to `getResult()` when the form is submitted, and to null when the dialog is closed in any other way. */
-function askForm(title, children, { submitLabel, getResult, buttonClass = "main" }) {
+export function askForm(title, children, { submitLabel, getResult, buttonClass = "main" }) {
   return new Promise((resolve) => {
     let result = null;
     const submit = (event) => {
