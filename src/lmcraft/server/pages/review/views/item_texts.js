@@ -14,7 +14,7 @@ const ROLES = { user: "roleUser", assistant: "roleAssistant", system: "roleSyste
 export function buildTexts({ kind, subject, messages, answers }) {
   const early = messages.slice(0, -MAX_CONTEXT_MESSAGES);
   const recent = messages.slice(-MAX_CONTEXT_MESSAGES);
-  const list = el("ol", { class: "context", "aria-label": t("context") }, ...recent.map(buildMessage));
+  const list = el("ol", { class: "context", "aria-label": t("conversationBefore") }, ...recent.map(buildMessage));
   const showEarly = () => {
     list.prepend(...early.map(buildMessage));
     more.remove();

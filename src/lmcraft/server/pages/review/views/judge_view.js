@@ -250,9 +250,10 @@ export class JudgeView {
   }
 
   #pause() {
+    const kind = this.lease ? "pauseReleased" : "pause";
     if (this.lease) releaseClaim(this.lease.token).catch(() => {}); // it runs out by itself
     clearTimeout(this.timer);
-    this.#showScreen("pause", {}, { label: t("goOn"), run: () => (this.attention.restart(), this.#next()) });
+    this.#showScreen(kind, {}, { label: t("goOn"), run: () => (this.attention.restart(), this.#next()) });
   }
 
   #suggestBreak() {
@@ -314,10 +315,10 @@ export class JudgeView {
 
   /** The server has not taken a decision, maybe one of an earlier item. */
   #handleRefusal(item, error) {
-    if (item !== this.item?.id) showToast(t("refusedEarlier", { reason: error.message }));
+    if (item !== this.item?.id) showToast(t("notAcceptedEarlier", { reason: error.message }));
     else if (error.report?.code === "claim_expired") this.#handleLoss();
     else {
-      this.notices.show("problem", t("refused", { reason: error.message }));
+      this.notices.show("problem", t("notAccepted", { reason: error.message }));
       this.#keepDraft();
       this.#startLease();
     }

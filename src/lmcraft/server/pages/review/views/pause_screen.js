@@ -4,7 +4,8 @@ import { formatNumber, getLanguage, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
 import { buildIcon } from "../../views/icons.js";
 
-const ICONS = { pause: "leaf", queueEmpty: "check", exposure_cap: "leaf", away: "alert", failed: "alert" };
+const ICONS = { pause: "leaf", pauseReleased: "leaf", queueEmpty: "check", exposure_cap: "leaf", away: "alert", failed: "alert" };
+const TITLES = { pauseReleased: "pauseTitle" };
 
 /** kind: a key of ICONS; values: of the text; action: {label, run} of the button, or null; second: another. */
 export function buildPauseScreen(kind, values, action, second = null) {
@@ -14,7 +15,7 @@ export function buildPauseScreen(kind, values, action, second = null) {
     "section",
     { class: "pause", tabindex: "-1", "aria-labelledby": "pause-title" },
     icon,
-    el("h2", { id: "pause-title" }, t(`${kind}Title`)),
+    el("h2", { id: "pause-title" }, t(TITLES[kind] ?? `${kind}Title`)),
     el("p", { dir: "auto" }, t(`${kind}Text`, values)),
     el("div", { class: "row buttons" }, ...buttons),
   );

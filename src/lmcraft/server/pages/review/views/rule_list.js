@@ -5,6 +5,7 @@ import { el } from "../../views/dom.js";
 import { MarkdownView } from "../../views/markdown.js";
 import { splitRules } from "../state/rule_texts.js";
 
+const EXPANDED_ITEM = "lmcraft-review-rules"; // in the local storage: the texts of all rules are shown
 const RULE_KEYS = "adfghijklmnoqrtvxyz"; // letters that judge_view.js has no other use for
 
 export class RuleList {
@@ -16,7 +17,8 @@ export class RuleList {
     this.none = el("p", { class: "note", role: "status" });
     this.legend = el("legend", {});
     this.introduction = el("details", { class: "introduction" });
-    this.node = el("fieldset", { class: "step" }, this.legend, this.search, this.introduction, this.list, this.none);
+    this.expander = el("button", { type: "button", class: "pill", onclick: () => this.#setExpanded(!this.isExpanded) });
+    this.node = el("fieldset", { class: "step" }, this.legend, el("div", { class: "row" }, this.search, this.expander), this.introduction, this.list, this.none);
   }
 
   /** Draws a guideline's version. cited: id of the rule that is cited, or "". */
@@ -28,6 +30,8 @@ export class RuleList {
     this.search.setAttribute("aria-keyshortcuts", "/");
     this.search.value = "";
     this.none.textContent = "";
+    this.expander.textContent = t("allTexts");
+    this.#setExpanded(localStorage.getItem(EXPANDED_ITEM) === "1");
     this.#showIntroduction(guideline, introduction);
     this.rows = guideline.rules.map((rule, index) => this.#buildRow(rule, rules.get(rule.id) ?? "", RULE_KEYS[index]));
     this.list.replaceChildren(...this.rows.map(({ node }) => node));
@@ -52,6 +56,14 @@ export class RuleList {
   focusSearch() {
     this.search.focus();
     this.search.select();
+  }
+
+  /** Shows the texts of all rules, not only of the cited one. */
+  #setExpanded(isExpanded) {
+    this.isExpanded = isExpanded;
+    localStorage.setItem(EXPANDED_ITEM, isExpanded ? "1" : "0");
+    this.expander.setAttribute("aria-pressed", String(isExpanded));
+    this.list.classList.toggle("expanded", isExpanded);
   }
 
   #showIntroduction(guideline, text) {
@@ -83,6 +95,7 @@ export class RuleList {
   #filter() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of this.rows) row.node.hidden = !words.every((word) => row.words.includes(word));
+    this.list.classList.toggle("searched", words.length > 0);
     const isEmpty = this.rows.every(({ node }) => node.hidden);
     this.none.textContent = isEmpty ? t("noRules") : "";
   }
