@@ -207,6 +207,35 @@ reports = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
 )
 
+samples = sa.Table(
+    "samples",
+    metadata,
+    sa.Column("guideline", sa.String(64), primary_key=True),
+    sa.Column("stratum", sa.String(64), primary_key=True),  # of the guideline's sampling plan
+    sa.Column("name", sa.String(64), primary_key=True),  # such as a month
+    sa.Column("version", sa.Integer, nullable=False),  # of the guideline
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("pool", sa.BigInteger, nullable=False),  # items that it was drawn from
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("groups", sa.Text, nullable=False),  # JSON: the items of the pool in each group
+    sa.Column("items_sha256", sa.String(64), nullable=False),  # of the ids and groups in `sample_items`
+    sa.Column("created", sa.Double, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+)
+
+sample_items = sa.Table(
+    "sample_items",
+    metadata,
+    sa.Column("guideline", sa.String(64), primary_key=True),
+    sa.Column("stratum", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("item", sa.ForeignKey("items.id"), primary_key=True),
+    sa.Column("group_name", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(
+        ("guideline", "stratum", "name"), ("samples.guideline", "samples.stratum", "samples.name"), name="sample_of_item"
+    ),
+)
+
 settings = sa.Table(
     "settings",
     metadata,
