@@ -2,11 +2,14 @@ import json
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from lmcraft.annotation.guideline_file import open_guideline
 from lmcraft.annotation.records import NewItem, NewVerdict
 from lmcraft.annotation.samples import add_sample, describe_plan, evaluate_plan
 from lmcraft.annotation.store import ReviewStore
+from lmcraft.annotation.tables import sample_items
+from lmcraft.annotation.verification import verify
 from lmcraft.errors import UserError
 
 HARM = open_guideline("gbt45654")
@@ -59,6 +62,10 @@ def test_a_sample_is_drawn_once(filled: ReviewStore) -> None:
             add_sample(filled, "gbt45654", "corpus", pool, seed=seed, actor="owner")
     assert add_sample(filled, "gbt45654", "corpus", _pool(), seed=2, actor="owner", name="2026-11").drawn == 20
     assert [result.name for result in evaluate_plan(filled, "gbt45654")] == ["", "2026-11"]
+    assert verify(filled.engine).problems == ()
+    with filled.engine.begin() as connection:
+        connection.execute(sa.delete(sample_items).where(sample_items.c.name == ""))
+    assert "was removed" in verify(filled.engine).problems[0].text
 
 
 def test_the_plan_is_evaluated_from_verdicts(filled: ReviewStore) -> None:

@@ -35,7 +35,7 @@ from lmcraft.text_file import read_text
 
 MAX_CHARACTERS = 400_000  # of a guideline in one language
 MAX_REVIEWS = 9  # of an item
-MAX_SAMPLE = 1_000_000  # items of a stratum
+MAX_SAMPLE = 100_000  # items of a stratum
 KEYS = ("name", "kind", "title", "language", "reviews", "sensitive", "labels", "sampling")
 STRATUM_KEYS = ("name", "title", "subject", "size", "labels", "at_least", "at_most", "min_pool", "by", "min_per_group")
 _RULE = re.compile(r"##[ \t]+([A-Z]{1,4}[0-9]{1,3}(?:\.[0-9]{1,3})*)(?:[:.：、]?[ \t\u3000]+(.+?))?[ \t]*#*[ \t]*")

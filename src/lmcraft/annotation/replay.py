@@ -3,7 +3,7 @@
 A row of the log has, by the name of a table, the columns of the row that it changed, as they are after the change. So the
 last value that the log has of each column must be the one in the table, and a row that the log does not mention was added
 without it. The log and the tables are read in the order of the items, side by side, so memory holds one item at a time, and
-the tables that stay small: guidelines, rounds, comments, settings.
+the tables that stay small: guidelines, rounds, comments, settings, samples.
 """
 
 import heapq
@@ -30,6 +30,8 @@ SMALL_TABLES = {
     "round_items": ("round", "item"),
     "comments": ("id",),
     "settings": ("name",),
+    "samples": ("guideline", "stratum", "name"),
+    "sample_items": ("guideline", "stratum", "name", "item"),
 }
 KEYS = {"items": ("id",), **LARGE_TABLES, **SMALL_TABLES}
 

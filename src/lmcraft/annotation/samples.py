@@ -145,7 +145,7 @@ def add_sample(
         rows = [{**key, "item": item, "group_name": group} for item, group in groups.items()]
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             connection.execute(sample_items.insert(), rows[start : start + ROWS_PER_STATEMENT])
-        append(connection, "sample_drawn", actor, "", {"samples": row}, now)
+        append(connection, "sample_drawn", actor, "", {"samples": row, "sample_items": rows}, now)
     return AddedSample(len(groups), added.new, draw.pool, is_repeated=False)
 
 
