@@ -61,6 +61,12 @@ if TYPE_CHECKING:
     from lmcraft.commands.quickstart import quickstart as quickstart
     from lmcraft.commands.report import ReportConfig as ReportConfig
     from lmcraft.commands.report import report as report
+    from lmcraft.commands.review import ReviewAddConfig as ReviewAddConfig
+    from lmcraft.commands.review import ReviewGuidelineConfig as ReviewGuidelineConfig
+    from lmcraft.commands.review import review_add as review_add
+    from lmcraft.commands.review import review_guideline as review_guideline
+    from lmcraft.commands.review_verify import ReviewVerifyConfig as ReviewVerifyConfig
+    from lmcraft.commands.review_verify import review_verify as review_verify
     from lmcraft.commands.scaling import scaling as scaling
     from lmcraft.commands.search import open_search as open_search
     from lmcraft.commands.search import search as search

@@ -115,6 +115,7 @@ FILE_READERS = (
     "finetune",
     "quantize",
     "guard check",
+    "review add",
 )  # the commands that take `-` for standard input
 BOOLEANS = ("true", "false", "yes", "no")
 CHECKPOINT_NAME = re.compile(r"latest|last|auto|best|(step-|checkpoint-)?\d+")  # as users write one after --resume

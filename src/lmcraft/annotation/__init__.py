@@ -5,6 +5,7 @@
 - `leases.py`: who holds which item, and the next one · `exposure.py`: the daily cap · `reviewers.py`: how much each judged
 - `reports.py`: what users report · `people.py`: what a person did today
 - `verdicts.py`: judge, skip, escalate, adjudicate · `states.py`: an item's state · `queries.py`: lists, counts, votes
+- `importing.py`: the items of files, batch by batch
 - `versions.py`: the versions of the guidelines in the store · `store_settings.py` · `gold.py`: gold items
 - `agreement.py`: how far reviewers agree and how reliable each is · `unclear_rules.py` · `vote_table.py`: votes as arrays
 - `audit_log.py`: what every change was, in a chain of hashes · `anchors.py`: where the chain ended, kept elsewhere

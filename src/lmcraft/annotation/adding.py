@@ -49,7 +49,7 @@ def add_items(
     repeated = {item: rows[item] for item in stored}
     for item, row in repeated.items():
         changed = _raise_traffic(connection, stored[item], row)
-        if changed["expected_label"] != stored[item]["expected_label"]:
+        if audited_columns(changed) != audited_columns(stored[item]):
             entries.append(("item_added", actor, item, {"items": audited_columns(changed)}))
     if repeated:
         traffic = {item: row["traffic"] for item, row in repeated.items()}

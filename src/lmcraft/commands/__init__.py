@@ -63,6 +63,13 @@ COMMANDS = {
         "GuardPairsConfig",
         "Turn a model's harmless and harmful answers into preference pairs.",
     ),
+    "review add": Command("review", "review_add", "ReviewAddConfig", "Add items from files for people to judge."),
+    "review guideline": Command(
+        "review", "review_guideline", "ReviewGuidelineConfig", "Add a guideline, or a new version, to a review store."
+    ),
+    "review verify": Command(
+        "review_verify", "review_verify", "ReviewVerifyConfig", "Verify that nobody edited a review store."
+    ),
     "pull": Command("pull", "pull", "PullConfig", "Download a model into a folder."),
     "inspect": Command("inspect", "inspect", "InspectConfig", "Show what a model or a dataset is made of."),
     "export": Command("export", "export", "ExportConfig", "Convert a model to another data type or format, and check it."),
@@ -84,6 +91,7 @@ COMMANDS = {
     "report": Command("report", "report", "ReportConfig", "Regenerate a run's HTML report."),
 }
 GROUPS = {
+    "review": "Have people judge texts by written guidelines.",
     "tokenizer": "Train and inspect tokenizers.",
     "audit": "Measure what models do to people.",
     "guard": "Keep harmful text out of training data, prompts and answers.",

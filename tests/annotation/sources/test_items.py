@@ -54,7 +54,7 @@ def test_documents_that_a_preparation_set_aside(tmp_path: Path) -> None:
     decision = {"stage": "training", "action": "review", "scores": {"hate": 0.7}, "categories": ["hate"]}
     row = {"text": "A page.", "decision": decision, "language": "en", "origin": {"file": "raw.txt", "line": 9}}
     (tmp_path / "set_aside.jsonl").write_text(json.dumps(row) + "\n")
-    [item] = _read(tmp_path, source="filter")
+    [item] = _read(tmp_path)
     assert (item.source, item.subject, item.severity) == ("filter", "document", 0.8)
     assert item.origin == {"file": "raw.txt", "line": 9, "listed_in": f"{tmp_path}/set_aside.jsonl:1", "language": "en"}
 

@@ -104,6 +104,20 @@ def test_optional_columns() -> None:
 
 
 @pytest.mark.parametrize(
+    "verdict",
+    [{"label": "harmful", "rule": "H4"}, {"expected": {"label": "harmful", "rule": "H4"}, "label": 3}],
+    ids=["columns", "expected"],
+)
+def test_gold_items_have_a_verdict(verdict: dict[str, Any]) -> None:
+    row = {"prompt": "Why?", "answer": "Because."}
+    assert _item(row | verdict, gold=True).expected == ExpectedVerdict("harmful", "H4")
+    assert _item(row | {"label": "harmful", "rule": None}, gold=True).expected == ExpectedVerdict("harmful")
+    with pytest.raises(UserError, match="it has no label, so it cannot be a gold item"):
+        _item(row, gold=True)
+    assert _item(row | {"label": "harmful"}).expected is None
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         (3, "it is the number 3, not an object"),

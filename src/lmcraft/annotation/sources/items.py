@@ -1,9 +1,10 @@
 """Opens a file or folder of items for the queue, recognizes what it is, and counts the rows that cannot be used."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from lmcraft.annotation.records import NewItem
+from lmcraft.annotation.records import NewItem, Source
 from lmcraft.annotation.sources.audits import AUDIT_RECORD, audit_items
 from lmcraft.annotation.sources.rows import ItemFormat, item_of_row
 from lmcraft.data.documents import ReadStats
@@ -48,7 +49,8 @@ def _read_folder(path: Path, form: ItemFormat, stats: ReadStats) -> Iterator[New
     if (path / AUDIT_RECORD).is_file():
         yield from audit_items(path, form.guideline, stats)
     elif (path / SET_ASIDE).is_file():
-        yield from _read_rows(path / SET_ASIDE, form, stats, None)
+        source: Source = "filter" if form.source == "file" else form.source
+        yield from _read_rows(path / SET_ASIDE, replace(form, source=source), stats, None)
     else:
         raise UserError(
             f"folder '{path}' has nothing to review: name a file, the folder of `lmcraft audit safety`, or a dataset whose "

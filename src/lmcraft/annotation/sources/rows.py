@@ -48,6 +48,8 @@ class ItemFormat:
     text_field: str = "text"
     group_field: str = ""
     """The field that has the group of a row, for a sample; empty: rows have no groups."""
+    gold: bool = False
+    """Every row needs the verdict that is known to be right, as `expected`, or in its columns `label` and `rule`."""
 
 
 def item_of_row(row: Any, form: ItemFormat, file: str, line: int) -> NewItem:
@@ -97,7 +99,7 @@ def item_of_row(row: Any, form: ItemFormat, file: str, line: int) -> NewItem:
         traffic=_traffic(row),
         decision=decision,
         origin=origin,
-        expected=_expected(row, form.guideline),
+        expected=_expected(row, form),
     )
 
 
@@ -202,9 +204,13 @@ def _traffic(row: Mapping[str, Any]) -> int:
     return number
 
 
-def _expected(row: Mapping[str, Any], guideline: Guideline) -> ExpectedVerdict | None:
+def _expected(row: Mapping[str, Any], form: ItemFormat) -> ExpectedVerdict | None:
     """The verdict that is known to be right, of a gold item."""
     value = parse_json(row.get("expected"))
+    if form.gold and is_empty(value):
+        value = {"label": row.get("label"), "rule": row.get("rule")}
+        if is_empty(value["label"]):
+            raise UserError("it has no label, so it cannot be a gold item: write label and rule")
     if is_empty(value):
         return None
     if isinstance(value, str):
@@ -212,5 +218,5 @@ def _expected(row: Mapping[str, Any], guideline: Guideline) -> ExpectedVerdict |
     if not isinstance(value, Mapping) or not isinstance(value.get("label"), str):
         raise UserError('its expected verdict has no label: write {"label": "...", "rule": "..."}')
     expected = ExpectedVerdict(value["label"], str(value.get("rule") or ""))
-    check_expected(expected, guideline)
+    check_expected(expected, form.guideline)
     return expected
