@@ -111,3 +111,12 @@ def test_keys_that_end_each_other_make_few_matches() -> None:
     assert np.array_equal(native, python)
     assert len(native) <= MAX_MATCHES_PER_END * len(text)
     assert [240, 299, 58] in native.tolist()
+
+
+def test_many_keys_that_begin_alike() -> None:
+    """Children of one state, many in the same of its 64 buckets."""
+    keys = [("你", chr(code)) for code in range(0x4E00, 0x4E00 + 600)] + [
+        ("你", "一", chr(0x4E00 + 64 * n)) for n in range(20)
+    ]
+    text = "".join(f"你{chr(code)}" for code in range(0x4DF0, 0x4E00 + 700, 7)) + "你一丁你一乀你一一"
+    assert NativeMatcher(keys).find(text).tolist() == TokenMatcher(keys).find(text).tolist()

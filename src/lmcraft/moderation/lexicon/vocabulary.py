@@ -18,12 +18,15 @@ from lmcraft.moderation.normalization import (
     normalize_term,
     to_sounds,
 )
+from lmcraft.moderation.normalization.plain import to_codes
 from lmcraft.moderation.normalized_text import NormalizedText, View
 
 MASKS = "*#%&$@"
 MASK = re.compile(rf"[{MASKS}]+(?=[a-z])")
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 LETTERS_AND_MASKS = LETTERS.union(MASKS)
+MASK_KINDS = np.array([(chr(code) in LETTERS) + 2 * (chr(code) in MASKS) for code in range(128)], dtype=np.uint8)
+"""Of each character in ASCII: 1 for a letter, 2 for a mask."""
 MIN_MASKED_CHARS, MAX_MASKED_CHARS = 4, 24
 """Of shorter words too little is left."""
 PHRASE = re.compile(r"[a-z']+(?: [a-z']+)+")
@@ -127,9 +130,9 @@ class Vocabulary:
         """Of several words that fit, the first."""
         matches: list[tuple[int, int, int]] = []
         last = 0
-        for mask in MASK.finditer(text):
-            if mask.start() >= last and text[mask.start() - 1 : mask.start()] in LETTERS:
-                start, last = _masked_word(text, mask.start())
+        for position in _masks_after_letters(text):
+            if position >= last and MASK.match(text, position):
+                start, last = _masked_word(text, position)
                 key = self._complete(text[start:last])
                 if key is not None:
                     matches.append((start, last, key))
@@ -140,6 +143,13 @@ class Vocabulary:
             if all(sign == letter or sign in MASKS for sign, letter in zip(masked, self._texts[key], strict=True)):
                 return key if 2 * sum(sign in MASKS for sign in masked) <= len(masked) else None
         return None
+
+
+def _masks_after_letters(text: str) -> list[int]:
+    codes = np.frombuffer(text.encode(), dtype=np.uint8) if text.isascii() else np.minimum(to_codes(text), ord("z") + 1)
+    kinds = MASK_KINDS[codes]
+    positions: list[int] = (np.flatnonzero((kinds[1:] == 2) & (kinds[:-1] == 1)) + 1).tolist()
+    return positions
 
 
 def _masked_word(text: str, position: int) -> tuple[int, int]:

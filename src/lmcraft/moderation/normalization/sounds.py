@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.moderation.normalization.characters import NUM_CODE_POINTS
-from lmcraft.moderation.normalization.plain import to_codes, to_text
+from lmcraft.moderation.normalization.plain import Codes, to_codes, to_text
 from lmcraft.moderation.normalization.tables import read_table
 from lmcraft.moderation.normalized_text import View
 
@@ -22,8 +22,7 @@ SOUNDS = "pinyin"
 FIRST_SOUND = 0xE000
 """The private-use character of the first syllable in a view of sounds."""
 HAN = "\u3400-\u9fff\U00020000-\U000323af"
-LATIN_BESIDE_HAN = re.compile(f"(?<=[{HAN}])[a-z]{{2,}}+|(?<![a-z])[a-z]{{2,}}+(?=[{HAN}])")
-MAX_LATIN_CHARS = 60
+MIN_LATIN_CHARS, MAX_LATIN_CHARS = 2, 60
 HAN_CHARACTER = re.compile(f"[{HAN}]")
 WORDS_OF_OTHER_LANGUAGES = frozenset({"made"})
 
@@ -34,23 +33,32 @@ def hear(view: View) -> View | None:
     sounds = _sound_table()[codes]
     if not (sounds != codes).any():
         return None
-    matches = list(LATIN_BESIDE_HAN.finditer(view.text))
-    if not matches:
+    words = latin_beside_han(codes)
+    if not words:
         return View(SOUNDS, to_text(sounds), view.offsets)
     starts, stops = np.arange(len(codes) + 1), np.arange(1, len(codes) + 1)
     keep = np.ones(len(codes) + 1, dtype=bool)
-    for match in matches:
-        syllables = split_pinyin(match[0]) if match.end() - match.start() <= MAX_LATIN_CHARS else ""
-        if syllables:
-            start, stop = match.start(), match.start() + len(syllables)
+    for start, end in words:
+        if syllables := split_pinyin(view.text[start:end]) if end - start <= MAX_LATIN_CHARS else "":
+            stop = start + len(syllables)
             sounds[start:stop] = to_codes(syllables)
-            keep[stop : match.end()] = False
-            starts[start:stop], stops[start:stop] = start, match.end()
+            keep[stop:end] = False
+            starts[start:stop], stops[start:stop] = start, end
     if keep.all():
         return View(SOUNDS, to_text(sounds), view.offsets)
     offsets = np.arange(len(codes) + 1) if view.offsets is None else view.offsets
     ends = (offsets[stops - 1] + 1)[keep[:-1]]
     return View(SOUNDS, to_text(sounds[keep[:-1]]), offsets[starts[keep]].astype(np.int32), ends.astype(np.int32))
+
+
+def latin_beside_han(codes: Codes) -> list[tuple[int, int]]:
+    """Start and end of the words of two and more Latin letters that have a Han character on a side."""
+    edges = np.flatnonzero(np.diff((codes >= ord("a")) & (codes <= ord("z")), prepend=False, append=False))
+    words = edges.reshape(-1, 2)[edges[1::2] - edges[::2] >= MIN_LATIN_CHARS]
+    neighbors = np.append(codes, 0)[words - (1, 0)]  # of a word at the beginning, the 0
+    is_han = ((neighbors >= 0x3400) & (neighbors <= 0x9FFF)) | ((neighbors >= 0x20000) & (neighbors <= 0x323AF))
+    chosen: list[tuple[int, int]] = words[is_han.any(axis=1)].tolist()
+    return chosen
 
 
 def to_sounds(term: str) -> str:

@@ -2,9 +2,13 @@
 //
 // Each word begins with the symbol START, and a key that ends with a word matches only where a word ends; so the automaton sees
 // whole words, and inside of words that begin no key it stays at its root.
+//
+// States are numbered by depth, and the children of a state stand together, ordered by `rank`: a state needs one line of the
+// processor's cache, and those near the root, where most texts end, stay in it.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -14,9 +18,12 @@ constexpr uint32_t START = 0x110000, SYMBOLS = START + 1, MAX_LETTER = 0x3FFFF, 
 constexpr int32_t ROOT = 0, NONE = -1;
 constexpr size_t HISTORY = 1 << 12;  // symbols whose positions are remembered; keys are shorter
 
-struct Edge {
-    uint64_t origin;  // state and symbol, plus 1; 0: free
-    int32_t state;
+struct State {
+    uint64_t buckets;     // a bit for each bucket that the symbol of a child is in
+    int32_t first_child;  // those of the next state begin where its children end
+    int32_t fallback;
+    int32_t key;      // that ends here; NONE
+    int32_t shorter;  // the next state on the way of fallbacks with a key
 };
 
 uint32_t fold(uint32_t code) {
@@ -26,52 +33,42 @@ uint32_t fold(uint32_t code) {
     }
 }
 
+int bucket(uint32_t symbol) { return symbol & 63; }
+
+uint32_t rank(uint32_t symbol) { return static_cast<uint32_t>(bucket(symbol)) << 21 | symbol; }
+
 struct Automaton {
     const uint8_t* kinds;
     std::vector<int32_t> root = std::vector<int32_t>(SYMBOLS, ROOT);
     int32_t word_start = NONE;  // the state after START
     std::vector<int32_t> after_start;
-    std::vector<Edge> edges;
-    std::vector<uint64_t> filter;  // a bit for each edge, which fits into the processor's cache
-    uint64_t mask = 0, filter_mask = 0;
-    std::vector<int32_t> fallback, key, shorter;  // per state; `shorter`: the next state on the way of fallbacks with a key
-    std::vector<uint16_t> length;                 // of each key, in symbols
-    std::vector<uint8_t> ends_word;               // of each key
+    std::vector<State> states;
+    std::vector<uint32_t> symbol_of;  // of each state, by which it is reached
+    std::vector<uint16_t> length;     // of each key, in symbols
+    std::vector<uint8_t> ends_word;   // of each key
 
     Kind kind(uint32_t code) const { return code > MAX_LETTER ? MARK : static_cast<Kind>(kinds[code]); }
 
-    static uint64_t origin_of(int32_t state, uint32_t symbol) { return (static_cast<uint64_t>(state) << 21 | symbol) + 1; }
-
-    static uint64_t hash(uint64_t origin) { return origin * 0x9E3779B97F4A7C15; }
-
-    int32_t* find_edge(int32_t state, uint32_t symbol) {
-        const uint64_t origin = origin_of(state, symbol), bits = hash(origin);
-        uint64_t at = bits >> 20 & mask;
-        while (edges[at].origin && edges[at].origin != origin) at = (at + 1) & mask;
-        if (!edges[at].origin) edges[at] = {origin, NONE};
-        filter[bits >> 26 & filter_mask] |= uint64_t{1} << (bits >> 20 & 63);
-        return &edges[at].state;
-    }
-
-    int32_t target(int32_t state, uint32_t symbol) const {
-        const uint64_t origin = origin_of(state, symbol), bits = hash(origin);
-        if (!(filter[bits >> 26 & filter_mask] >> (bits >> 20 & 63) & 1)) return NONE;
-        uint64_t at = bits >> 20 & mask;
-        while (edges[at].origin && edges[at].origin != origin) at = (at + 1) & mask;
-        return edges[at].origin ? edges[at].state : NONE;
+    int32_t child(int32_t state, uint32_t symbol) const {
+        const uint64_t buckets = states[state].buckets, bit = uint64_t{1} << bucket(symbol);
+        if (!(buckets & bit)) return NONE;
+        const int32_t end = states[state + 1].first_child;
+        for (int32_t next = states[state].first_child + __builtin_popcountll(buckets & (bit - 1)); next < end; ++next)
+            if (symbol_of[next] == symbol) return next;
+        return NONE;
     }
 
     int32_t step(int32_t state, uint32_t symbol) const {
         while (state != ROOT) {
             if (state == word_start) return after_start[symbol];
-            const int32_t next = target(state, symbol);
+            const int32_t next = child(state, symbol);
             if (next != NONE) return next;
-            state = fallback[state];
+            state = states[state].fallback;
         }
         return root[symbol];
     }
 
-    // Calls take(symbol, position) for each symbol of a text.
+    // Calls take(symbol, position) for each symbol of a text. Where it returns true, the rest of a word has no effect.
     template <class Char, class Take>
     void scan(const Char* text, int64_t size, Take take) const {
         Kind before = SEPARATOR;
@@ -83,7 +80,8 @@ struct Automaton {
                 if (before != SEPARATOR || !begun) take(SPACE, position);
             } else {
                 if (now == WORD && (before != WORD || !begun)) take(START, position);
-                take(now == MARK ? fold(code) : code, position);
+                if (take(now == MARK ? fold(code) : code, position) && now == WORD)
+                    while (position + 1 < size && kind(text[position + 1]) == WORD) ++position;
             }
             before = now;
             begun = true;
@@ -91,54 +89,70 @@ struct Automaton {
     }
 
     void build(const uint32_t* text, const int64_t* starts, int64_t keys) {
-        const int64_t symbols = 2 * (starts[keys] - starts[0]) + 2;
-        uint64_t capacity = 16;
-        while (capacity < static_cast<uint64_t>(symbols) * 3 / 2) capacity *= 2;
-        edges.assign(capacity, Edge{0, NONE});
-        mask = capacity - 1;
-        filter.assign(capacity / 16, 0);
-        filter_mask = capacity / 16 - 1;
-        std::vector<int32_t> parent{ROOT};
-        std::vector<uint32_t> symbol_of{0};
-        std::vector<uint16_t> depth{0};
-        key.assign(1, NONE);
-        for (int64_t number = 0; number < keys; ++number) {
-            int32_t state = ROOT;
-            uint16_t count = 0;
-            scan(text + starts[number], starts[number + 1] - starts[number], [&](uint32_t symbol, int64_t) {
-                int32_t* next = state == ROOT ? &root[symbol] : find_edge(state, symbol);
-                if (*next == (state == ROOT ? ROOT : NONE)) {
-                    *next = static_cast<int32_t>(parent.size());
-                    parent.push_back(state);
-                    symbol_of.push_back(symbol);
-                    depth.push_back(count + 1);
-                    key.push_back(NONE);
-                }
-                state = *next;
-                ++count;
+        std::vector<std::vector<uint32_t>> words(keys);
+        std::vector<int64_t> order(keys);
+        for (int64_t key = 0; key < keys; ++key) {
+            order[key] = key;
+            scan(text + starts[key], starts[key + 1] - starts[key], [&](uint32_t symbol, int64_t) {
+                words[key].push_back(symbol);
+                return false;
             });
-            key[state] = static_cast<int32_t>(number);
-            length.push_back(count);
-            ends_word.push_back(kind(text[starts[number + 1] - 1]) == WORD);
+            length.push_back(static_cast<uint16_t>(words[key].size()));
+            ends_word.push_back(kind(text[starts[key + 1] - 1]) == WORD);
         }
-        link(parent, symbol_of, depth);
+        const auto is_before = [](uint32_t a, uint32_t b) { return rank(a) < rank(b); };
+        std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+            return std::lexicographical_compare(words[a].begin(), words[a].end(), words[b].begin(), words[b].end(), is_before);
+        });
+        link(add_states(words, std::move(order)));
         if (root[START] == ROOT) return;
         after_start = root;  // its fallback
-        for (size_t state = 0; state < parent.size(); ++state)
-            if (parent[state] == root[START]) after_start[symbol_of[state]] = static_cast<int32_t>(state);
         word_start = root[START];
+        for (int32_t state = states[word_start].first_child; state < states[word_start + 1].first_child; ++state)
+            after_start[symbol_of[state]] = state;
     }
 
-    void link(const std::vector<int32_t>& parent, const std::vector<uint32_t>& symbol_of, const std::vector<uint16_t>& depth) {
-        std::vector<int32_t> order(parent.size());
-        for (size_t state = 0; state < order.size(); ++state) order[state] = static_cast<int32_t>(state);
-        std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return depth[a] < depth[b]; });
-        fallback.assign(parent.size(), ROOT);
-        shorter.assign(parent.size(), ROOT);
-        for (const int32_t state : order) {
-            if (depth[state] > 1) fallback[state] = step(fallback[parent[state]], symbol_of[state]);
-            const int32_t next = fallback[state];
-            shorter[state] = key[next] != NONE ? next : shorter[next];
+    // The states of the keys' trie: per state its parent.
+    std::vector<int32_t> add_states(const std::vector<std::vector<uint32_t>>& words, std::vector<int64_t> order) {
+        std::vector<int32_t> parents{NONE}, current(words.size(), ROOT);
+        symbol_of.assign(1, 0);
+        states.assign(1, State{0, 0, ROOT, NONE, ROOT});
+        for (size_t depth = 0; !order.empty(); ++depth) {
+            size_t longer = 0;
+            int32_t newest = ROOT;
+            for (const int64_t key : order) {
+                if (words[key].size() == depth) continue;
+                const uint32_t symbol = words[key][depth];
+                if (newest == ROOT || parents[newest] != current[key] || symbol_of[newest] != symbol) {
+                    newest = static_cast<int32_t>(states.size());
+                    parents.push_back(current[key]);
+                    symbol_of.push_back(symbol);
+                    states.push_back(State{0, 0, ROOT, NONE, ROOT});
+                }
+                current[key] = newest;
+                if (words[key].size() == depth + 1) states[newest].key = static_cast<int32_t>(key);
+                order[longer++] = key;
+            }
+            order.resize(longer);
+        }
+        return parents;
+    }
+
+    void link(const std::vector<int32_t>& parents) {
+        const int32_t count = static_cast<int32_t>(states.size());
+        states.push_back(State{0, count, ROOT, NONE, ROOT});  // ends the children of the last one
+        int32_t next = 1;
+        for (int32_t state = ROOT; state < count; ++state) {
+            states[state].first_child = next;
+            for (; next < count && parents[next] == state; ++next) states[state].buckets |= uint64_t{1} << bucket(symbol_of[next]);
+        }
+        for (int32_t state = 1; state < count; ++state) {
+            if (parents[state] == ROOT) root[symbol_of[state]] = state;
+        }
+        for (int32_t state = 1; state < count; ++state) {
+            if (parents[state] != ROOT) states[state].fallback = step(states[parents[state]].fallback, symbol_of[state]);
+            const State& fallback = states[states[state].fallback];
+            states[state].shorter = fallback.key != NONE ? states[state].fallback : fallback.shorter;
         }
     }
 
@@ -150,9 +164,11 @@ struct Automaton {
         scan(text, size, [&](uint32_t symbol, int64_t position) {
             history[count++ % HISTORY] = position;
             state = step(state, symbol);
+            if (state == ROOT) return true;
             int taken = 0;
-            for (int32_t end = key[state] != NONE ? state : shorter[state]; end != ROOT && taken < max_per_end; end = shorter[end]) {
-                const int32_t number = key[end];
+            for (int32_t end = states[state].key != NONE ? state : states[state].shorter; end != ROOT && taken < max_per_end;
+                 end = states[end].shorter) {
+                const int32_t number = states[end].key;
                 if (ends_word[number] && position + 1 < size && kind(text[position + 1]) == WORD) continue;
                 if (matches < capacity) {
                     out[3 * matches] = history[(count - length[number]) % HISTORY];
@@ -162,6 +178,7 @@ struct Automaton {
                 ++matches;
                 ++taken;
             }
+            return false;
         });
         return matches;
     }
