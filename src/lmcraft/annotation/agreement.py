@@ -29,7 +29,6 @@ import time
 from collections.abc import Sequence
 from math import log, sqrt
 from threading import Lock
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -37,6 +36,7 @@ import sqlalchemy as sa
 
 from lmcraft.annotation import audit_log
 from lmcraft.annotation.records import Json
+from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import verdicts
 from lmcraft.annotation.unclear_rules import confused_rules, contradicted_rules
 from lmcraft.annotation.versions import GuidelineVersions
@@ -56,9 +56,6 @@ from lmcraft.statistics.intervals import UPPER, Metric
 from lmcraft.statistics.multiple import MAX_FALSE_DISCOVERY_RATE, adjusted_p_values
 from lmcraft.statistics.proportions import clustered_proportion, proportion
 
-if TYPE_CHECKING:
-    from lmcraft.annotation.store import ReviewStore
-
 MAX_PAIRS = 50
 RECENT_VOTES = 20_000
 MIN_SHORTFALL = 0.1
@@ -66,11 +63,11 @@ MIN_SHORTFALL = 0.1
 SLOW_SECONDS, MAX_LOAD = 0.5, 0.2
 """A report that takes longer than this is computed again only after a time that keeps this share of a processor."""
 
-_reports: "WeakKeyDictionary[ReviewStore, dict[str, tuple[audit_log.Head, float, float, Json]]]" = WeakKeyDictionary()
+_reports: WeakKeyDictionary[ReviewStore, dict[str, tuple[audit_log.Head, float, float, Json]]] = WeakKeyDictionary()
 _lock = Lock()
 
 
-def agreement_report(store: "ReviewStore", guideline: str) -> Json:
+def agreement_report(store: ReviewStore, guideline: str) -> Json:
     """The report on a guideline's votes, computed again when the audit log has grown; see the top of this file.
 
     Raises:

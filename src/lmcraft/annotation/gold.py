@@ -7,8 +7,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from lmcraft.annotation.guidelines import Guideline
+from lmcraft.annotation.tables import items, verdicts
 from lmcraft.errors import UserError
+
+MIN_SHOWN = 5
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,27 @@ def is_due(reviewer: str, judged: int, share: float, salt: str) -> bool:
 def pick(reviewer: str, unseen: Sequence[str], salt: str) -> str | None:
     """One of the gold items that a reviewer has not seen; None if there is none."""
     return min(unseen, key=lambda item: _number(salt, reviewer, item), default=None)
+
+
+def record(connection: sa.Connection, reviewer: str, now: float) -> dict[str, int] | None:
+    """What a reviewer may know of their gold items: how many they `judged` and how many were `correct`.
+
+    It counts verdicts before the last midnight (UTC), else the count would tell whether the last item was a gold item.
+
+    Args:
+        connection: in a transaction.
+        reviewer: their name.
+        now: seconds since 1970.
+
+    Returns:
+        None for fewer than five.
+    """
+    v, c = verdicts.c, items.c
+    correct = sa.func.sum(sa.case((v.label == c.expected_label, 1), else_=0))
+    is_old = v.created < now // SECONDS_PER_DAY * SECONDS_PER_DAY
+    query = sa.select(sa.func.count(), correct).join(items, c.id == v.item)
+    row = connection.execute(query.where(v.reviewer == reviewer, v.kind == "review", c.expected_label.is_not(None), is_old)).one()
+    return {"judged": row[0], "correct": int(row[1])} if row[0] >= MIN_SHOWN else None
 
 
 def _number(*parts: object) -> int:
