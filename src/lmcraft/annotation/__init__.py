@@ -8,6 +8,7 @@
 - `importing.py`: the items of files, batch by batch
 - `versions.py`: the versions of the guidelines in the store · `store_settings.py` · `gold.py`: gold items
 - `agreement.py`: how far reviewers agree and how reliable each is · `unclear_rules.py` · `vote_table.py`: votes as arrays
+- `calibration.py`: rounds in which all judge the same items blind, then see and discuss the votes
 - `audit_log.py`: what every change was, in a chain of hashes · `anchors.py`: where the chain ended, kept elsewhere
 - `verification.py`: was a store edited? · `chain.py`: the first row that breaks the chain · `replay.py`: the tables
 - `guidelines.py`: a guideline, its labels, rules and sampling plan; as JSON for the store

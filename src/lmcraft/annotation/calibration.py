@@ -39,7 +39,7 @@ from lmcraft.annotation.tables import comments, contents, items, round_items, ro
 from lmcraft.annotation.verdicts import check_id
 from lmcraft.annotation.versions import GuidelineVersions
 from lmcraft.annotation.vote_table import read_vote_table
-from lmcraft.database import check_text
+from lmcraft.database import check_text, is_storable
 from lmcraft.errors import UserError
 
 MAX_ITEMS = 500
@@ -125,7 +125,7 @@ def reveal_round(store: ReviewStore, round_id: str, actor: str) -> Json:
             voted = set(connection.execute(sa.select(verdicts.c.item).where(verdicts.c.round == round_id)).scalars())
             query = sa.select(items).where(items.c.round == round_id).order_by(items.c.position)
             entries: list[tuple[str, str, str, Mapping[str, Any]]] = [("round_revealed", actor, "", {"rounds": row})]
-            for item in connection.execute(query).mappings().all():
+            for item in [dict(mapping) for mapping in connection.execute(query).mappings()]:
                 changes = FREE | {"state": "reviewed"} if item["id"] in voted else {"round": None}
                 changed = change_item(connection, item, **changes)
                 entries.append(("round_revealed", actor, item["id"], {"items": audited_columns(changed)}))
@@ -153,7 +153,7 @@ def add_comment(store: ReviewStore, round_id: str, item: str, author: str, comme
     check_id(comment_id)
     if not check_text("text", text, MAX_COMMENT_CHARS).strip():
         raise UserError("the comment is empty; write something")
-    new = {"id": comment_id, "round": round_id, "item": item, "author": author, "text": text}
+    new: Json = {"id": comment_id, "round": round_id, "item": item, "author": author, "text": text}
     with store.writing() as (connection, now):
         round_row, row = _round(connection, round_id), read_item(connection, item)
         if round_row["state"] == "open":
@@ -164,7 +164,7 @@ def add_comment(store: ReviewStore, round_id: str, item: str, author: str, comme
         if stored is not None:
             if any(stored[name] != value for name, value in new.items()):
                 raise ConflictError("comment", comment_id)
-            return _comment(stored)
+            return _comment(dict(stored))
         on_item = sa.select(sa.func.count()).where(comments.c.round == round_id, comments.c.item == item)
         if connection.execute(on_item).scalar_one() >= MAX_COMMENTS:
             raise UserError(f"the item has {MAX_COMMENTS:,} comments, the most there can be; discuss it elsewhere")
@@ -203,7 +203,8 @@ def _draw(connection: sa.Connection, guideline: str, count: int, now: float) -> 
 
 
 def _round(connection: sa.Connection, round_id: str) -> Json:
-    row = connection.execute(sa.select(rounds).where(rounds.c.id == round_id)).mappings().first()
+    query = sa.select(rounds).where(rounds.c.id == round_id)
+    row = connection.execute(query).mappings().first() if is_storable(round_id) else None
     if row is None:
         raise NotFoundError("calibration round", round_id)
     return dict(row)
@@ -293,11 +294,11 @@ def _threads(connection: sa.Connection, round_id: str) -> dict[str, list[Json]]:
     query = sa.select(comments).where(comments.c.round == round_id).order_by(comments.c.created, comments.c.id)
     threads: dict[str, list[Json]] = {}
     for row in connection.execute(query).mappings():
-        threads.setdefault(row["item"], []).append(_comment(row))
+        threads.setdefault(row["item"], []).append(_comment(dict(row)))
     return threads
 
 
-def _comment(row: Mapping[str, Any]) -> Json:
+def _comment(row: Json) -> Json:
     return {name: row[name] for name in ("id", "author", "text", "created")}
 
 

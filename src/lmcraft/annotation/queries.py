@@ -117,7 +117,7 @@ def count_items(connection: sa.Connection, guideline: str, now: float) -> dict[s
 
 
 def read_votes(connection: sa.Connection, guideline: str) -> list[Vote]:
-    """Every verdict of reviewers under a guideline, oldest first."""
+    """Every verdict of reviewers under a guideline but those of open calibration rounds, oldest first."""
     v, c = verdicts.c, items.c
     adjudication = verdicts.alias().c
     adjudicated = sa.select(adjudication.label).where(adjudication.item == v.item, adjudication.kind == "adjudicate")
@@ -125,7 +125,8 @@ def read_votes(connection: sa.Connection, guideline: str) -> list[Vote]:
         v.item, v.reviewer, v.label, v.rule, v.version, v.seconds, v.created, c.expected_label.label("expected"),
         v.round, adjudicated.limit(1).scalar_subquery().label("adjudicated_label"),
     )  # fmt: skip
-    query = sa.select(*columns).join(items, c.id == v.item).where(v.guideline == guideline, v.kind == "review")
+    is_visible = v.round.is_(None) | v.round.not_in(_open_rounds(connection))
+    query = sa.select(*columns).join(items, c.id == v.item).where(v.guideline == guideline, v.kind == "review", is_visible)
     rows = connection.execute(query.order_by(v.position))
     return [Vote(**row._asdict(), is_gold=row.expected is not None) for row in rows]
 

@@ -157,7 +157,7 @@ class ReviewStore:
             return queries.count_items(connection, guideline, now)
 
     def votes(self, guideline: str) -> list[Vote]:
-        """Every verdict of reviewers under a guideline, gold items and rounds included, oldest first."""
+        """Every verdict of reviewers under a guideline, oldest first, also of gold items and of rounds that are revealed."""
         with self.reading() as (connection, _):
             return queries.read_votes(connection, guideline)
 

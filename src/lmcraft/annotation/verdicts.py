@@ -28,14 +28,23 @@ _COMPARED = ("item", "reviewer", "kind", "label", "rule", "comment", "correction
 """What two verdicts of one id must share; the time taken may differ when a client repeats."""
 
 
+def check_id(value: str) -> None:
+    """Check an id that a client chose.
+
+    Raises:
+        UserError: it is invalid.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise UserError(f"id={str(value)[:64]!a} is invalid; use up to 64 letters, digits, '-' and '_'")
+
+
 def verdict_columns(verdict: NewVerdict) -> Json:
     """A verdict's own columns.
 
     Raises:
         UserError: a text is too long or cannot be stored, or a value is invalid.
     """
-    if not isinstance(verdict.id, str) or not _ID.fullmatch(verdict.id):
-        raise UserError(f"id={str(verdict.id)[:64]!a} is invalid; use up to 64 letters, digits, '-' and '_'")
+    check_id(verdict.id)
     seconds = verdict.seconds
     if not (isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0):
         raise UserError(f"seconds={seconds!r:.64} is invalid; use a number of at least 0")
@@ -76,6 +85,7 @@ def judge_item(
     Raises:
         NotFoundError: there is no such item.
         LeaseLostError: the person does not hold it.
+        RoundClosedError: its calibration round was revealed.
         ConflictError: the id belongs to another verdict.
         UserError: the guideline has no such label or rule.
     """
@@ -85,8 +95,8 @@ def judge_item(
     new = {**columns, "item": item, "reviewer": person, "kind": task, "label": map_label(columns["label"], swapped=swapped)}
     if (stored := _stored_verdict(connection, new)) is not None:
         return stored
-    check_lease(row, token, person, task)
     _check_round(connection, row)
+    check_lease(row, token, person, task)
     guideline = next(version for version in versions if version.version == row["lease_version"])
     _check_choice(guideline, columns)
     changes = _after_adjudication(new) if task == "adjudicate" else _after_review(connection, row, new, versions[-1].reviews)
