@@ -71,6 +71,9 @@ class ServeConfig(SteeringFlags):
     reviews: str = DEFAULT_REVIEWS
     """Where to keep what people review at /review, such as texts that the policy sends there and answers that users report:
     a file, or a database's URL; "none": nowhere. If it is set, the server needs no model."""
+    review_anchors: Path | None = None
+    """File to which the number and hash of the last row of the reviews' audit log are added every 10 minutes, where whoever
+    writes to the database cannot write; `lmcraft review verify --expect` reads it."""
     store: str = DEFAULT_STORE
     """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
     responses in memory."""
@@ -209,7 +212,15 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
     if config.upstream:
         upstream = Upstream(config.upstream, os.environ.get("LMCRAFT_UPSTREAM_KEY", ""), config.limits)
     hosts = [*config.allowed_hosts, *([] if config.host in ALL_INTERFACES else [config.host])]
-    app = build_app(state, store, reviews, upstream=upstream, hosts=hosts, origins=config.allowed_origins)
+    app = build_app(
+        state,
+        store,
+        reviews,
+        review_anchors=config.review_anchors,
+        upstream=upstream,
+        hosts=hosts,
+        origins=config.allowed_origins,
+    )
     return app, registry.end_work
 
 
@@ -263,17 +274,23 @@ def _open_reviews(config: ServeConfig) -> "ReviewStore | None":
 
     By default there is none if the server would send nothing: it has no policy, and keeps no chats that users could report.
     """
+    from lmcraft.annotation.anchors import append_anchor
     from lmcraft.annotation.guideline_file import open_guideline
     from lmcraft.annotation.store import ReviewStore
     from lmcraft.server.moderation.reviews import GUIDELINE
 
     is_idle = config.store == "none" and not config.policy
     if config.reviews == "none" or (config.reviews == DEFAULT_REVIEWS and is_idle):
+        if config.review_anchors is not None:
+            raise UserError(f"review_anchors={config.review_anchors} needs reviews; set --reviews FILE")
         return None
     _make_folder("reviews", config.reviews)
     reviews = ReviewStore.open(config.reviews)
     if GUIDELINE not in {guideline.name for guideline in reviews.guidelines()}:
         reviews.add_guideline(open_guideline(GUIDELINE), "lmcraft")
+    if config.review_anchors is not None:
+        with reviews.reading() as (connection, _):
+            append_anchor(connection, config.review_anchors)
     return reviews
 
 

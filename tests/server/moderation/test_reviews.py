@@ -72,7 +72,7 @@ def test_what_is_added_is_kept(queue: StoreQueue, store: FakeStore, metrics: Met
     queue.close()
     answer, prompt, tool = store.items
     assert (answer.source, answer.subject, answer.messages, answer.answers) == ("server", "answer", chat, ("Like this.",))
-    assert answer.severity == 0.8 and answer.uncertainty == pytest.approx(0.8)
+    assert answer.severity == 0.5 and answer.uncertainty == pytest.approx(0.8)
     assert answer.decision is not None and answer.decision["action"] == "review"
     assert prompt.messages == chat[:2] and tool.messages == []
     assert (count(metrics, "kept"), count(metrics, "lost")) == (3, 0)

@@ -18,7 +18,7 @@
 | `response_object.py`, `message_object.py` | the objects and events of /v1/responses and /v1/messages |
 | `kept_responses.py` | keeps the responses of requests that ask for it |
 | `keys.py`, `quotas.py` | API keys and their roles; their quotas of requests and tokens per minute |
-| `review_access.py` | who may call the review endpoints |
+| `review_access.py`, `review_anchors.py` | who may call the review endpoints; anchors of their audit log |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
 | `pdf_text.py`, `pdf_process.py` | the text of a PDF file, read by a process of its own |
 | `page_files.py` | serves the chat page and the review page: compressed, and cached by content |

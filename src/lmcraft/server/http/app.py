@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ctypes import CDLL
 from importlib.metadata import version
 from importlib.resources import files
@@ -22,6 +22,7 @@ from lmcraft.server.http import error_handlers
 from lmcraft.server.http.backend import LocalBackend
 from lmcraft.server.http.middleware.security import SecurityMiddleware
 from lmcraft.server.http.page_files import PAGES, PageFiles
+from lmcraft.server.http.review_anchors import anchors_appended
 from lmcraft.server.http.routes import (
     chat,
     classify,
@@ -63,6 +64,7 @@ def build_app(
     store: Store | None = None,
     reviews: ReviewStore | None = None,
     *,
+    review_anchors: Path | None = None,
     upstream: Upstream | None = None,
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
@@ -73,6 +75,7 @@ def build_app(
         state: models, limits, keys.
         store: stores the chat page's conversations; None: they are not stored.
         reviews: what people review; None: nobody can.
+        review_anchors: the file of anchors of their audit log; None: none is written.
         upstream: an engine at another address that answers in place of local models.
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
@@ -86,6 +89,7 @@ def build_app(
         responses=ERROR_RESPONSES,
     )
     app.state.server, app.state.store, app.state.reviews = state, store, reviews
+    app.state.review_anchors = review_anchors
     app.state.responses = ResponseStore.in_memory() if store is None else ResponseStore(store.engine)
     app.state.backend = LocalBackend(state.registry) if upstream is None else upstream
     error_handlers.install(app)
@@ -105,12 +109,16 @@ def build_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     trimming = asyncio.create_task(_trim_memory())
-    yield
+    reviews, anchors = app.state.reviews, app.state.review_anchors
+    async with AsyncExitStack() as stack:
+        if reviews is not None and anchors is not None:
+            await stack.enter_async_context(anchors_appended(reviews, anchors))
+        yield
     trimming.cancel()
     app.state.server.registry.stop()
     await to_thread.run_sync(app.state.server.moderator.close)
     await app.state.backend.close()
-    for store in (app.state.store, app.state.reviews):
+    for store in (app.state.store, reviews):
         if store is not None:
             await to_thread.run_sync(store.close)
 

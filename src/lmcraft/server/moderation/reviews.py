@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lmcraft.annotation.content import MAX_ROLE_CHARS
-from lmcraft.annotation.priority import uncertainty_of
 from lmcraft.annotation.records import NewItem, StoreError
+from lmcraft.annotation.sources.decisions import weigh_decision
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError
 from lmcraft.moderation.decision import Decision
@@ -62,17 +62,17 @@ class FlaggedText:
 
     def as_item(self) -> NewItem:
         """The item of the review store."""
-        scores = self.decision.scores
-        deciding = scores.get(self.decision.categories[0], 0.0) if self.decision.categories else 0.0
+        record = self.decision.as_json()
+        severity, uncertainty = weigh_decision(record)
         return NewItem(
             guideline=GUIDELINE,
             answers=(self.text,),
             source="server",
             subject=self.subject,
             messages=self.context,
-            severity=min(1.0, max(scores.values(), default=0.0)),
-            uncertainty=uncertainty_of(deciding),
-            decision=self.decision.as_json(),
+            severity=severity,
+            uncertainty=uncertainty,
+            decision=record,
         )
 
 
