@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 
+from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.http.app import build_app
@@ -47,11 +48,12 @@ def running(
     upstream: str = "",
     classifier: Path | None = None,
     guard: Callable[[Metrics], Guard] | None = None,
+    reviews: ReviewStore | None = None,
     **model: Any,
 ) -> Iterator[Server]:
     """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`.
 
-    The model `classifier` is served, too; `guard` makes what judges prompts and answers.
+    The model `classifier` is served, too; `guard` makes what judges prompts and answers; the server closes `reviews`.
     """
     limits, keys = limits or Limits(), keys or Keys()
     metrics = Metrics()
@@ -62,7 +64,7 @@ def running(
         registry.open("classifier", classifier)
     state = ServerState(registry, limits, metrics, keys, Quotas(keys), None if guard is None else guard(metrics))
     engine = Upstream(upstream, "", limits) if upstream else None
-    app = build_app(state, Store.open(str(folder / "chats.sqlite")), upstream=engine, origins=origins)
+    app = build_app(state, Store.open(str(folder / "chats.sqlite")), reviews, upstream=engine, origins=origins)
     socket = listen("127.0.0.1", 0)
     server = make_server(app, limits, "warning", end_work=registry.end_work)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

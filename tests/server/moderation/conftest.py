@@ -23,7 +23,7 @@ def reviews() -> KeptTexts:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, reviews: KeptTexts) -> Iterator[Server]:
-    with guarded_server(folder, reviews) as running_server:
+    with guarded_server(folder, lambda metrics: reviews) as running_server:
         yield running_server
 
 

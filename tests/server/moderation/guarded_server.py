@@ -19,16 +19,16 @@ REFUSAL = "I refuse."
 
 
 def scripted_guard(
-    folder: Path, reviews: ReviewQueue | None = None, *, timeout_seconds: float = 20.0
+    folder: Path, queue: Callable[[Metrics], ReviewQueue] | None = None, *, timeout_seconds: float = 20.0
 ) -> Callable[[Metrics], Guard]:
-    """Makes a guard with the scripted judge, which sends texts to `reviews`."""
+    """Makes a guard with the scripted judge, which sends texts to what `queue` makes."""
     policy = scripted_judge.write_policy(folder)
     command = [sys.executable, "-I", "-S", str(Path(scripted_judge.__file__)), read_policy(policy).identity]
 
     def make(metrics: Metrics) -> Guard:
         restarted = metrics.record_judge_restart
         judge = JudgeProcess(str(policy), timeout_seconds=timeout_seconds, on_restart=restarted, command=command)
-        guard = Guard(judge, metrics, reviews)
+        guard = Guard(judge, metrics, None if queue is None else queue(metrics))
         guard.start()
         return guard
 
@@ -36,9 +36,9 @@ def scripted_guard(
 
 
 @contextmanager
-def guarded_server(folder: Path, reviews: ReviewQueue | None = None, **settings: Any) -> Iterator[Server]:
+def guarded_server(folder: Path, queue: Callable[[Metrics], ReviewQueue] | None = None, **settings: Any) -> Iterator[Server]:
     settings = {"max_position_embeddings": 1024} | settings
-    with running(folder, guard=scripted_guard(folder, reviews), **settings) as server:
+    with running(folder, guard=scripted_guard(folder, queue), **settings) as server:
         yield server
 
 

@@ -124,6 +124,15 @@ def test_an_empty_queue_and_the_daily_cap_say_why(people: dict[str, As]) -> None
     assert error(rosa.post("/api/review/claims", json={"guideline": "none"})) == (404, "not_found")
 
 
+def test_agreement_is_for_adjudicators(people: dict[str, As]) -> None:
+    rita, rosa, adam, _ = people.values()
+    for person in (rita, rosa):
+        person.judge(person.claim())
+    report = adam.get("/api/review/agreement", params={"guideline": "harm"}).json()
+    assert (report["guideline"], report["votes"], report["labels"][0]) == ("harm", 2, "acceptable")
+    assert error(adam.get("/api/review/agreement", params={"guideline": "none"})) == (404, "not_found")
+
+
 def test_items_come_in_pages(people: dict[str, As]) -> None:
     olga, seen, after = people["olga"], [], ""
     while True:
@@ -229,7 +238,7 @@ def test_queries_are_bounded(people: dict[str, As]) -> None:
     for query in queries:
         answer = people["olga"].get(f"/api/review/items?{query}")
         assert answer.status_code == 400, query
-    for path in ("counts?guideline=%00", "guidelines/harm?version=0", "guidelines/harm?version=x"):
+    for path in ("counts?guideline=%00", "guidelines/harm?version=0", "guidelines/harm?version=x", "agreement"):
         assert people["olga"].get(f"/api/review/{path}").status_code in (200, 400, 404), path
     for settings in ({"exposure_cap": -1}, {"gold_share": 1}, {"lease_seconds": 1}, {"salt": "x"}, {"exposure_cap": 1.5}):
         assert people["olga"].put("/api/review/settings", json=settings).status_code == 400, settings

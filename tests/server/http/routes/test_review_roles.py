@@ -39,6 +39,7 @@ ENDPOINTS: list[tuple[str, str, str, Any]] = [
     ("adjudicator", "GET", "/items/{item}", None),
     ("adjudicator", "GET", "/counts", None),
     ("adjudicator", "POST", "/items/{item}/adjudication", VERDICT),
+    ("adjudicator", "GET", "/agreement", None),
     ("adjudicator", "GET", "/audit/head", None),
     ("adjudicator", "GET", "/guidelines/{name}/touched", None),
     ("owner", "POST", "/guidelines", {"text": {"en": "x"}}),

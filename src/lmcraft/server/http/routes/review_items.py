@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from lmcraft.annotation.agreement import agreement_report
 from lmcraft.annotation.audit_log import head
 from lmcraft.annotation.records import ItemSummary
 from lmcraft.server.http.json_route import JsonRoute
@@ -84,6 +85,12 @@ def release(person: Owner, store: Reviews, item: str) -> Json:
 def requeue(person: Owner, store: Reviews, item: str, body: Requeuing) -> Json:
     """Let an item that was skipped be reviewed again."""
     return vars(store.requeue(item, person.name, body.comment))
+
+
+@router.get("/agreement")
+def agreement(person: Adjudicator, store: Reviews, guideline: Annotated[str, Query(max_length=MAX_QUERY_CHARS)]) -> Json:
+    """How far the reviewers agree, how reliable each is, and which rules are unclear."""
+    return agreement_report(store, guideline)
 
 
 @router.get("/audit/head")
