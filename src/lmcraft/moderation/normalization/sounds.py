@@ -57,8 +57,7 @@ def latin_beside_han(codes: Codes) -> list[tuple[int, int]]:
     words = edges.reshape(-1, 2)[edges[1::2] - edges[::2] >= MIN_LATIN_CHARS]
     neighbors = np.append(codes, 0)[words - (1, 0)]  # of a word at the beginning, the 0
     is_han = ((neighbors >= 0x3400) & (neighbors <= 0x9FFF)) | ((neighbors >= 0x20000) & (neighbors <= 0x323AF))
-    chosen: list[tuple[int, int]] = words[is_han.any(axis=1)].tolist()
-    return chosen
+    return [(start, end) for start, end in words[is_han.any(axis=1)].tolist()]
 
 
 def to_sounds(term: str) -> str:
