@@ -80,6 +80,9 @@ class Verdict:
     notes: Mapping[str, Any] = field(
         default_factory=dict
     )  # added to the record's, as {"cluster": 3}: documents it stands for
+    aside: Mapping[str, Any] | None = (
+        None  # of a document that goes: it waits for a review, and the reviewers' store gets this
+    )
 
 
 KEEP = Verdict()

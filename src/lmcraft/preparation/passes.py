@@ -23,6 +23,7 @@ from lmcraft.preparation.contracts import (
 from lmcraft.preparation.counting import add_count, count_verdict
 from lmcraft.preparation.inputs.readers import read_portion
 from lmcraft.preparation.output.histograms import count_length, count_measures
+from lmcraft.preparation.output.set_aside import SET_ASIDE_DOCUMENTS, SetAsideWriter
 from lmcraft.preparation.output.summary import LICENSES, OUTPUT, READ
 from lmcraft.preparation.recipe import SourceConfig, StageConfig
 from lmcraft.preparation.records import estimate_text_bytes, read_records, write_records
@@ -56,17 +57,19 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
         verdicts = _open_global(config).verdicts(inputs[key])
         records = _apply(records, config, verdicts, tally)
     stages = [(config, _open_stage(config, arguments, inputs)) for config in _configs(arguments["stages"])]
-    records = _judge(records, stages, tally)
+    aside = SetAsideWriter(out)
+    records = _judge(records, stages, tally, aside)
     for config in _configs(arguments["sketches"]):
         folder = out / f"sketch-{config.name}"
         folder.mkdir()
         records = _open_global(config).sketch(records, folder)
     if not arguments["sketches"]:  # so this is the last pass
         records = _count_output(records, tally)
-    with write_records(out) as writer:
+    with aside, write_records(out) as writer:
         for record in records:
             writer.write(record)
-    return tally, {"documents": writer.documents, "bytes": writer.bytes}
+    set_aside = {SET_ASIDE_DOCUMENTS: aside.documents} if aside.documents else {}
+    return tally, {"documents": writer.documents, "bytes": writer.bytes, **set_aside}
 
 
 def _size_of_text(arguments: JsonObject, inputs: Mapping[str, Path]) -> int:
@@ -154,13 +157,18 @@ def _apply(
             yield record
 
 
-def _judge(records: Iterator[Record], stages: Sequence[tuple[StageConfig, Stage]], tally: Tally) -> Iterator[Record]:
+def _judge(
+    records: Iterator[Record], stages: Sequence[tuple[StageConfig, Stage]], tally: Tally, aside: SetAsideWriter
+) -> Iterator[Record]:
     for record in records:
         for config, stage in stages:
             if not config.applies_to(record.notes["source"], record.language):
                 continue
             count_measures(tally, config.name, stage, record)
-            if not _accept(record, config, stage.judge(record), tally):
+            verdict = stage.judge(record)
+            if not _accept(record, config, verdict, tally):
+                if verdict.aside is not None:
+                    aside.write(record, verdict)
                 break
         else:
             yield record

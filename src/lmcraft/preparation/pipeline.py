@@ -9,12 +9,14 @@ from lmcraft.preparation.contracts import GlobalStage, InputFile, JsonObject, St
 from lmcraft.preparation.inputs.cutting import cut
 from lmcraft.preparation.inputs.readers import reading_version
 from lmcraft.preparation.inputs.unpacking import unpack_units
+from lmcraft.preparation.output.set_aside import set_aside_step
 from lmcraft.preparation.output.steps import output_steps
 from lmcraft.preparation.recipe import Recipe, SourceConfig, StageConfig
 from lmcraft.preparation.stages.catalog import SHARE_A_PASS, build_stage
 
 RUN_PASS = "lmcraft.preparation.passes:run_pass"
 UNPACK = "unpack"
+MODERATE = "moderate"  # the kind of stage that sets documents aside
 Results = Mapping[str, Sequence[UnitResult]]
 
 
@@ -49,6 +51,8 @@ def compile_steps(recipe: Recipe, files: Sequence[InputFile]) -> Pipeline:
         steps += _resource_steps(current, opened)
         units = _units(recipe, files, current, previous, opened)
         steps.append(Step(current.name, units, reads=_inputs_of(current, previous), weight=_weight(current)))
+        if any(config.kind == MODERATE for config in current.stages):
+            steps.append(set_aside_step(current.name))
         for config in current.sketches:
             stage: Any = opened[config.name]
             steps += [_with_alias(step, f"sketch/{config.name}", current.name) for step in stage.steps()]

@@ -20,6 +20,7 @@ from lmcraft.preparation.execution.steps import check_step, run_share, run_steps
 from lmcraft.preparation.inputs.survey import Survey, survey
 from lmcraft.preparation.output.finish import finish
 from lmcraft.preparation.output.manifest import write_evidence
+from lmcraft.preparation.output.set_aside import finish_set_aside
 from lmcraft.preparation.output.steps import NoDocumentsError
 from lmcraft.preparation.output.summary import explain_empty
 from lmcraft.preparation.output.tokenizer_sample import TOKENIZER
@@ -109,7 +110,7 @@ def run_pipeline(
     def locate(unit: Unit) -> Path:
         return journal.folder(unit.key)
 
-    output = finish(folder, results, locate)
+    output = finish(folder, results, locate) | finish_set_aside(folder, results, locate)
     tally = total_tally(chain.from_iterable(results.values()), work)
     write_evidence(folder, recipe, surveyed, results, tally, output, locate)
     return results

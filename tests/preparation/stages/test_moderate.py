@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from lmcraft import prepare
+from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.sources.items import read_items
+from lmcraft.annotation.sources.rows import ItemFormat
+from lmcraft.data.documents import ReadStats
 from lmcraft.errors import RunError, UserError
 from lmcraft.preparation.contracts import DocumentId, Record
 from lmcraft.preparation.counting import ATTRIBUTES
@@ -111,3 +115,26 @@ stage = [{{ kind = "moderate", policy = '{policy}' }}]
     recipe.write_text(recipe.read_text().replace("policy.toml", "lost.toml"))
     with pytest.raises((UserError, RunError), match=r"lost\.toml' does not exist"):
         prepare(str(recipe), out=tmp_path / "lost")
+
+
+def test_documents_that_need_review_are_kept_beside_the_dataset(policy: str, tmp_path: Path) -> None:
+    texts = [f"Log {n}: a fine day at sea." for n in range(400)]
+    texts[7] = texts[300] = "Buy cheap rum\u2028here."
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"""
+vocab_size = 300
+source = [{{ name = "logs", paths = ['{tmp_path / "rows.jsonl"}'], kind = "prose", languages = ["en"] }}]
+stage = [{{ kind = "moderate", policy = '{policy}' }}, {{ kind = "exact-duplicates" }}]
+executor = {{ unit_bytes = 4096, workers = 2 }}
+""")
+    folder = prepare(str(recipe), out=tmp_path / "out")
+    entry = folder.manifest()["set_aside"]
+    rows = [json.loads(line) for line in (folder.path / entry["file"]).read_text().split("\n")[:-1]]
+    assert entry["documents"] == 2
+    assert [(row["text"], row["origin"]["line"]) for row in rows] == [(texts[7], 8), (texts[300], 301)]
+    assert rows[0]["decision"]["categories"] == ["spam"]
+    assert (rows[0]["source"], rows[0]["language"]) == ("logs", "en")
+    items = list(read_items(folder.path, ItemFormat(open_guideline("harm")), ReadStats()))
+    assert [(item.subject, item.severity) for item in items] == [("document", 0.2)] * 2
+    assert (items[0].origin or {})["line"] == 8

@@ -7,6 +7,7 @@
 - `parts.py`: documents of one source and language that are read equally often
 - `assemble.py`: training and validation, order, shards
 - `finish.py`: the dataset folder
+- `set_aside.py`: documents that wait for a person to review them
 - `manifest.py`: the manifest, and the files that describe the dataset
 - `summary.py`: counts by stage, source, language and reason
 - `histograms.py`: lengths of documents, and what stages measure of them

@@ -6,6 +6,7 @@
 | `files.jsonl.gz` | each file that was read: its size and hash |
 | `stages.jsonl.gz` | for each stage and reason, up to twenty documents to read |
 | `duplicates.jsonl.gz` | for each duplicate that was removed, the document that it repeats |
+| `set_aside.jsonl` | the documents that a stage set aside for a person to review, if there are any |
 | `skipped.jsonl` | files and documents that could not be read, and why, if there are any |
 | `croissant.json` | the dataset as Croissant metadata |
 

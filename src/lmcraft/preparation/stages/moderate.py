@@ -24,7 +24,7 @@ class Moderate:
     """A policy file, or lmcraft's own."""
 
     name: ClassVar[str] = "moderate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reasons: ClassVar[Sequence[str]] = (*CATEGORIES, REDACTED, REVIEW)
 
     def fingerprint(self) -> JsonObject:
@@ -46,8 +46,9 @@ class Moderate:
         evidence = _evidence(record.text, decision)
         if decision.action is Action.REDACT:
             return Verdict(REDACTED, text=decision.redact(record.text), value=score, evidence=evidence)
-        reason = REVIEW if decision.action is Action.REVIEW else decision.categories[0]
-        return Verdict(reason, value=score, evidence=evidence)
+        if decision.action is Action.REVIEW:
+            return Verdict(REVIEW, value=score, evidence=evidence, aside=decision.as_json())
+        return Verdict(decision.categories[0], value=score, evidence=evidence)
 
     @cached_property
     def _moderator(self) -> "Moderator":
