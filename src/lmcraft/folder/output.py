@@ -14,7 +14,7 @@ from pathlib import Path
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_document, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.folder.names import FILE_SUFFIXES
+from lmcraft.folder.names import FILE_SUFFIXES, SET_ASIDE, SKIPPED
 from lmcraft.folder.recognition import (
     COMPARISON_FILES,
     TOKENIZER_FILES,
@@ -44,7 +44,7 @@ STARTED_RUN = (
 # The files of `lmcraft/` in a model folder that no run wrote.
 MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
 DATASET_FILES = (
-    *("manifest.json", "skipped.jsonl", *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
+    *("manifest.json", SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
     *("files.jsonl.gz", "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html"),
 )
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
