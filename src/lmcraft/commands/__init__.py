@@ -67,6 +67,9 @@ COMMANDS = {
     "review guideline": Command(
         "review", "review_guideline", "ReviewGuidelineConfig", "Add a guideline, or a new version, to a review store."
     ),
+    "review sample": Command(
+        "review_sample", "review_sample", "ReviewSampleConfig", "Draw a random sample, as a guideline's plan asks for it."
+    ),
     "review verify": Command(
         "review_verify", "review_verify", "ReviewVerifyConfig", "Verify that nobody edited a review store."
     ),

@@ -108,7 +108,7 @@ def review_add(config: ReviewAddConfig) -> dict[str, int]:
             raise UserError(f"'{file}' does not exist: check the path")
     counts, stats = ImportCounts(), ReadStats(malformed_action=config.malformed)
     with opened_store(config.store, create=True) as store:
-        guideline = _stored_guideline(store, config)
+        guideline = stored_guideline(store, config.guideline, config.name())
         form = ItemFormat(guideline, config.source, config.subject, config.text_field, config.group_field, gold=config.gold)
         new = (item for file in files for item in read_items(file, form, stats, encoding=config.encoding))
         try:
@@ -154,8 +154,13 @@ def review_guideline(config: ReviewGuidelineConfig) -> int:
     return version.version
 
 
-def _stored_guideline(store: ReviewStore, config: ReviewAddConfig) -> GuidelineVersion:
+def stored_guideline(store: ReviewStore, address: str, actor: str) -> GuidelineVersion:
     """The guideline of the store that a setting names; one that the store lacks is added.
+
+    Args:
+        store: the store.
+        address: the guideline's name in the store, a template's name, or a Markdown file.
+        actor: who adds it.
 
     Raises:
         UserError: there is none, or a file differs from what the store has.
@@ -163,16 +168,16 @@ def _stored_guideline(store: ReviewStore, config: ReviewAddConfig) -> GuidelineV
     from lmcraft.annotation.guideline_file import open_guideline
 
     stored = {version.name: version for version in store.guidelines()}
-    if config.guideline in stored:
-        return stored[config.guideline]
-    guideline = open_guideline(config.guideline)
+    if address in stored:
+        return stored[address]
+    guideline = open_guideline(address)
     if guideline.name not in stored:
-        version, _ = store.add_guideline(guideline, config.name())
+        version, _ = store.add_guideline(guideline, actor)
         line_printer()(f"added guideline {version.name}, version {version.version}")
         return version
     if (current := stored[guideline.name]).sha256 != guideline.sha256:
         raise UserError(
-            f"guideline='{config.guideline}' differs from version {current.version} of {guideline.name} in the store: add "
+            f"guideline='{address}' differs from version {current.version} of {guideline.name} in the store: add "
             f"it with `lmcraft review guideline` first, or use the store's with --guideline {guideline.name}"
         )
     return current

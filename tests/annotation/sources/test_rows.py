@@ -81,6 +81,11 @@ def test_two_answers(row: dict[str, Any]) -> None:
         _item(row)
 
 
+def test_a_question_is_no_answer() -> None:
+    with pytest.raises(UserError, match="it has a question without an answer"):
+        _item({"prompt": "Why?"}, subject="answer")
+
+
 def test_what_a_decision_says_orders_the_queue_and_stays_hidden() -> None:
     item = _item({"text": "Because.", "decision": DECISION, "owner": "ann", "id": "x"})
     assert (item.severity, item.decision) == (0.8, DECISION)

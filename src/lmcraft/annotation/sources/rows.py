@@ -155,6 +155,8 @@ def _example_content(fields: Fields, form: ItemFormat) -> tuple[Subject, Sequenc
         case Conversation(messages=messages) | Judgment(messages=messages):
             *context, last = messages
             subject: Subject = "answer" if last["role"] == "assistant" else "prompt"
+            if form.subject == "answer" and subject == "prompt":
+                raise UserError("it has a question without an answer, but answers are judged: add the answer")
             return subject, _plain(context), [answer_text(last)]
         case Labeled(text=text):
             return form.subject or "document", [], [text]
