@@ -58,6 +58,7 @@ NOT_RUN = {
     "audit safety": "asks thousands of prompts",
     "guard compare": "trains many runs",
     "guard train rows.jsonl": "needs the reader's own labels",
+    "review sample": "needs the reader's own questions",
     "review verify reviews.sqlite --expect": "needs anchors of the reader's own store",
     "search ": "trains many runs, in processes of its own",
     "pretrain searches/": "needs the output of a search",
