@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.review import review_guideline as review_guideline
     from lmcraft.commands.review_sample import ReviewSampleConfig as ReviewSampleConfig
     from lmcraft.commands.review_sample import review_sample as review_sample
+    from lmcraft.commands.review_status import ReviewStatusConfig as ReviewStatusConfig
+    from lmcraft.commands.review_status import review_status as review_status
     from lmcraft.commands.review_verify import ReviewVerifyConfig as ReviewVerifyConfig
     from lmcraft.commands.review_verify import review_verify as review_verify
     from lmcraft.commands.scaling import scaling as scaling

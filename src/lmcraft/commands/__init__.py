@@ -70,6 +70,9 @@ COMMANDS = {
     "review sample": Command(
         "review_sample", "review_sample", "ReviewSampleConfig", "Draw a random sample, as a guideline's plan asks for it."
     ),
+    "review status": Command(
+        "review_status", "review_status", "ReviewStatusConfig", "Show what waits for review, and how far reviewers agree."
+    ),
     "review verify": Command(
         "review_verify", "review_verify", "ReviewVerifyConfig", "Verify that nobody edited a review store."
     ),
