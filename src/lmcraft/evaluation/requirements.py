@@ -8,7 +8,7 @@ from lmcraft.errors import UserError
 from lmcraft.evaluation.methods import Method
 from lmcraft.evaluation.results import Measure, TaskResult
 
-MAX_NAMED = 10  # failed tests in one sentence
+MAX_NAMED = 10  # failed tests, where they are listed
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Requirement:
         value = values[0]
         if value >= self.threshold if self.measure.higher_is_better else value <= self.threshold:
             return ""
-        failed = failed_tests(result) if self.measure.tells_right_from_wrong else []
+        failed = [name for name, _ in failed_tests(result)] if self.measure.tells_right_from_wrong else []
         sentence = f"{self.task}: {self.measure.name} is {value:.3f}, but {bound} {self.threshold:g} is required"
         if not failed:
             return f"{sentence}; the items are in {result.file}"
-        named = ", ".join(f"{name} ({reason})" for name, reason in failed[:MAX_NAMED])
+        named = ", ".join(failed[:MAX_NAMED])
         more = f" and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
-        return f"{sentence}; failed: {named}{more}; the answers are in {result.file}"
+        return f"{sentence}; failed: {named}{more}; the answers and the reasons are in {result.file}"
 
 
 def failed_tests(result: TaskResult) -> list[tuple[str, str]]:

@@ -83,8 +83,8 @@ def test_the_better_answer_must_be_the_more_likely_one(write_task: WriteTask, mo
     right, wrong = score(write_task(rows, **SETTINGS), model).values()
     assert (right.values, right.details) == ({"passed": 1.0}, {"name": likely, "failures": []})
     assert wrong.values == {"passed": 0.0}
-    shown = f"({max(by_length):.3f} against {min(by_length):.3f} nats per character)"
-    assert wrong.details["failures"] == [f"the rejected answer is as likely as the better one or more {shown}"]
+    shown = f"({min(by_length):.3f} and {max(by_length):.3f} nats per character)"
+    assert wrong.details["failures"] == [f"the better answer is no more likely than the rejected one {shown}"]
 
 
 def test_a_chat_is_asked_through_the_template(write_task: WriteTask, chatting_model: EvaluatedModel) -> None:

@@ -104,8 +104,8 @@ class Checks(Method):
                 raise UserError("its better and its rejected answer are the same: change one of them, or remove the row")
             if not (contains or excludes or rejected):
                 raise UserError(NOTHING_TO_CHECK)
-        asked = self.examples + question if isinstance(question, str) else question
-        return Check(row, asked, contains, excludes, better, rejected)
+        whole_question = self.examples + question if isinstance(question, str) else question
+        return Check(row, whole_question, contains, excludes, better, rejected)
 
     def _compare(self, model: EvaluatedModel, checks: Sequence[Check]) -> dict[int, list[str]]:
         """What is wrong with the likelihoods, by item."""
@@ -121,34 +121,34 @@ class Checks(Method):
             better, rejected = (next(likelihoods).total / len(answer) for answer in (check.better, check.rejected))
             if not better > rejected:
                 failures[check.row.number].append(
-                    f"the rejected answer is as likely as the better one or more ({rejected:.3f} against {better:.3f} nats "
-                    "per character)"
+                    f"the better answer is no more likely than the rejected one ({better:.3f} and {rejected:.3f} nats per "
+                    "character)"
                 )
         return failures
 
     def _examine(self, check: Check, text: str, *, finished: bool) -> list[str]:
         """What is wrong with the text of an answer."""
         failures = []
-        for wanted in check.contains:
-            if problem := self._look_for(wanted, text, expected=True):
+        for expression in check.contains:
+            if problem := self._look_for(expression, text, expected=True):
                 failures.append(problem)
-        for unwanted in check.excludes:
-            if problem := self._look_for(unwanted, text, expected=False):
+        for expression in check.excludes:
+            if problem := self._look_for(expression, text, expected=False):
                 failures.append(problem)
         if check.rejected and not check.better and self._repeats(text, check.rejected, finished=finished):
             failures.append("the answer is the rejected one again")
         return failures
 
-    def _look_for(self, wanted: str, text: str, *, expected: bool) -> str:
+    def _look_for(self, expression: str, text: str, *, expected: bool) -> str:
         """Why a text or /regular expression/ that is or is not expected in an answer fails it; empty: it does not."""
-        if (pattern := _pattern(wanted)) is not None:
+        if (pattern := _pattern(expression)) is not None:
             flags = "re.IGNORECASE" if self.task.config.ignore_case else "0"
             outcome = run_program(f"import re\nassert re.search({pattern!r}, {text!r}, {flags})", seconds=MAX_REGEX_SECONDS)
             if not outcome.passed and not outcome.reason.startswith("AssertionError"):
-                return f"{wanted} cannot be searched for ({outcome.reason})"
-            contained, shown = outcome.passed, wanted
+                return f"{expression} cannot be searched for ({outcome.reason})"
+            contained, shown = outcome.passed, expression
         else:
-            contained, shown = self._normalized(wanted) in self._normalized(text), repr(wanted)
+            contained, shown = self._normalized(expression) in self._normalized(text), repr(expression)
         if contained == expected:
             return ""
         return f"the answer lacks {shown}" if expected else f"the answer contains {shown}"
