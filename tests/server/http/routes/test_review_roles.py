@@ -140,9 +140,8 @@ def test_votes_of_an_open_round_are_hidden_from_all(store: ReviewStore) -> None:
         address_ = f"/api/review/rounds/{opened['id']}"
         texts = [person.get("/api/review/rounds").text, person.get(address_).text]
         if name not in ("rita", "rosa"):
-            texts += [person.get("/api/review/items").text, person.get(f"/api/review/items/{item['id']}/").text]
             details = person.get(f"/api/review/items/{item['id']}").json()
-            texts.append(as_text([details["verdicts"], details["history"]]))
+            texts += [person.get("/api/review/items").text, as_text([details["verdicts"], details["history"]])]
         assert SECRET not in as_text(texts), name
         comment = {"id": f"c-{name}", "text": "Why?"}
         refused = person.post(f"{address_}/items/{item['id']}/comments", json=comment)
@@ -152,8 +151,6 @@ def test_votes_of_an_open_round_are_hidden_from_all(store: ReviewStore) -> None:
     for _ in range(2):
         commented = people["rita"].post(f"{address_}/items/{item['id']}/comments", json={"id": "c", "text": "Why?"})
         assert commented.status_code == 201
-    late = people["rita"].post("/api/review/rounds", json=body)
-    assert late.status_code == 403
 
 
 def test_whoever_holds_an_item_for_review_is_as_blind_as_a_reviewer(store: ReviewStore) -> None:
