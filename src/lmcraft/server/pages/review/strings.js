@@ -34,6 +34,7 @@ addStrings({
   subjectPrompt: ["Judge this prompt", "请判定这条提问"],
   subjectDocument: ["Judge this text", "请判定这段文本"],
   subjectPair: ["Which answer is better?", "哪个回答更好？"],
+  theItem: ["Item", "当前条目"],
   theAnswer: ["Answer", "回答"],
   thePrompt: ["Prompt", "提问"],
   theDocument: ["Text", "文本"],

@@ -114,9 +114,9 @@ export class DecisionForm {
     const copy = el("button", { type: "button", class: "link", onclick: () => this.#copyAnswer() }, t("copyAnswer"));
     this.correction = this.#buildArea("correction", 4);
     const checks = [this.#buildArea("contains", 2), this.#buildArea("excludes", 2)].map((area) => wrap(area));
-    const heading = el("h3", {}, t("improve"));
+    const heading = el("legend", {}, t("improve"));
     const help = el("p", { class: "note" }, t("improveHelp"));
-    this.improvement = el("div", { class: "improvement" }, heading, help, wrap(this.correction), copy, ...checks);
+    this.improvement = el("fieldset", { class: "improvement" }, heading, help, wrap(this.correction), copy, ...checks);
     this.notes.replaceChildren(wrap(this.comment), this.improvement);
   }
 

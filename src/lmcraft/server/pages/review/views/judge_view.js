@@ -64,7 +64,7 @@ export class JudgeView {
       chosen: () => this.#announceMissing(),
       expanded: () => this.#coverReading(),
     });
-    this.reading = el("div", { class: "reading" });
+    this.reading = el("div", { class: "reading", role: "region", tabindex: "0" });
     this.desk = el("div", { class: "desk" }, this.reading, this.form.node);
     this.heading = el("h1", { class: "visually-hidden" });
     container.append(this.heading, this.bar.node, this.notices.node, this.desk);
@@ -82,6 +82,7 @@ export class JudgeView {
 
   translate() {
     this.heading.textContent = t(this.title);
+    this.reading.setAttribute("aria-label", t("theItem"));
     this.bar.showGuidelines(this.guidelineList, this.guideline);
     this.bar.show(this.app.me, this.numLeft);
     this.#showAway();
@@ -290,7 +291,7 @@ export class JudgeView {
   async #skip() {
     const { item } = this;
     const reason = await askSkipReason();
-    if (reason !== null && item === this.item) await this.#decide("skip", { claim: item.claim.token, reason });
+    if (reason !== null && item === this.item) await this.#decide("skip", { claim: item.claim.token, reason, ...(this.task !== "review" && { task: this.task }) });
   }
 
   async #escalate() {

@@ -1,0 +1,108 @@
+"""Every state of the judge view by axe, in both languages and themes, as wide as a desk and as narrow as a phone."""
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from tests.server.pages.conftest import new_context
+from tests.server.pages.review.conftest import open_queue, watched_page
+from tests.server.pages.review.scripted_reviews import BETTER, ScriptedReviews, item
+from tests.server.pages.test_accessibility import FIND_PROBLEMS, THEMES
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("axe_playwright_python")
+expect = playwright.expect
+
+WIDTHS = (1280, 390, 320)
+FIND_WIDE = """() => [...document.querySelectorAll("html, #bar, #view, .day, .reading, .item, .more-steps, dialog")]
+  .filter((node) => node.clientWidth && node.scrollWidth > node.clientWidth + 1)
+  .map((node) => `${node.className || node.localName}: ${node.scrollWidth} > ${node.clientWidth}`)"""
+TEXT = "A long answer with a word that is muchtoolongforthewidthofatelephoneandhastobebrokensomewhere. " * 30
+
+
+def check(page: Any, state: str) -> None:
+    """Demand that axe finds nothing in this state, and that nothing scrolls to the side."""
+    problems: list[str] = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            rules = None if theme == THEMES[0] else ["color-contrast"]
+            problems += [f"{state}, {width} px, {theme}: {problem}" for problem in page.evaluate(FIND_PROBLEMS, rules)]
+        problems += [f"{state}, {width} px: {problem}" for problem in page.evaluate(FIND_WIDE)]
+    page.set_viewport_size({"width": WIDTHS[0], "height": 800})
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(params=["en-US", "zh-CN"])
+def page(browser: Any, server_url: str, request: Any, reviews: ScriptedReviews) -> Iterator[Any]:
+    with new_context(browser, locale=request.param) as context, watched_page(context, reviews) as page:
+        page.review_url = f"{server_url}/review"
+        page.add_init_script((files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+        yield page
+
+
+def press(page: Any, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def lose_the_claim(page: Any, reviews: ScriptedReviews) -> None:
+    reviews.gone_leases = {"token-a"}
+    press(page, "b", "2", "a", "Enter")
+    expect(page.locator(".review-notice.problem")).to_be_visible()
+
+
+def lose_the_server(page: Any, reviews: ScriptedReviews) -> None:
+    reviews.is_up = False
+    press(page, "b", "2", "a", "Enter")
+    expect(page.locator(".pause")).to_be_visible()
+
+
+STATES: dict[str, Callable[[Any, ScriptedReviews], Any]] = {
+    "blurred": lambda page, reviews: None,
+    "shown": lambda page, reviews: press(page, "b"),
+    "cited": lambda page, reviews: press(page, "b", "2", "a"),
+    "search": lambda page, reviews: press(page, "b", "2", "/", "q"),
+    "skipping": lambda page, reviews: press(page, "s"),
+    "escalating": lambda page, reviews: press(page, "e"),
+    "keys": lambda page, reviews: press(page, "?"),
+    "user": lambda page, reviews: page.click("#person"),
+    "pause": lambda page, reviews: press(page, "p"),
+    "expired": lose_the_claim,
+    "away": lose_the_server,
+}
+
+
+def test_every_state_of_an_item(page: Any, reviews: ScriptedReviews) -> None:
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": f"Hello\u200b {TEXT}"}]
+    for state, open_state in STATES.items():
+        reviews.gone_leases, reviews.is_up = set(), True
+        page.goto("about:blank")
+        open_queue(page, reviews, item("a", [TEXT], messages=messages, sensitive=True, round="r1"))
+        page.evaluate("localStorage.clear()")
+        open_state(page, reviews)
+        check(page, state)
+
+
+def test_pairs_empty_queue_and_cap(page: Any, reviews: ScriptedReviews) -> None:
+    open_queue(page, reviews, item("a", [TEXT, TEXT], guideline=BETTER))
+    press(page, "1")
+    check(page, "pair")
+    open_queue(page, reviews)
+    check(page, "empty queue")
+    reviews.empty_reason = "exposure_cap"
+    page.reload()
+    expect(page.locator(".pause")).to_be_visible()
+    check(page, "cap")
+
+
+def test_the_menu_of_sections(page: Any, reviews: ScriptedReviews) -> None:
+    reviews.role = "owner"
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_queue(page, reviews)
+    page.click("#menu")
+    expect(page.locator("#tabs")).to_be_visible()
+    check(page, "menu")
