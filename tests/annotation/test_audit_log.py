@@ -1,6 +1,8 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ from lmcraft.annotation import audit_log
 from lmcraft.annotation.audit_log import (
     GENESIS,
     Head,
+    Record,
     append,
     append_many,
     audit,
@@ -17,6 +20,9 @@ from lmcraft.annotation.audit_log import (
     history,
     record_hash,
 )
+from lmcraft.annotation.chain import Verification
+from lmcraft.annotation.store import ReviewStore
+from lmcraft.annotation.verification import verify
 from lmcraft.errors import RunError
 
 
@@ -60,3 +66,37 @@ def test_nothing_is_appended_without_a_head(connection: sa.Connection) -> None:
     connection.execute(audit_head.delete())
     with pytest.raises(RunError, match="lmcraft review verify"):
         append(connection, "verdict", "ann", "x", {})
+
+
+def test_writers_at_the_same_time_make_one_chain(location: str) -> None:
+    people, barrier = ["ann", "安娜", "bo", "cy"], Barrier(4)
+
+    def write(person: str) -> None:
+        store = ReviewStore.open(location)  # connections of its own, as of another process
+        writer = store.engine.execution_options(immediate=True)  # without the store's own lock
+        barrier.wait()
+        for number in range(30):
+            with writer.begin() as connection:
+                append(connection, "verdict", person, "x", {"number": number})
+        store.close()
+
+    store = ReviewStore.open(location)
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(write, people))
+    rows = history_of(store)
+    assert verify(store.engine) == Verification(Head(120, rows[-1].hash), ())
+    for person in people:
+        assert [json.loads(row.payload)["number"] for row in rows if row.actor == person] == list(range(30))
+    store.close()
+
+
+def history_of(store: ReviewStore) -> list[Record]:
+    with store.reading() as (connection, _):
+        return history(connection, "x")
+
+
+def test_a_transaction_that_fails_leaves_no_row(store: ReviewStore) -> None:
+    with pytest.raises(ZeroDivisionError), store.writing() as (connection, now):
+        append(connection, "verdict", "ann", "x", {}, now)
+        _ = 1 / 0
+    assert history_of(store) == [] and verify(store.engine).problems == ()

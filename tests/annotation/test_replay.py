@@ -11,19 +11,27 @@ import sqlalchemy as sa
 
 from lmcraft.annotation import replay
 from lmcraft.annotation.audit_log import metadata
+from lmcraft.annotation.calibration import add_comment, open_round, reveal_round
 from lmcraft.annotation.chain import Problem
-from lmcraft.annotation.replay import replay_log
+from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines import Stratum
+from lmcraft.annotation.records import NewItem
+from lmcraft.annotation.replay import KEYS, replay_log
+from lmcraft.annotation.reports import report_item
+from lmcraft.annotation.samples import add_sample
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import AUDITED_ITEM_COLUMNS, items
 from lmcraft.annotation.verification import compare, snapshot, verify
 from tests.annotation.samples import HARM, add_texts, claimed, judge_next
 
-TABLES = ("items", "contents", "verdicts", "skips", "guidelines", "settings")
+TABLES = ("contents", *KEYS)
+SAMPLE = Stratum("answers", {"en": "Answers"}, "answer", 3, ("refused",), at_least=0.5)
 UNLOGGED = {
     "items": set(items.c.keys()) - {*AUDITED_ITEM_COLUMNS, "subject"},
     "contents": {"decision", "origin"},
 }
 """Columns that are no evidence."""
+MAX_ROWS = 5  # of a table that a test edits
 VALUES = ("'x'", "NULL", "7777", "x'00ff'", "CAST(x'ff' AS TEXT)")
 
 
@@ -39,6 +47,18 @@ def fill(store: ReviewStore) -> None:
     store.skip(item.id, item.token, "ann", "too long")
     item = claimed(store.claim("bo"))
     store.escalate(item.id, item.token, "bo", "unsure")
+    report = NewItem(guideline="harm", answers=["reported"], source="report")
+    for reporter in ("dee", "dee", "eve"):
+        report_item(store, report, reporter, "harmful", "差")
+    add_texts(store, "five", "six", "seven")
+    calibration = open_round(store, "first", "harm", "ann", count=2)
+    item, _ = judge_next(store, "ann")
+    reveal_round(store, calibration["id"], "ann")
+    add_comment(store, calibration["id"], item.id, "bo", "c1", "因为")
+    sampled = replace_fields(open_guideline("gbt45654"), sampling=(SAMPLE,))
+    store.add_guideline(sampled, "ann")
+    pool = [NewItem(guideline="gbt45654", answers=[f"text {number}"], source="file") for number in range(9)]
+    add_sample(store, "gbt45654", "answers", pool, seed=1, actor="ann")
     store.set_setting("exposure_cap", 7, "ann")
     store.mark_exported([settled.id for settled in store.settled()][:1], "ann", "0" * 64)
     store.add_guideline(replace_fields(HARM, text={"en": "# Harm 2"}), "ann")
@@ -63,7 +83,8 @@ def tables(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def rows_of(connection: sa.Connection, table: str) -> list[int]:
-    return list(connection.exec_driver_sql(f"SELECT rowid FROM {table}").scalars())
+    rows = list(connection.exec_driver_sql(f"SELECT rowid FROM {table}").scalars())
+    return rows[:: len(rows) // MAX_ROWS + 1]
 
 
 def problems_after(connection: sa.Connection, statement: str) -> tuple[Problem, ...]:
@@ -75,9 +96,15 @@ def problems_after(connection: sa.Connection, statement: str) -> tuple[Problem, 
         connection.rollback()
 
 
-def test_a_store_is_what_its_log_says(store: ReviewStore) -> None:
+def test_a_store_is_what_its_log_says_until_it_is_edited(store: ReviewStore) -> None:
     fill(store)
     assert verify(store.engine).problems == ()
+    with store.writing() as (connection, _):
+        connection.execute(sa.text("UPDATE verdicts SET seconds = 0.2 WHERE reviewer = 'cy'"))
+    assert "has seconds 0.2, but row" in verify(store.engine).problems[0].text
+    with store.writing() as (connection, _):
+        connection.execute(sa.text("UPDATE audit SET payload = payload || ' ' WHERE seq = 7"))
+    assert [problem.seq for problem in verify(store.engine).problems] == [7]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -101,9 +128,9 @@ def test_a_removed_row_is_noticed(tables: sa.Connection, table: str) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_an_added_row_is_noticed(tables: sa.Connection, table: str) -> None:
-    columns = metadata.tables[table].c.keys()
-    key = {"contents": "item", "guidelines": "name", "settings": "name"}.get(table, "id" if "id" in columns else "reviewer")
-    values = ", ".join({key: "'added'", "position": "NULL", "item": "'added'"}.get(column, column) for column in columns)
+    changed = {KEYS.get(table, ("item",))[-1]: "'added'"} | ({"position": "NULL"} if table in ("items", "verdicts") else {})
+    changed |= {"item": "'added'"} if table == "verdicts" else {}
+    values = ", ".join(changed.get(column, column) for column in [column.name for column in metadata.tables[table].c])
     problems = problems_after(tables, f"INSERT INTO {table} SELECT {values} FROM {table} LIMIT 1")
     if table != "contents":  # of an item that does not exist, so nothing reads it
         assert {problem.seq for problem in problems} == {0} and "added without the log" in problems[0].text

@@ -9,8 +9,8 @@ from pathlib import Path
 from anyio import to_thread
 
 from lmcraft.annotation.anchors import append_anchor
-from lmcraft.annotation.records import StoreError
 from lmcraft.annotation.store import ReviewStore
+from lmcraft.errors import RunError
 
 log = logging.getLogger("lmcraft.server")
 ANCHOR_SECONDS = 600.0
@@ -40,5 +40,5 @@ def _append(store: ReviewStore, file: Path) -> None:
     try:
         with store.reading() as (connection, _):
             append_anchor(connection, file)
-    except (OSError, StoreError) as error:
+    except (OSError, RunError) as error:
         log.error("no anchor of the audit log could be added to review_anchors='%s' (%s)", file, error)
