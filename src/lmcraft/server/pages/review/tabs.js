@@ -16,4 +16,58 @@ export const TABS = [
       return JudgeView;
     },
   },
+  {
+    name: "adjudicate",
+    label: "tabAdjudicate",
+    role: "adjudicator",
+    async load() {
+      const { AdjudicateView } = await import("./views/adjudicate_view.js");
+      return AdjudicateView;
+    },
+  },
+  {
+    name: "items",
+    label: "items",
+    role: "adjudicator",
+    async load() {
+      const { ItemsView } = await import("./views/items_view.js");
+      return ItemsView;
+    },
+  },
+  {
+    name: "agreement",
+    label: "tabAgreement",
+    role: "adjudicator",
+    async load() {
+      const { AgreementView } = await import("./views/agreement_view.js");
+      return AgreementView;
+    },
+  },
+  {
+    name: "guidelines",
+    label: "tabGuidelines",
+    role: "reviewer",
+    async load() {
+      const { GuidelinesView } = await import("./views/guidelines_view.js");
+      return GuidelinesView;
+    },
+  },
+  {
+    name: "rounds",
+    label: "tabRounds",
+    role: "reviewer",
+    async load() {
+      const { RoundsView } = await import("./views/rounds_view.js");
+      return RoundsView;
+    },
+  },
+  {
+    name: "settings",
+    label: "tabSettings",
+    role: "owner",
+    async load() {
+      const { SettingsView } = await import("./views/settings_view.js");
+      return SettingsView;
+    },
+  },
 ];

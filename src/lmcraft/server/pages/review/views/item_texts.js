@@ -36,5 +36,5 @@ function buildMessage({ role, content }) {
 function buildAnswer(text, title, subject) {
   const heading = title ? el("h3", {}, title) : null;
   const label = title || t(NAMES[subject] ?? "theAnswer");
-  return el("section", { class: "judged", "aria-label": label }, heading, buildSafeText(String(text ?? ""), MAX_ANSWER_CHARACTERS));
+  return el("div", { class: "judged", role: "group", "aria-label": label }, heading, buildSafeText(String(text ?? ""), MAX_ANSWER_CHARACTERS));
 }
