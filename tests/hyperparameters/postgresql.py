@@ -21,12 +21,13 @@ def find_binaries() -> Path | None:
 
 
 @contextmanager
-def postgresql(address: str = "", prefix: Sequence[str] = ()) -> Iterator[str]:
+def postgresql(address: str = "", prefix: Sequence[str] = (), *, fsync: bool = False) -> Iterator[str]:
     """Run a server; yields the URL of its database, by the socket.
 
     Args:
         address: to listen on with TCP, too, for every host; empty: only the socket.
         prefix: of the commands, such as `ip netns exec NAME`.
+        fsync: whether a commit waits for the disk, as it does outside tests.
     """
     binaries = find_binaries()
     assert binaries is not None
@@ -47,7 +48,7 @@ def postgresql(address: str = "", prefix: Sequence[str] = ()) -> Iterator[str]:
         if address:
             with (data / "pg_hba.conf").open("a", encoding="utf-8") as file:
                 print("host all all all trust", file=file)
-        options = f"-k {folder} -c listen_addresses='{address}' -c fsync=off"
+        options = f"-k {folder} -c listen_addresses='{address}' -c fsync={'on' if fsync else 'off'}"
         run("pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait", "-o", options, "start")
         try:
             yield f"postgresql+psycopg://{USER}@/postgres?host={folder}"

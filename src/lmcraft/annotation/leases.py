@@ -23,7 +23,7 @@ from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.records import Claim, ClaimedItem, Json, LeaseLostError, Task
 from lmcraft.annotation.reviewers import is_new_to
 from lmcraft.annotation.states import FREE, open_buckets, read_item
-from lmcraft.annotation.tables import buckets, contents, items, reviewers, verdicts
+from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reviewers, rounds, verdicts
 
 MAX_GOLD_CANDIDATES = 200
 _TOKEN = re.compile("[0-9a-f]{32}")
@@ -104,7 +104,7 @@ def renew_lease(connection: sa.Connection, token: str, reviewer: str, expires: f
     Raises:
         LeaseLostError: the person does not hold the item any more.
     """
-    held = (items.c.holder == reviewer) & (items.c.lease == token)
+    held = IS_HELD & (items.c.holder == reviewer) & (items.c.lease == token)
     if not is_token(token) or connection.execute(items.update().where(held).values(lease_expires=expires)).rowcount != 1:
         raise LeaseLostError
 
@@ -112,20 +112,20 @@ def renew_lease(connection: sa.Connection, token: str, reviewer: str, expires: f
 def release_lease(connection: sa.Connection, token: str, reviewer: str) -> None:
     """Let others have an item; nothing happens if the person does not hold it any more."""
     if is_token(token):
-        connection.execute(items.update().where((items.c.holder == reviewer) & (items.c.lease == token)).values(FREE))
+        connection.execute(
+            items.update().where(IS_HELD & (items.c.holder == reviewer) & (items.c.lease == token)).values(FREE)
+        )
 
 
 def _shorten_leases(connection: sa.Connection, latest: float) -> None:
     """Let no lease end later than one that begins now: the clock may have jumped back."""
-    connection.execute(
-        items.update().where((items.c.holder != "") & (items.c.lease_expires > latest)).values(lease_expires=latest)
-    )
+    connection.execute(items.update().where(IS_HELD & (items.c.lease_expires > latest)).values(lease_expires=latest))
 
 
 def _held_item(
     connection: sa.Connection, reviewer: str, task: Task, guidelines: Mapping[str, GuidelineVersion]
 ) -> Json | None:
-    held = (items.c.holder == reviewer) & (items.c.holder != "") & (items.c.lease_task == task)
+    held = IS_HELD & (items.c.holder == reviewer) & (items.c.lease_task == task)
     query = sa.select(items).where(held & items.c.guideline.in_(guidelines)).order_by(items.c.position).limit(1)
     row = connection.execute(query).mappings().first()
     return None if row is None else dict(row)
@@ -170,10 +170,18 @@ def _best_item(
 def _round_item(
     connection: sa.Connection, reviewer: str, guidelines: Mapping[str, GuidelineVersion], now: float
 ) -> Json | None:
-    c = items.c
-    is_open = c.round.is_not(None) & (c.state == "pending") & (c.lease_expires <= now)
-    query = sa.select(items).where(is_open & c.guideline.in_(guidelines) & is_new_to(reviewer)).order_by(c.position).limit(1)
-    row = connection.execute(query).mappings().first()
+    """An item of an open calibration round that a person has not judged."""
+    c, r = items.c, rounds.c
+    query = sa.select(r.id).where(r.state == "open", r.guideline.in_(guidelines))
+    open_rounds = connection.execute(query).scalars().all()
+    if not open_rounds:
+        return None
+    is_free = c.round.in_(open_rounds) & (c.lease_expires <= now)
+    row = (
+        connection.execute(sa.select(items).where(is_free & is_new_to(reviewer)).order_by(c.position).limit(1))
+        .mappings()
+        .first()
+    )
     return None if row is None else dict(row)
 
 

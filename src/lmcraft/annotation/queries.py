@@ -11,7 +11,7 @@ from lmcraft.annotation.audit_log import history
 from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.records import SOURCES, STATES, ItemSummary, Json, SettledItem, Vote
 from lmcraft.annotation.states import read_item
-from lmcraft.annotation.tables import buckets, contents, items, reports, rounds, verdicts
+from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reports, rounds, verdicts
 from lmcraft.database import check_text
 from lmcraft.errors import UserError
 
@@ -36,7 +36,7 @@ def find_items(
     c = items.c
     conditions: list[sa.ColumnElement[bool]] = []
     if state == "claimed":
-        conditions.append((c.holder != "") & (c.lease_expires > now))
+        conditions.append(IS_HELD & (c.lease_expires > now))
     elif state:
         conditions.append(c.state == _known("state", state, (*STATES, "claimed")))
     if guideline:
@@ -111,7 +111,7 @@ def count_items(connection: sa.Connection, guideline: str, now: float) -> dict[s
     numbers = dict.fromkeys((*STATES, "gold"), 0)
     for state, queue, number in connection.execute(query):
         numbers["gold" if queue == "gold" else state] += int(number)
-    held = (c.holder != "") & (c.lease_expires > now) & ((c.guideline == guideline) if guideline else sa.true())
+    held = IS_HELD & (c.lease_expires > now) & ((c.guideline == guideline) if guideline else sa.true())
     claimed = connection.execute(sa.select(sa.func.count()).where(held)).scalar_one()
     return {**numbers, "claimed": int(claimed), "total": sum(numbers.values())}
 

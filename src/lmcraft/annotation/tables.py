@@ -83,7 +83,9 @@ items = sa.Table(
     sa.Index("items_by_source", "source", sa.desc("priority"), "position"),
     sqlite_autoincrement=True,
 )
-sa.Index("items_by_holder", items.c.holder, sqlite_where=items.c.holder != "", postgresql_where=items.c.holder != "")
+IS_HELD = items.c.holder != sa.literal_column("''")
+"""Whether an item has a holder, whose lease may have ended; a literal, since no index on a condition serves a parameter."""
+sa.Index("items_by_holder", items.c.holder, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 sa.Index(
     "items_by_round", items.c.round, sqlite_where=items.c.round.is_not(None), postgresql_where=items.c.round.is_not(None)
 )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import sqlalchemy as sa
 
@@ -88,6 +89,7 @@ def add_version(
     return new, changed
 
 
+@lru_cache(maxsize=256)
 def _parse(content: str) -> GuidelineVersion:
     version = guideline_from_json(json.loads(content))
     assert isinstance(version, GuidelineVersion)
