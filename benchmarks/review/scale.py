@@ -1,7 +1,7 @@
 """How long a reviewer waits for the next item in a store of 100,000, in the cases that are hard for a queue.
 
-Each case has a store of its own, in SQLite or PostgreSQL (a server of this machine, with fsync). The figures are milliseconds
-of a call of `ReviewStore`, without HTTP.
+Each case has a store of its own, in SQLite or PostgreSQL (a server of this machine, with fsync). The figures are
+milliseconds of a call of `ReviewStore`, without HTTP.
 
 python benchmarks/review/scale.py --database sqlite
 python benchmarks/review/scale.py --database postgresql --items 100000
@@ -115,17 +115,11 @@ def case_queue(store: ReviewStore, number: int) -> None:
     """Ordinary work, then a reviewer who has judged half of all items."""
     start = time.perf_counter()
     fill(store, number)
-    print(
-        f"| add {number:,} items, {ITEMS_PER_ADD:,} at a time: ms per item | {(time.perf_counter() - start) * 1e3 / number:.2f} | |"
-    )
+    report(f"add, {ITEMS_PER_ADD:,} at a time, per item", [(time.perf_counter() - start) / number])
     report("claim, nothing judged yet", [claim_and_judge(store, "ann") for _ in range(CALLS)])
     people = [f"person {n}" for n in range(8)]
     report("claim, 8 reviewers at once", together(store, people))
-    start = time.perf_counter()
     work(store, ["busy"], number // 2, "judge")
-    print(
-        f"| (judge {number // 2:,} items in one transaction: ms per item | {(time.perf_counter() - start) * 2e3 / number:.2f} | |"
-    )
     report(f"claim, by who has judged {number // 2:,}", [claim_and_judge(store, "busy") for _ in range(CALLS)])
     report("claim, 8 reviewers at once, after that", together(store, people))
     report("judge", measure_judge(store))
