@@ -55,7 +55,7 @@ def check_content(item: NewItem, guideline: Guideline) -> Content:
     if item.subject not in SUBJECTS:
         raise UserError(f"subject={str(item.subject)[:64]!a} is unknown; use one of {', '.join(SUBJECTS)}")
     _check_numbers(item)
-    answers = [_text("answer", answer) for answer in item.answers]
+    answers = [_text("answer", answer) for answer in _list("answers", item.answers)]
     if len(answers) != (number := NUM_ANSWERS[guideline.kind]):
         message = f"an item of guideline '{guideline.name}' has {len(answers)} answers; a {guideline.kind} needs {number}"
         raise UserError(message)
@@ -100,7 +100,7 @@ def _check_numbers(item: NewItem) -> None:
     for name, value in (("severity", item.severity), ("uncertainty", item.uncertainty)):
         if not (isinstance(value, int | float) and math.isfinite(value) and 0.0 <= value <= 1.0):
             raise UserError(f"{name}={value!r:.64} is invalid; use a number between 0 and 1")
-    if not (isinstance(item.traffic, int) and 1 <= item.traffic <= MAX_TRAFFIC):
+    if not (isinstance(item.traffic, int) and not isinstance(item.traffic, bool) and 1 <= item.traffic <= MAX_TRAFFIC):
         raise UserError(f"traffic={item.traffic!r:.64} is invalid; use a whole number between 1 and {MAX_TRAFFIC:,}")
 
 

@@ -37,7 +37,7 @@ from lmcraft.annotation.records import (
     WrongStateError,
 )
 from lmcraft.annotation.states import FREE, audited_columns, change_item, read_item, record_change
-from lmcraft.annotation.store_settings import Setting, check_setting, read_settings, write_setting
+from lmcraft.annotation.store_settings import Setting, check_setting, read_setting, read_settings, write_setting
 from lmcraft.annotation.tables import SCHEMA, items, marker
 from lmcraft.annotation.verdicts import judge_item, skip_item, verdict_columns
 from lmcraft.annotation.versions import GuidelineVersions, add_version
@@ -349,7 +349,7 @@ class ReviewStore:
             UserError: there is no such setting.
         """
         with self.reading() as (connection, _):
-            return read_settings(connection)[name]
+            return read_setting(connection, name)
 
     def set_setting(self, name: str, value: Setting, actor: str) -> None:
         """Change a setting.

@@ -26,6 +26,16 @@ def read_settings(connection: sa.Connection) -> dict[str, Setting]:
     return DEFAULTS | {row.name: json.loads(row.value) for row in stored if row.name in DEFAULTS}
 
 
+def read_setting(connection: sa.Connection, name: str) -> Setting:
+    """One setting.
+
+    Raises:
+        UserError: there is no such setting.
+    """
+    _check_name(name)
+    return read_settings(connection)[name]
+
+
 def write_setting(connection: sa.Connection, name: str, value: Setting, actor: str, now: float) -> None:
     """Change a setting.
 
@@ -47,10 +57,14 @@ def check_setting(name: str, value: Setting) -> Setting:
     Raises:
         UserError: there is no such setting, or the value is out of range.
     """
-    if name not in DEFAULTS:
-        raise UserError(f"there is no setting {name[:64]!a}; use one of {', '.join(DEFAULTS)}")
+    _check_name(name)
     low, high = BOUNDS[name]
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not low <= value <= high or (isinstance(DEFAULTS[name], int) and value != int(value)):
         raise UserError(f"{name}={value!r:.64} is invalid; use a number from {low:g} to {high:g}")
     return type(DEFAULTS[name])(value)
+
+
+def _check_name(name: str) -> None:
+    if name not in DEFAULTS:
+        raise UserError(f"there is no setting {name[:64]!a}; use one of {', '.join(DEFAULTS)}")
