@@ -9,8 +9,17 @@ import sqlalchemy as sa
 
 from lmcraft.annotation.content import MAX_TEXT_CHARS, is_swapped, map_label
 from lmcraft.annotation.guidelines import GuidelineVersion
-from lmcraft.annotation.leases import check_lease
-from lmcraft.annotation.records import ConflictError, ItemState, Json, NewVerdict, RoundClosedError, Task, WrongStateError
+from lmcraft.annotation.leases import check_lease, is_token
+from lmcraft.annotation.records import (
+    ConflictError,
+    ItemState,
+    Json,
+    LeaseLostError,
+    NewVerdict,
+    RoundClosedError,
+    Task,
+    WrongStateError,
+)
 from lmcraft.annotation.reviewers import count_judged
 from lmcraft.annotation.states import FREE, change_item, read_item, record_change
 from lmcraft.annotation.tables import rounds, skips, verdicts
@@ -131,6 +140,8 @@ def skip_item(
         UserError: an item of an open round cannot be escalated.
     """
     row = read_item(connection, item)
+    if not is_token(token):
+        raise LeaseLostError
     is_same = (skips.c.item == item) & (skips.c.reviewer == person) & (skips.c.token == token)
     if (stored := connection.execute(sa.select(skips).where(is_same)).first()) is not None:
         return ItemState(item, stored.answer_state, stored.answer_verdicts)
