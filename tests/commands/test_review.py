@@ -138,11 +138,12 @@ def test_a_guideline_is_added_once_and_then_as_a_new_version(capsys: pytest.Capt
         (["bad.jsonl", "--malformed", "fail"], "bad.jsonl:1 is malformed"),
         (["."], "folder '.' has nothing to review"),
         (["rows.jsonl", "--guideline", "other"], "guideline 'other' does not exist"),
+        (["rows.jsonl", "--guideline", ""], "guideline '' does not exist"),
         (["rows.jsonl", "--source", "dream"], "--source"),
         (["rows.jsonl", "--encoding", "klingon"], "klingon"),
         (["rows.jsonl", "--actor", "a\0b"], "actor"),
     ],
-    ids=["second", "missing", "empty", "bad", "fail", "folder", "guideline", "source", "encoding", "actor"],
+    ids=["second", "missing", "empty", "bad", "fail", "folder", "guideline", "no-guideline", "source", "encoding", "actor"],
 )
 def test_bad_input_has_status_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_rows("rows.jsonl", *ROWS)

@@ -111,13 +111,15 @@ def test_the_manifest_of_an_export_is_an_anchor(reviews: str, tmp_path: Path) ->
         (["other.sqlite"], "other"),
         (["reviews.sqlite", "--expect", "12:abc"], "expect='12:abc' is neither an anchor nor a file"),
         (["reviews.sqlite", "--expect", f"0:{'1' * 64}"], "names row 0"),
+        (["reviews.sqlite", "--expect"], "expect is empty"),
+        (["reviews.sqlite", "--expect", ""], "expect='' is neither an anchor nor a file"),
         (["reviews.sqlite", "--expect", "empty.txt"], "'empty.txt' has no anchors"),
         (["reviews.sqlite", "--expect", "bad.txt"], "'bad.txt':2 is not an anchor"),
         (["reviews.sqlite", "--expect", "manifest.json"], "has no audit row"),
         (["reviews.sqlite", "--expect", "broken.json"], "cannot be read"),
         (["reviews.sqlite", "--expect", "."], "'.' is neither an anchor nor a file"),
     ],
-    ids=["missing", "other", "short", "zero", "empty", "bad", "manifest", "broken", "folder"],
+    ids=["missing", "other", "short", "zero", "none", "nothing", "empty", "bad", "manifest", "broken", "folder"],
 )
 def test_bad_input_has_status_2(
     reviews: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]

@@ -52,7 +52,7 @@ def read_anchors(expect: str) -> list[Head]:
     if path.is_dir():
         path = path / "manifest.json"
     remedy = "use SEQ:HASH, as `lmcraft review verify` prints it, a file of such lines, or the manifest of an export"
-    if not path.is_file():
+    if not expect.strip() or not path.is_file():
         raise UserError(f"expect='{expect}' is neither an anchor nor a file: {remedy}")
     data = path.read_bytes()
     if data.lstrip()[:1] == b"{":

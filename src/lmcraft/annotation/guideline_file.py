@@ -67,7 +67,7 @@ def open_guideline(address: str | Path) -> Guideline:
     names, path = template_names(), Path(address)
     if str(address) in names:
         return read_guideline(Path(str(files("lmcraft.annotation") / "templates" / f"{address}.md")))
-    if not path.exists() and path.suffix != ".md":
+    if not path.name or (not path.exists() and path.suffix != ".md"):
         raise UserError(f"guideline '{address}' does not exist: name a Markdown file, or one of {', '.join(names)}")
     return read_guideline(path)
 

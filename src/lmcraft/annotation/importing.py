@@ -62,10 +62,9 @@ def import_items(
         UserError: an item is invalid, and `stats` is to fail then.
         StoreError: the database failed; the batches before are in the store.
     """
-    remaining = iter(new)
+    remaining = _check(new, guideline, stats)
     ours: set[str] = set()
-    while batch := list(islice(remaining, ITEMS_PER_BATCH)):
-        checked = list(_check(batch, guideline, stats))
+    while checked := list(islice(remaining, ITEMS_PER_BATCH)):
         stored = _read_expected(store, [content.id for _, content in checked])
         chosen: list[NewItem] = []
         gold: list[tuple[str, ExpectedVerdict]] = []
@@ -87,8 +86,8 @@ def import_items(
         yield counts
 
 
-def _check(batch: Iterable[NewItem], guideline: GuidelineVersion, stats: ReadStats) -> Iterator[tuple[NewItem, Content]]:
-    for item in batch:
+def _check(new: Iterable[NewItem], guideline: GuidelineVersion, stats: ReadStats) -> Iterator[tuple[NewItem, Content]]:
+    for item in new:
         try:
             yield item, check_content(item, guideline)
         except UserError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from lmcraft.commands.review import opened_store
 from lmcraft.config import SEVERAL_VALUES, Config, command_config, takes_settings
-from lmcraft.errors import RunError
+from lmcraft.errors import RunError, UserError
 from lmcraft.json_lines import format_json
 from lmcraft.terminal import print_result, progress_bar
 
@@ -28,7 +28,7 @@ class ReviewVerifyConfig(Config):
 
     _: KW_ONLY
 
-    expect: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
+    expect: Annotated[tuple[str, ...] | None, SEVERAL_VALUES] = None
     """Anchors that rows must have: SEQ:HASH, files of such lines, or manifests of exports."""
     json: bool = False
     """Print JSON instead of text."""
@@ -48,7 +48,9 @@ def review_verify(config: ReviewVerifyConfig) -> dict[str, Any]:
     from lmcraft.annotation.anchors import read_anchors
     from lmcraft.annotation.verification import verify
 
-    anchors = [anchor for expect in config.expect for anchor in read_anchors(expect)]
+    if config.expect == ():
+        raise UserError("expect is empty: give SEQ:HASH, a file of such lines, or the manifest of an export")
+    anchors = [anchor for expect in config.expect or () for anchor in read_anchors(expect)]
     with opened_store(config.store) as store, progress_bar("verifying") as report:
         verification, name = verify(store.engine, anchors, report), store.name
     problems = verification.problems
