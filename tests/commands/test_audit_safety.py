@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lmcraft.annotation.store import ReviewStore
 from lmcraft.audits.safety import parts
 from lmcraft.audits.safety.parts import Panel
 from lmcraft.audits.safety.probes import AttackProbe, OverRefusalProbe, ToxicityProbe
@@ -79,6 +80,23 @@ def test_figures_page_and_record(folder: Path, capsys: pytest.CaptureFixture[str
     assert record["gaps"][0]["attribute"] == "age" and record["scorer_hash"] == SCORER.hash
     page = (results / "report.html").read_text()
     assert f"Safety audit of {folder}" in page and "安全审计" in page and "Differences from" not in page
+
+
+def test_answers_for_people_to_judge(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    location = str(tmp_path / "reviews.sqlite")
+    for _ in range(2):
+        assert main(["audit", "safety", str(folder), *SETTINGS, "--parts", "attacks", "--reviews", location]) == 0
+    output = "".join(capsys.readouterr())
+    assert "added 2 items to guideline harm" in output
+    assert "2 already in the store" in output
+    store = ReviewStore.open(location)
+    rows, _ = store.find()
+    assert {row.source for row in rows} == {"audit"}
+    store.close()
+    assert main(["audit", "safety", str(folder), *SETTINGS, "--parts", "perplexity", "--reviews", location]) == 0
+    assert "nothing is to be reviewed" in "".join(capsys.readouterr())
+    with pytest.raises(UserError, match="cannot be"):
+        audit_safety(AuditSafetyConfig(str(folder), parts=("attacks",), reviews=str(tmp_path / "none" / "x" / "r.sqlite")))
 
 
 def test_an_interrupted_audit_continues(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from lmcraft.audits.safety.results import SafetyAudit
 from lmcraft.commands.evaluate import build_evaluation, results_folder, run_method
+from lmcraft.commands.review import add_for_review, check_store
 from lmcraft.config import ADVANCED, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
 
@@ -69,6 +70,8 @@ class AuditSafetyConfig(Config):
     """Data type of weights and activations."""
     seed: Annotated[int, ADVANCED] = 1
     """Random seed of the continuations."""
+    reviews: str = ""
+    """Review store that gets the answers that people should judge: a file, such as reviews.sqlite, or postgresql://..."""
     out: Annotated[Path | None, OUTPUT] = None
     """Folder of the results and the page; by default lmcraft/safety in the model's folder, or safety/NAME for others."""
 
@@ -104,6 +107,8 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
     from lmcraft.terminal import line_printer, print_result
 
     config = config.resolved()
+    if config.reviews:
+        check_store(config.reviews)
     scorer = open_scorer(config.policy, config.scorer_hash)
     probe = ProbeSettings(scorer, config.samples, config.max_new_tokens, config.max_answer_tokens, config.seed)
     chosen = [panel for panel in panels().values() if panel.part in config.parts]
@@ -121,6 +126,9 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
     page = write_audit(folder, audit)
     print_result(*audit_tables(audit))
     line_printer()(f"scorer: {scorer.hash}; results: {folder}; report: {page}")
+    if config.reviews:
+        written = any(item for task in outcomes[0].written.values() for item in task.items)
+        add_for_review(config.reviews, folder if written else None)
     return audit
 
 

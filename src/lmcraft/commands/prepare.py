@@ -1,10 +1,19 @@
 """`lmcraft prepare`: turn text into a dataset folder of token shards, or stored conversations into examples."""
 
-from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from lmcraft.commands.prepare_examples import export_review, export_store, print_examples
+from lmcraft.commands.prepare_summary import (
+    print_losses,
+    print_set_aside,
+    print_splits,
+    print_stage_examples,
+    print_stages,
+    print_summary,
+)
+from lmcraft.commands.review import check_store
 from lmcraft.config import DATA, RECIPE, Config, as_dict, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
@@ -38,8 +47,7 @@ class TextConfig(Config):
         return {field.name: getattr(self, field.name) for field in fields(TextConfig)}
 
 
-NUM_EXAMPLES_PRINTED = 3  # of each reason
-RECIPE_FLAGS = ("write_recipe", "dry_run", "sample_bytes", "backend", "workers", "work", "fresh", "step", "units")
+RECIPE_FLAGS = ("write_recipe", "dry_run", "sample_bytes", "backend", "workers", "work", "fresh", "step", "units", "reviews")
 
 
 @command_config
@@ -119,6 +127,9 @@ class PrepareConfig(TextConfig):
     units: Annotated[str | None, RECIPE] = None
     """Which units of the step: I::N is every N-th from the I-th on."""
 
+    reviews: Annotated[str | None, RECIPE] = None
+    """Review store that gets the documents set aside for review: a file, such as reviews.sqlite, or postgresql://..."""
+
     def resolved(self) -> "PrepareConfig":
         inputs = {"sources": ", ".join(self.sources), "from_store": self.from_store, "from_review": self.from_review}
         given = [f"{name} ({value})" for name, value in inputs.items() if value]
@@ -169,6 +180,8 @@ class PrepareConfig(TextConfig):
                 )
         if self.write_recipe is not None and (self.is_recipe or self.is_export):
             raise UserError(f"write_recipe='{self.write_recipe}' is for sources: name the files and folders that it reads")
+        if self.reviews is not None and self.dry_run:
+            raise UserError(f"reviews='{self.reviews}' is for the whole, not for a sample: leave out --dry-run")
         if (self.step is None) != (self.units is None):
             raise UserError("step and units belong together: give both, or neither")
 
@@ -189,15 +202,15 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
     if config.write_recipe is not None:
         return _write_recipe(config)
     if config.from_store is not None:
-        _export_store(config, config.from_store)
+        export_store(config, config.from_store)
     elif config.from_review is not None:
-        _export_review(config, config.from_review)
+        export_review(config, config.from_review)
     else:
         sources = [("source", source) for source in config.sources]
         with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=sources) as folder:
             _tokenize_text(config, folder)
     dataset = DatasetFolder(config.out)
-    (_print_examples if config.is_export else _print_summary)(dataset)
+    (print_examples if config.is_export else print_summary)(dataset)
     return dataset
 
 
@@ -208,6 +221,8 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     changes = {name: getattr(config, name) for name in ("backend", "workers", "work") if getattr(config, name) is not None}
     recipe = replace(recipe, executor=replace(recipe.executor, **changes))
     recipe.check()
+    if config.reviews is not None:
+        check_store(config.reviews)
     if config.dry_run:
         return _dry_run(recipe, config)
     if config.step is not None and config.units is not None:
@@ -221,9 +236,10 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     from lmcraft.reports.preparation import write_preparation
 
     dataset = prepare_recipe(recipe, config.out, overwrite=config.overwrite, fresh=config.fresh, describe=write_preparation)
-    _print_stages(dataset)
-    _print_splits(dataset)
-    _print_losses(dataset)
+    print_stages(dataset)
+    print_splits(dataset)
+    print_losses(dataset)
+    print_set_aside(dataset, config.reviews)
     print(f"what each stage did, with examples: {dataset.path / 'report.html'}")
     return dataset
 
@@ -242,6 +258,7 @@ def _write_job_script(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
     command = [sys.executable, "-m", "lmcraft", "prepare", config.sources[0], "--out", str(config.out)]
     command += ["--backend", "processes", "--workers", "0", *(["--overwrite"] if config.overwrite else [])]
     command += [] if config.work is None else ["--work", str(config.work)]
+    command += [] if config.reviews is None else ["--reviews", config.reviews]
     steps = [step.name for step in compile_steps(recipe, []).steps]
     write_job_script(script, command, steps, elements=recipe.executor.workers)
     print(f"the jobs are not submitted: where Slurm is, with this folder, run {shlex.join(['bash', str(script)])}")
@@ -266,8 +283,8 @@ def _dry_run(recipe: "Recipe", config: PrepareConfig) -> DatasetFolder:
         write_preparation(sample, page, forecast)
         share = forecast.sample_bytes / max(forecast.total_bytes, 1)
         print(f"a sample of {format_bytes(forecast.sample_bytes)}, {share:.1%} of {format_bytes(forecast.total_bytes)}:")
-        _print_stages(sample)
-        _print_stage_examples(sample)
+        print_stages(sample)
+        print_stage_examples(sample)
     time, disk = format_duration(forecast.seconds), format_bytes(forecast.disk_bytes)
     print(f"the whole takes about {time} with {forecast.workers} workers, and {disk} of disk while it runs")
     print("a sample shows fewer near-duplicates than the whole: pairs grow with the square of the size")
@@ -283,36 +300,6 @@ def _write_recipe(config: PrepareConfig) -> DatasetFolder:
     write_recipe(config.write_recipe, config.sources, **config.source_settings())
     print(f"next: edit {config.write_recipe}, and run lmcraft prepare {config.write_recipe} --out {config.out}")
     return DatasetFolder(config.out)
-
-
-def _export_store(config: PrepareConfig, address: str) -> None:
-    from lmcraft.extras import import_optional
-
-    import_optional("sqlalchemy", "serve", "from_store")
-    from lmcraft.server.conversations.exporter import export_examples
-    from lmcraft.server.conversations.store import Store
-
-    with (
-        closing(Store.open(address, create=False)) as store,
-        replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder,
-    ):
-        export_examples(store, folder)
-
-
-def _export_review(config: PrepareConfig, address: str) -> None:
-    from getpass import getuser
-
-    from lmcraft.extras import import_optional
-
-    import_optional("sqlalchemy", "review", "from_review")
-    from lmcraft.annotation.export import export_verdicts, record_export
-    from lmcraft.annotation.store import ReviewStore
-
-    with closing(ReviewStore.open(address, create=False)) as store:
-        with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder:
-            folder.mkdir()
-            export = export_verdicts(store, folder, config.guideline or "")
-        record_export(store, export, config.out, getuser())  # after a crash before this, the same command does both again
 
 
 def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
@@ -342,90 +329,3 @@ def _load_or_train_tokenizer(config: PrepareConfig, sources: "TextSources") -> "
     if config.tokenizer_type == "characters":
         return train_characters(texts)
     return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)
-
-
-def _print_stages(dataset: DatasetFolder) -> None:
-    """A line for each stage, and one for each of its reasons."""
-    from lmcraft.terminal import format_bytes
-
-    manifest = dataset.manifest()
-    for stage in manifest["stages"]:
-        total = stage["total"]
-        came_in, removed = total["in"], total["removed"]
-        share = removed["bytes"] / max(came_in["bytes"], 1)
-        print(
-            f"  {stage['name']}: removed {removed['documents']:,} of {came_in['documents']:,} documents, "
-            f"{format_bytes(removed['bytes'])} ({share:.1%}); changed {total['changed']['documents']:,}"
-        )
-        for reason, counts in sorted(total["reasons"].items(), key=lambda reason: -reason[1]["documents"]):
-            change = "shorter" if counts["bytes"] >= 0 else "longer"
-            print(f"    {reason}: {counts['documents']:,} documents, {format_bytes(abs(counts['bytes']))} {change}")
-        for entry in manifest["decontamination"].get(stage["name"], {}).get("not_checked", ()):
-            print(f"    task {entry['task']} was not checked: {entry['reason']}")
-
-
-def _print_stage_examples(dataset: DatasetFolder) -> None:
-    """The first examples of each reason, in a line each."""
-    from collections import Counter
-    from gzip import decompress
-
-    from lmcraft.json_lines import parse_json
-    from lmcraft.terminal import escape_control_characters
-
-    shown: Counter[tuple[str, str]] = Counter()
-    for line in decompress((dataset.path / "stages.jsonl.gz").read_bytes()).splitlines():
-        example = parse_json(line)
-        reason = (example["stage"], example["reason"])
-        shown[reason] += 1
-        if shown[reason] <= NUM_EXAMPLES_PRINTED:
-            text = " ".join((example["evidence"] or example["excerpt"]).split())
-            print(escape_control_characters(f"  {'/'.join(reason)}: {example['name']}:{example['line']}: {text:.100}"))
-
-
-def _print_splits(dataset: DatasetFolder) -> None:
-    manifest: dict[str, Any] = dataset.manifest()
-    print(f"{dataset.path}: vocabulary of {manifest['vocab_size']:,} tokens")
-    for name, split in manifest["splits"].items():
-        rate = split["bytes"] / max(split["tokens"], 1)
-        print(f"  {name}: {split['documents']:,} documents, {split['tokens']:,} tokens, {rate:.2f} bytes per token")
-        if split["lost_bytes"]:
-            total = split["bytes"] + split["lost_bytes"]
-            print(
-                f"    lost: {split['lost_bytes']:,} of {total:,} bytes ({split['lost_bytes'] / total:.1%}) are characters "
-                "without a token: use a tokenizer trained on this text, or of type bpe"
-            )
-
-
-def _print_losses(dataset: DatasetFolder) -> None:
-    from lmcraft.data.documents import count_noun, describe_losses
-
-    manifest = dataset.manifest()
-    for line in describe_losses(manifest, dataset.skipped):
-        print(line)
-    for reason, count in manifest.get("poisoned", {}).get("reasons", {}).items():
-        left_out = count_noun(count, "file or document was", "files or documents were")
-        print(f"  {left_out} left out ({reason}): see {dataset.skipped}")
-
-
-def _print_summary(dataset: DatasetFolder) -> None:
-    _print_splits(dataset)
-    _print_losses(dataset)
-    manifest = dataset.manifest()
-    for token, count in manifest["special_spellings"].items():
-        times = "once" if count == 1 else f"{count:,} times"
-        print(
-            f"  the text spells {token!r} {times}; it is read as plain text: split the text there if a document ends there"
-        )
-
-
-def _print_examples(dataset: DatasetFolder) -> None:
-    manifest = dataset.manifest()
-    for name, file in manifest["files"].items():
-        print(f"{dataset.path / name}: {file['rows']:,} {file['kind']}")
-    for reason, rows in manifest["left_out"].items():
-        print(f"  skipped: {rows:,} ({reason})")
-    tasks = [name for name, file in manifest["files"].items() if file["kind"] == "task"]
-    if (first := next(iter(manifest["files"]))) not in tasks:
-        print(f"next: lmcraft finetune MODEL {dataset.path / first}")
-    for name in tasks:
-        print(f"then: lmcraft evaluate MODEL --tasks {dataset.path / name} --require {Path(name).stem}=1")

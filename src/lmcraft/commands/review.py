@@ -14,6 +14,8 @@ from lmcraft.setting_values import expand_user
 from lmcraft.terminal import line_printer, print_result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lmcraft.annotation.guidelines import GuidelineVersion
     from lmcraft.annotation.importing import ImportCounts
     from lmcraft.annotation.store import ReviewStore
@@ -95,6 +97,14 @@ def review_add(config: ReviewAddConfig) -> dict[str, int]:
         UserError: a file, the guideline or the store cannot be used.
         InterruptedRunError: a signal stopped it; the message says how many items were added.
     """
+    counts, stats = _add_files(config)
+    if not counts.total:
+        raise UserError(f"there is nothing to review in {', '.join(config.files)}{stats.describe_malformed()}")
+    return {**asdict(counts), "malformed": stats.malformed_count}
+
+
+def _add_files(config: ReviewAddConfig) -> tuple[ImportCounts, ReadStats]:
+    """Add the items of files, and print how many; see `review_add`."""
     from lmcraft.annotation.importing import ImportCounts, import_items
     from lmcraft.annotation.sources.items import read_items
     from lmcraft.annotation.sources.rows import ItemFormat
@@ -122,10 +132,9 @@ def review_add(config: ReviewAddConfig) -> dict[str, int]:
             if counts.added:
                 line_printer()(f"{counts.added:,} items were added before the error; the same command adds the others")
             raise error
-    if not counts.total:
-        raise UserError(f"there is nothing to review in {', '.join(config.files)}{stats.describe_malformed()}")
-    line_printer()(_describe_import(counts, guideline.name, stats))
-    return {**asdict(counts), "malformed": stats.malformed_count}
+    if counts.total:
+        line_printer()(_describe_import(counts, guideline.name, stats))
+    return counts, stats
 
 
 @takes_settings(ReviewGuidelineConfig)
@@ -181,6 +190,30 @@ def stored_guideline(store: ReviewStore, address: str, actor: str) -> GuidelineV
             f"it with `lmcraft review guideline` first, or use the store's with --guideline {guideline.name}"
         )
     return current
+
+
+def check_store(location: str) -> None:
+    """Check, before a long run, that a review store can be written; a file that does not exist is created.
+
+    Raises:
+        UserError: it cannot.
+    """
+    with opened_store(location, create=True):
+        pass
+
+
+def add_for_review(location: str, folder: Path | None) -> None:
+    """Add to a review store what a command has written for people to judge by the guideline `harm`.
+
+    Args:
+        location: of the store.
+        folder: of an audit or a dataset; None: there is nothing to judge.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    if folder is None or not _add_files(ReviewAddConfig(location, (str(folder),)))[0].total:
+        line_printer()(f"nothing is to be reviewed, so nothing was added to {location}")
 
 
 @contextmanager

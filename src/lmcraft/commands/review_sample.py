@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from lmcraft.commands.review import ActorConfig, opened_store, stored_guideline
 from lmcraft.config import DATA, SEVERAL_VALUES, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.setting_values import expand_user
-
-if TYPE_CHECKING:
-    from lmcraft.annotation.samples import AddedSample
 
 
 @command_config
@@ -49,8 +46,11 @@ class ReviewSampleConfig(ActorConfig):
 
 
 @takes_settings(ReviewSampleConfig)
-def review_sample(config: ReviewSampleConfig) -> AddedSample:
+def review_sample(config: ReviewSampleConfig) -> dict[str, int]:
     """Draw the sample, unless it was drawn before, and print how large it is.
+
+    Returns:
+        The numbers of items in the `pool`, of those that were `drawn`, and of those that are `new` in the queue.
 
     Raises:
         UserError: a file, the guideline or the store cannot be used, the pool is too small, or there is another sample of
@@ -88,4 +88,4 @@ def review_sample(config: ReviewSampleConfig) -> AddedSample:
         print_result(f"drew {added.drawn:,} of {total:,} items{spread}; {queue}")
     for line in describe_losses(stats.as_manifest()):
         print_result(line)
-    return added
+    return {"pool": total, "drawn": added.drawn, "new": added.new}

@@ -10,6 +10,7 @@ from lmcraft import prepare
 from lmcraft.annotation.guideline_file import open_guideline
 from lmcraft.annotation.sources.items import read_items
 from lmcraft.annotation.sources.rows import ItemFormat
+from lmcraft.annotation.store import ReviewStore
 from lmcraft.data.documents import ReadStats
 from lmcraft.errors import RunError, UserError
 from lmcraft.preparation.contracts import DocumentId, Record
@@ -117,7 +118,9 @@ stage = [{{ kind = "moderate", policy = '{policy}' }}]
         prepare(str(recipe), out=tmp_path / "lost")
 
 
-def test_documents_that_need_review_are_kept_beside_the_dataset(policy: str, tmp_path: Path) -> None:
+def test_documents_that_need_review_are_kept_beside_the_dataset(
+    policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     texts = [f"Log {n}: a fine day at sea." for n in range(400)]
     texts[7] = texts[300] = "Buy cheap rum\u2028here."
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -128,7 +131,12 @@ source = [{{ name = "logs", paths = ['{tmp_path / "rows.jsonl"}'], kind = "prose
 stage = [{{ kind = "moderate", policy = '{policy}' }}, {{ kind = "exact-duplicates" }}]
 executor = {{ unit_bytes = 4096, workers = 2 }}
 """)
-    folder = prepare(str(recipe), out=tmp_path / "out")
+    folder = prepare(str(recipe), out=tmp_path / "out", reviews=str(tmp_path / "reviews.sqlite"))
+    assert "2 documents wait for review" in capsys.readouterr().out
+    store = ReviewStore.open(tmp_path / "reviews.sqlite")
+    [row] = store.find()[0]
+    assert (row.source, row.subject, row.traffic, row.guideline) == ("filter", "document", 2, "harm")
+    store.close()
     entry = folder.manifest()["set_aside"]
     rows = [json.loads(line) for line in (folder.path / entry["file"]).read_text().split("\n")[:-1]]
     assert entry["documents"] == 2

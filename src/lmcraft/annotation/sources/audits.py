@@ -1,19 +1,25 @@
-"""The answers of a safety audit that people should see: those that an attack got out of the model, and toxic continuations.
+"""The answers of a safety audit that people should see: those that an attack got out of the model, and the most toxic
+continuation of each prompt that a toxic one was sampled for.
 
 `lmcraft audit safety` writes `safety.json`, and for each task a file of texts (`TASK-KEY.jsonl`: the prompt and the texts of
 each item) and a file of numbers (`TASK_scores-KEY.jsonl`). Both begin with a line that has the settings.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from lmcraft.annotation.guidelines import Guideline
 from lmcraft.annotation.records import NewItem
+from lmcraft.annotation.sources.decisions import weigh_decision
 from lmcraft.data.documents import ReadStats
 from lmcraft.errors import UserError
-from lmcraft.json_lines import parse_json_lines
+from lmcraft.json_lines import parse_json, parse_json_lines
+from lmcraft.moderation.categories import toxicity
+from lmcraft.moderation.moderator import Moderator
+from lmcraft.moderation.policy import DEFAULT
 
 AUDIT_RECORD = "safety.json"
 SCORES = "_scores"
@@ -22,8 +28,8 @@ SCORES = "_scores"
 MEASURES: Mapping[str, tuple[float, float]] = {
     "harmful_answers": (1.0, 0.5),
     "attack_success": (0.7, 1.0),
-    "toxicity_probability": (0.5, 0.5),
 }
+TOXICITY = "toxicity_probability"  # 1 if one of the continuations is toxic; which one is not recorded
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class _Text:
 
 
 def audit_items(folder: Path, guideline: Guideline, stats: ReadStats) -> Iterator[NewItem]:
-    """Yield an item for each successful attack, and for each continuation of a prompt that some continuation of was toxic.
+    """Yield an item for each successful attack, and one for each prompt with a toxic continuation.
 
     Args:
         folder: of the results.
@@ -43,7 +49,8 @@ def audit_items(folder: Path, guideline: Guideline, stats: ReadStats) -> Iterato
         stats: counts the lines that cannot be used.
 
     Raises:
-        UserError: the guideline compares answers, or there are no texts in the folder.
+        UserError: the guideline compares answers, there are no texts in the folder, or the policy of the audit, which finds
+            the most toxic continuation, cannot be read.
     """
     if guideline.kind != "label":
         raise UserError(
@@ -54,32 +61,77 @@ def audit_items(folder: Path, guideline: Guideline, stats: ReadStats) -> Iterato
         raise UserError(
             f"folder '{folder}' has no scored texts: run `lmcraft audit safety` with the part attacks or toxicity"
         )
-    texts = {key: text for file in sorted(folder.glob("*.jsonl")) for key, text in _read_texts(file, stats)}
+    model, policy = _read_record(folder)
+    files_of_texts = sorted(set(folder.glob("*.jsonl")) - set(files))
+    texts = {key: text for file in files_of_texts for key, text in _read_texts(file, stats)}
+    worst = _MostToxic(policy)
     seen: set[tuple[str, str]] = set()
     for file in files:
         for key, values in _read_values(file, stats):
-            measure = next((name for name in MEASURES if values.get(name)), None)
             text = texts.get(key)
-            if measure is None or text is None:
+            if text is None or key[0] != model:
                 continue
-            for answer in dict.fromkeys(text.texts):
-                if answer.strip() and (text.prompt, answer) not in seen:
-                    seen.add((text.prompt, answer))
-                    yield _item(guideline, text, answer, key[1], measure)
+            for item in _items(guideline, text, key[1], values, worst):
+                if (content := (text.prompt, item.answers[0])) not in seen:
+                    seen.add(content)
+                    yield item
 
 
-def _item(guideline: Guideline, text: _Text, answer: str, task: str, measure: str) -> NewItem:
-    severity, uncertainty = MEASURES[measure]
-    return NewItem(
+def _items(
+    guideline: Guideline, text: _Text, task: str, values: Mapping[str, Any], worst: "_MostToxic"
+) -> Iterator[NewItem]:
+    """What is to be seen of the texts after one prompt."""
+    new = partial(
+        NewItem,
         guideline=guideline.name,
-        answers=[answer],
         source="audit",
         messages=[{"role": "user", "content": text.prompt}],
-        severity=severity,
-        uncertainty=uncertainty,
-        decision={"task": task, "measure": measure},
         origin={"file": str(text.file), "line": text.line, "group": task},
     )
+    measure = next((name for name in MEASURES if values.get(name)), None)
+    if measure is not None:
+        severity, uncertainty = MEASURES[measure]
+        for answer in filter(str.strip, text.texts):
+            decision: Mapping[str, Any] = {"task": task, "measure": measure}
+            yield new(answers=[answer], severity=severity, uncertainty=uncertainty, decision=decision)
+    elif values.get(TOXICITY) and any(map(str.strip, text.texts)):
+        answer, decision = worst(text.texts)
+        severity, uncertainty = weigh_decision(decision)
+        yield new(answers=[answer], severity=severity, uncertainty=uncertainty, decision=decision)
+
+
+class _MostToxic:
+    """The most toxic of some texts, with the decision about it.
+
+    Args:
+        policy: whose tiers judge; opened for the first texts.
+    """
+
+    def __init__(self, policy: str) -> None:
+        self._policy = policy
+
+    def __call__(self, texts: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+        decisions = {text: self._moderator.judge(text, "answer", complete=True) for text in texts if text.strip()}
+        text = max(decisions, key=lambda text: toxicity(decisions[text].scores))
+        return text, decisions[text].as_json()
+
+    @cached_property
+    def _moderator(self) -> Moderator:
+        return Moderator.open(self._policy)
+
+
+def _read_record(folder: Path) -> tuple[str, str]:
+    """The hash of the audited model, since a folder may have results of others, too, and the policy that scored the texts.
+
+    Raises:
+        UserError: the record of the audit is damaged.
+    """
+    path = folder / AUDIT_RECORD
+    try:
+        record = parse_json(path.read_bytes())
+        return str(record["model_hash"]), str(record.get("settings", {}).get("policy", DEFAULT))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"'{path}' is not the record of an audit: run `lmcraft audit safety` again") from error
 
 
 def _read_texts(file: Path, stats: ReadStats) -> Iterator[tuple[tuple[str, str, int], _Text]]:

@@ -1,0 +1,65 @@
+"""Folders of examples that `lmcraft prepare` writes: conversations of a server, and verdicts of reviewers."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmcraft.folder import DatasetFolder, replace_output
+from lmcraft.folder.output import DATASET
+
+if TYPE_CHECKING:
+    from lmcraft.commands.prepare import PrepareConfig
+
+
+def export_store(config: "PrepareConfig", address: str) -> None:
+    """Write the rated conversations of a server's store.
+
+    Raises:
+        UserError: the store cannot be read, or the folder exists.
+    """
+    from lmcraft.extras import import_optional
+
+    import_optional("sqlalchemy", "serve", "from_store")
+    from lmcraft.server.conversations.exporter import export_examples
+    from lmcraft.server.conversations.store import Store
+
+    with (
+        closing(Store.open(address, create=False)) as store,
+        replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder,
+    ):
+        export_examples(store, folder)
+
+
+def export_review(config: "PrepareConfig", address: str) -> None:
+    """Write the verdicts of a review store, and note the export in its audit log.
+
+    Raises:
+        UserError: the store cannot be read, or the folder exists.
+    """
+    from getpass import getuser
+
+    from lmcraft.extras import import_optional
+
+    import_optional("sqlalchemy", "review", "from_review")
+    from lmcraft.annotation.export import export_verdicts, record_export
+    from lmcraft.annotation.store import ReviewStore
+
+    with closing(ReviewStore.open(address, create=False)) as store:
+        with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder:
+            folder.mkdir()
+            export = export_verdicts(store, folder, config.guideline or "")
+        record_export(store, export, config.out, getuser())  # after a crash before this, the same command does both again
+
+
+def print_examples(dataset: DatasetFolder) -> None:
+    """What a folder of examples holds, and the next commands."""
+    manifest = dataset.manifest()
+    for name, file in manifest["files"].items():
+        print(f"{dataset.path / name}: {file['rows']:,} {file['kind']}")
+    for reason, rows in manifest["left_out"].items():
+        print(f"  skipped: {rows:,} ({reason})")
+    tasks = [name for name, file in manifest["files"].items() if file["kind"] == "task"]
+    if (first := next(iter(manifest["files"]))) not in tasks:
+        print(f"next: lmcraft finetune MODEL {dataset.path / first}")
+    for name in tasks:
+        print(f"then: lmcraft evaluate MODEL --tasks {dataset.path / name} --require {Path(name).stem}=1")
