@@ -4,6 +4,7 @@ const MAX_READING_MS = 60_000; // without any input, somebody may still read
 const MIN_BREAK_MS = 300_000;
 const WORK_MS = 45 * 60_000; // until a break is suggested
 const SENSITIVE_ITEMS = 25; // until a break is suggested
+const MAX_SECONDS = 86_400;
 const EVENTS = ["pointermove", "pointerdown", "keydown", "wheel", "scroll", "touchmove"];
 
 export class Attention {
@@ -31,7 +32,7 @@ export class Attention {
   /** Seconds at the current item. */
   countSeconds() {
     this.#note();
-    return Math.round(this.itemMs / 100) / 10;
+    return Math.min(MAX_SECONDS, Math.round(this.itemMs / 100) / 10);
   }
 
   /** Why a break would do good now: "time", "sensitive", or "". */

@@ -27,7 +27,7 @@ export function askSkipReason() {
 
 /** Resolves to a comment, or to null if the item is not escalated. */
 export function askEscalation() {
-  const area = el("textarea", { rows: 3, dir: "auto", maxlength: "10000", autofocus: true, "aria-label": t("escalateWhy") });
+  const area = el("textarea", { rows: 3, dir: "auto", maxlength: "4000", autofocus: true, "aria-label": t("escalateWhy") });
   area.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isComposing(event)) area.form.requestSubmit();
   });

@@ -6,6 +6,7 @@ import { isComposing } from "../../views/keyboard.js";
 import { RuleList } from "./rule_list.js";
 
 const MAX_LABEL_KEYS = 9;
+const MAX_CHARACTERS = { comment: 4000, correction: 100_000, contains: 40_000, excludes: 40_000 }; // as the server takes them
 const MISSING = { text: "missingText", label: "missingLabel", rule: "missingRule", "": "missingNothing" };
 
 export class DecisionForm {
@@ -122,11 +123,11 @@ export class DecisionForm {
 
   #buildArea(name, rows) {
     const value = this.draft.fields[name];
-    return el("textarea", { name, rows, value, dir: "auto", maxlength: name === "correction" ? "1000000" : "10000", oninput: (event) => this.draft.set({ [name]: event.target.value }) });
+    return el("textarea", { name, rows, value, dir: "auto", maxlength: MAX_CHARACTERS[name], oninput: (event) => this.draft.set({ [name]: event.target.value }) });
   }
 
   #copyAnswer() {
-    this.correction.value = this.draft.item.answers[0];
+    this.correction.value = this.draft.item.answers[0].slice(0, MAX_CHARACTERS.correction);
     this.draft.set({ correction: this.correction.value });
     this.correction.focus();
   }
