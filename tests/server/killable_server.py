@@ -60,12 +60,13 @@ class KillableServer:
 
 
 @contextmanager
-def killable_server(folder: Path, upstream: str) -> Iterator[KillableServer]:
-    """A running gateway to `upstream`, with its store in `folder`."""
+def killable_server(folder: Path, upstream: str, *, reviews: Path | None = None) -> Iterator[KillableServer]:
+    """A running gateway to `upstream`, with its store in `folder`, and with the database of reviews if there is one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.server.killable_server", str(folder / "chats.sqlite"), upstream, str(port)]
+    command += [] if reviews is None else [str(reviews)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdin and parent.stdout
         server = KillableServer(port, parent.stdin, parent.stdout)
@@ -77,8 +78,9 @@ def killable_server(folder: Path, upstream: str) -> Iterator[KillableServer]:
             parent.stdin.close()
 
 
-def serve(store: str, upstream: str, port: int) -> None:
+def serve(store: str, upstream: str, port: int, reviews: str = "") -> None:
     """Run the server until it is killed."""
+    from lmcraft.annotation.store import ReviewStore
     from lmcraft.server.conversations.store import Store
     from lmcraft.server.engine.registry import LoadOptions, Registry
     from lmcraft.server.http.app import build_app
@@ -100,10 +102,11 @@ def serve(store: str, upstream: str, port: int) -> None:
             continue
         registry = Registry(limits, metrics, LoadOptions())
         state = ServerState(registry, limits, metrics, keys, Quotas(keys))
-        app = build_app(state, Store.open(store), upstream=Upstream(upstream, "", limits))
+        review_store = ReviewStore.open(reviews) if reviews else None
+        app = build_app(state, Store.open(store), review_store, upstream=Upstream(upstream, "", limits))
         make_server(app, limits, "error", end_work=registry.end_work).run(sockets=[listen("127.0.0.1", port)])
         os._exit(0)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

@@ -18,7 +18,7 @@ export class ItemCard {
     const heading = el("h2", { id: "item-title" }, t(item.kind === "preference" ? "subjectPair" : SUBJECTS[item.subject] ?? "subjectAnswer"));
     const head = el("header", { class: "item-head" }, heading, ...tags.map((tag) => el("span", { class: "tag", dir: "auto" }, tag)), this.toggle);
     this.body = el("div", { class: "item-body" });
-    this.node = el("article", { class: "item", tabindex: "-1", "aria-labelledby": "item-title" }, head, this.body);
+    this.node = el("article", { class: "item", "data-id": item.id, tabindex: "-1", "aria-labelledby": "item-title" }, head, this.body);
     this.setHidden(item.sensitive && !isSeen, { isSilent: true });
   }
 
