@@ -20,10 +20,11 @@ from lmcraft.annotation import gold
 from lmcraft.annotation.content import is_swapped, map_label, shown_answers
 from lmcraft.annotation.exposure import add_exposure, count_exposures
 from lmcraft.annotation.guidelines import GuidelineVersion
+from lmcraft.annotation.queries import read_reports
 from lmcraft.annotation.records import Claim, ClaimedItem, Json, LeaseLostError, Task
 from lmcraft.annotation.reviewers import is_new_to
 from lmcraft.annotation.states import FREE, open_buckets, read_item
-from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reviewers, rounds, verdicts
+from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reviewers, rounds, skips, verdicts
 
 MAX_GOLD_CANDIDATES = 200
 _TOKEN = re.compile("[0-9a-f]{32}")
@@ -222,9 +223,16 @@ def _claimed_item(
     )
     if row["lease_task"] == "review":
         return claimed
-    decision = json.loads(content.decision)
-    adjudication = {"state": row["state"], "source": row["source"], "decision": decision}
-    return replace(claimed, adjudication=adjudication | {"verdicts": _anonymous_verdicts(connection, row["id"], swapped)})
+    item_verdicts = _anonymous_verdicts(connection, row["id"], swapped)
+    adjudication = {
+        "state": row["state"],
+        "source": row["source"],
+        "decision": json.loads(content.decision),
+        "verdicts": item_verdicts,
+        "escalations": _anonymous_escalations(connection, row["id"], len(item_verdicts)),
+        "reports": read_reports(connection, row["id"]),
+    }
+    return replace(claimed, adjudication=adjudication)
 
 
 def _anonymous_verdicts(connection: sa.Connection, item: str, swapped: bool) -> Sequence[Json]:
@@ -240,6 +248,14 @@ def _anonymous_verdicts(connection: sa.Connection, item: str, swapped: bool) -> 
         }
         for index, row in enumerate(rows)
     ]
+
+
+def _anonymous_escalations(connection: sa.Connection, item: str, num_verdicts: int) -> list[Json]:
+    """Why reviewers passed an item on, oldest first, with letters for them after those of the verdicts."""
+    s = skips.c
+    query = sa.select(s.comment, s.created).where(s.item == item, s.kind == "escalate").order_by(s.created, s.reviewer)
+    rows = connection.execute(query).mappings().all()
+    return [{"reviewer": _letters(num_verdicts + index), **row} for index, row in enumerate(rows)]
 
 
 def _letters(index: int) -> str:

@@ -97,7 +97,7 @@ def read_full_item(connection: sa.Connection, item: str, guideline: GuidelineVer
         "rule": row["rule"],
         "expected": {"label": row["expected_label"], "rule": row["expected_rule"]} if summary["is_gold"] else None,
         "claim": claim if summary["holder"] else None,
-        "reports": _reports(connection, item),
+        "reports": read_reports(connection, item),
         "verdicts": [] if is_hidden else _verdicts(connection, [row])[item],
         "history": [record for record in records if not is_hidden or record["event"] not in HIDDEN_EVENTS],
     }
@@ -203,7 +203,7 @@ def _verdicts(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> d
     return by_item
 
 
-def _reports(connection: sa.Connection, item: str) -> list[Json]:
+def read_reports(connection: sa.Connection, item: str) -> list[Json]:
     """What users reported about an item, oldest first, without names."""
     c = reports.c
     query = sa.select(c.reason, c.comment, c.created).where(c.item == item).order_by(c.created, c.reporter)

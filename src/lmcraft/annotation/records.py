@@ -121,7 +121,8 @@ class ClaimedItem:
     num_left: int
     """Items that this person could claim, with this one."""
     adjudication: Json | None = None
-    """For an adjudicator: `state`, `source`, `decision` and the `verdicts`, whose reviewers are letters."""
+    """For an adjudicator: `state`, `source`, `decision`, `reports`, `verdicts` and `escalations`, whose reviewers are
+    letters."""
 
 
 @dataclass(frozen=True)

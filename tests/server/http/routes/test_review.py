@@ -83,7 +83,8 @@ def test_an_escalated_item_goes_to_the_adjudicators(people: dict[str, As]) -> No
         assert rita.post(f"/api/review/items/{item['id']}/escalate", json=body).json() == {"id": item["id"]}
     assert error(rita.post("/api/review/claims", json={"task": "adjudicate"})) == (403, "role_needed")
     claimed = adam.claim(task="adjudicate")
-    assert (claimed["id"], claimed["state"]) == (item["id"], "escalated")
+    assert (claimed["id"], claimed["state"], claimed["reports"]) == (item["id"], "escalated", [])
+    assert [(e["reviewer"], e["comment"]) for e in claimed["escalations"]] == [("A", "too hard")]
     assert adam.claim(task="review")["id"] != item["id"]
 
 
