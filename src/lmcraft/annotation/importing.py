@@ -62,7 +62,7 @@ def import_items(
         UserError: an item is invalid, and `stats` is to fail then.
         StoreError: the database failed; the batches before are in the store.
     """
-    remaining = _check(new, guideline, stats)
+    remaining = check_items(new, guideline, stats)
     ours: set[str] = set()
     while checked := list(islice(remaining, ITEMS_PER_BATCH)):
         stored = _read_expected(store, [content.id for _, content in checked])
@@ -86,7 +86,12 @@ def import_items(
         yield counts
 
 
-def _check(new: Iterable[NewItem], guideline: GuidelineVersion, stats: ReadStats) -> Iterator[tuple[NewItem, Content]]:
+def check_items(new: Iterable[NewItem], guideline: GuidelineVersion, stats: ReadStats) -> Iterator[tuple[NewItem, Content]]:
+    """Yield each item that can be added with its content; the others are counted, with file and line.
+
+    Raises:
+        UserError: an item is invalid, and `stats` is to fail then.
+    """
     for item in new:
         try:
             yield item, check_content(item, guideline)

@@ -56,6 +56,7 @@ def review_sample(config: ReviewSampleConfig) -> dict[str, int]:
         UserError: a file, the guideline or the store cannot be used, the pool is too small, or there is another sample of
             that name.
     """
+    from lmcraft.annotation.importing import check_items
     from lmcraft.annotation.samples import add_sample
     from lmcraft.annotation.sampling import find_stratum
     from lmcraft.annotation.sources.items import read_items
@@ -75,7 +76,8 @@ def review_sample(config: ReviewSampleConfig) -> dict[str, int]:
         stratum = find_stratum(guideline, config.stratum)
         group_field = config.group_field or stratum.by
         form = ItemFormat(guideline, "file", stratum.subject, config.text_field, group_field)
-        pool = (item for file in files for item in read_items(file, form, stats, encoding=config.encoding))
+        read = (item for file in files for item in read_items(file, form, stats, encoding=config.encoding))
+        pool = (item for item, _ in check_items(read, guideline, stats))
         added = add_sample(
             store, guideline.name, config.stratum, pool, seed=config.seed, actor=config.name(), name=config.sample
         )

@@ -20,6 +20,8 @@ from lmcraft.moderation.moderator import Moderator
         ({"scores": {"hate": float("nan")}, "categories": ["hate"]}, (0.8, 1.0)),
         ({"scores": {"hate": "much"}, "categories": 7}, (0.8, 1.0)),
         ({"scores": {"hate": 12}}, (0.8, 0.0)),
+        ({"scores": {"hate": -(10**400)}}, (0.8, 0.0)),
+        ({"scores": {"hate": float("inf")}}, (0.8, 0.0)),
         ({"scores": [1]}, (0.0, 0.0)),
     ],
 )

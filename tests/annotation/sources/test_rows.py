@@ -81,6 +81,13 @@ def test_two_answers(row: dict[str, Any]) -> None:
         _item(row)
 
 
+def test_another_field_of_texts() -> None:
+    item = _item({"meta": {"body": "Because."}, "prompt": "Why?", "text": "x"}, text_field="meta.body")
+    assert (item.subject, list(item.messages), list(item.answers)) == ("answer", [QUESTION], ["Because."])
+    with pytest.raises(UserError, match="it has no column 'body': its columns are text"):
+        _item({"text": "x"}, text_field="body")
+
+
 def test_a_question_is_no_answer() -> None:
     with pytest.raises(UserError, match="it has a question without an answer"):
         _item({"prompt": "Why?"}, subject="answer")
@@ -128,7 +135,9 @@ def test_gold_items_have_a_verdict(verdict: dict[str, Any]) -> None:
         (3, "it is the number 3, not an object"),
         ({"txt": "A page."}, "match no known format: use text; prompt and answer"),
         ({"text": " "}, "what is to be judged is empty"),
+        ({}, "it is empty: remove the row"),
         ({"text": None}, "its text is null, not text"),
+        ({"prompt": "Why?", "text": "Because."}, "it has a prompt and a text"),
         ({"text": "x\ud800"}, "half of a character"),
         ({"messages": []}, "its messages are empty"),
         ({"prompt": "Why?", "answer_a": "One.", "answer_b": None}, "its answer_b is null"),
@@ -136,6 +145,7 @@ def test_gold_items_have_a_verdict(verdict: dict[str, Any]) -> None:
         ({"text": "A page.", "traffic": 1.5}, "its traffic is 1.5"),
         ({"text": "A page.", "severity": "high"}, "its severity is 'high': use a number from 0 to 1"),
         ({"text": "A page.", "severity": 1e400}, "its severity is inf"),
+        ({"text": "A page.", "severity": 10**400}, "its severity is 1000"),
         ({"text": "A page.", "expected": {"label": "evil"}}, "expected label 'evil' is not one of"),
         ({"text": "A page.", "expected": {"label": "harmful", "rule": "X1"}}, "expected rule 'X1' is not one of"),
         ({"text": "A page.", "expected": {"rule": "H1"}}, "its expected verdict has no label"),

@@ -1,6 +1,5 @@
 """Severity and uncertainty of an item, from the decision of a policy about its text."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,5 +57,5 @@ def weigh_decision(decision: Mapping[str, Any]) -> tuple[float, float]:
 
 def _share(value: Any) -> float:
     """A number from 0 to 1; one half if it is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return min(max(float(value), 0.0), 1.0) if is_number else 0.5
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value == value  # not NaN
+    return float(min(max(value, 0.0), 1.0)) if is_number else 0.5

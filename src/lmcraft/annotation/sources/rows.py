@@ -29,12 +29,14 @@ from lmcraft.errors import UserError
 from lmcraft.finetuning.examples import Conversation, Judgment, Labeled, Preference, answer_text
 from lmcraft.finetuning.messages import Message, parse_messages
 from lmcraft.finetuning.row_fields import Fields, as_text, parse_json
-from lmcraft.finetuning.rows import MESSAGES, PROMPTS, RowFormat, parse_fields
+from lmcraft.finetuning.rows import ANSWERS, MESSAGES, PROMPTS, RowFormat, parse_fields
 
 PAIRS = (("answer_a", "answer_b"), ("response_a", "response_b"), ("answer_1", "answer_2"), ("first", "second"))
 STAGE_SUBJECTS: Mapping[str, Subject] = {"training": "document", "prompt": "prompt", "answer": "answer"}
+TEXT = "text"  # the field of texts, unless the user names another
 FORMATS = "text; prompt and answer; messages; answer_a and answer_b; chosen and rejected; text and decision"
 MAX_GROUP_CHARS = 200
+ORIGIN_FIELDS = {"file": str, "line": int}  # of a document before it was listed
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ItemFormat:
     source: Source = "file"
     subject: Subject | None = None
     """What the text of a row is; None: as the row has it."""
-    text_field: str = "text"
+    text_field: str = TEXT
     group_field: str = ""
     """The field that has the group of a row, for a sample; empty: rows have no groups."""
     gold: bool = False
@@ -69,6 +71,8 @@ def item_of_row(row: Any, form: ItemFormat, file: str, line: int) -> NewItem:
     if not isinstance(row, Mapping):
         raise UserError(f"it is {describe_value(row)}, not an object with named fields")
     row = {str(name).strip(): value for name, value in row.items()}
+    if not row:
+        raise UserError("it is empty: remove the row")
     decision = parse_json(row.get("decision"))
     decision = decision if isinstance(decision, Mapping) else None
     subject, messages, answers = _content(row, decision, form)
@@ -83,7 +87,8 @@ def item_of_row(row: Any, form: ItemFormat, file: str, line: int) -> NewItem:
     origin: dict[str, Any] = {"file": file, "line": line}
     inner = parse_json(row.get("origin"))
     if isinstance(inner, Mapping):  # a document of a preparation: where it was before
-        origin = {**{name: inner[name] for name in ("file", "line", "id") if name in inner}, "listed_in": f"{file}:{line}"}
+        before = {name: inner[name] for name, kind in ORIGIN_FIELDS.items() if isinstance(inner.get(name), kind)}
+        origin = {**origin, **before, "listed_in": f"{file}:{line}"}
     if not is_empty(row.get("language")):
         origin["language"] = as_text(row["language"], "language")[:MAX_GROUP_CHARS]
     if form.group_field:
@@ -135,9 +140,31 @@ def _content(
         if all(fields.has((name,)) for name in pair):
             answers = [as_text(fields.find((name,)), name) for name in pair]
             return "answer", _messages(fields), answers
-    if form.text_field in row and not fields.has((*MESSAGES, *PROMPTS, "chosen")):
-        return form.subject or "document", [], [as_text(row[form.text_field], form.text_field)]
-    return _example_content(fields, form)
+    texts = _texts(row, form)
+    if not texts:
+        return _example_content(fields, form)
+    if form.text_field == TEXT and fields.has((*MESSAGES, *PROMPTS)) and not fields.has(ANSWERS):
+        raise UserError(
+            "it has a prompt and a text, so it is not clear what is judged: name the text answer, or leave one out"
+        )
+    if form.text_field == TEXT and fields.has((*MESSAGES, *PROMPTS, "chosen")):
+        return _example_content(fields, form)
+    messages = _messages(fields)
+    return form.subject or ("answer" if messages else "document"), messages, [as_text(texts[0], form.text_field)]
+
+
+def _texts(row: Mapping[str, Any], form: ItemFormat) -> list[Any]:
+    """The value of the field of texts; none if there is no such field.
+
+    Raises:
+        UserError: the user named a field that the row lacks.
+    """
+    try:
+        return [lookup(row, form.text_field)]
+    except KeyError as error:
+        if form.text_field != TEXT:
+            raise UserError(f"it has no column '{form.text_field}': its columns are {', '.join(row)}") from error
+        return []
 
 
 def _example_content(fields: Fields, form: ItemFormat) -> tuple[Subject, Sequence[Mapping[str, str]], Sequence[str]]:
@@ -186,7 +213,7 @@ def _share(row: Mapping[str, Any], name: str, default: float) -> float:
         return default
     try:
         number = float(value)  # type: ignore[arg-type]  # whatever it is, it is told below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 <= number <= 1:
         raise UserError(f"its {name} is {value!r:.64}: use a number from 0 to 1")
