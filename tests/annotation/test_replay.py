@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from lmcraft.annotation import replay
-from lmcraft.annotation.audit_log import metadata
+from lmcraft.annotation.audit_log import head, metadata
 from lmcraft.annotation.calibration import add_comment, open_round, reveal_round
-from lmcraft.annotation.chain import Problem
+from lmcraft.annotation.chain import Problem, Verification
 from lmcraft.annotation.guideline_file import open_guideline
 from lmcraft.annotation.guidelines import Stratum
 from lmcraft.annotation.records import NewItem
@@ -105,6 +105,15 @@ def test_a_store_is_what_its_log_says_until_it_is_edited(store: ReviewStore) -> 
     with store.writing() as (connection, _):
         connection.execute(sa.text("UPDATE audit SET payload = payload || ' ' WHERE seq = 7"))
     assert [problem.seq for problem in verify(store.engine).problems] == [7]
+
+
+def test_a_store_can_be_verified_while_people_work(store: ReviewStore) -> None:
+    add_texts(store, "one", "two")
+    with snapshot(store.engine) as connection:
+        end = head(connection)
+        judge_next(store, "ann")
+        assert compare(connection) == Verification(end, ())
+    assert verify(store.engine).head.seq == end.seq + 1
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -13,6 +13,7 @@ from lmcraft.annotation.audit_log import GENESIS, Head, Record, audit, audit_hea
 from lmcraft.terminal import ReportProgress
 
 ROWS_PER_FETCH = 1000
+MAX_NUMBERS_TRIED = 5_000_000  # to tell where a row stood; a few microseconds each
 
 
 class Problem(NamedTuple):
@@ -153,7 +154,7 @@ def _original_number(record: Record, total: int) -> int | None:
     """The number with which the row has its hash, if it was only moved."""
     if not all(isinstance(value, str) for value in record[1:]):
         return None
-    numbers = range(1, total + 1)
+    numbers = range(1, min(total, MAX_NUMBERS_TRIED) + 1)
     return next((number for number in numbers if record_hash(record._replace(seq=number)) == record.hash), None)
 
 

@@ -8,7 +8,7 @@ the tables that stay small: guidelines, rounds, comments, settings, samples.
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -110,19 +110,23 @@ class Problems:
         return tuple(sorted(self._problems, key=lambda problem: (problem.seq == 0, problem))[:MAX_PROBLEMS])
 
 
-def replay_log(connection: sa.Connection) -> tuple[Problem, ...]:
+def replay_log(connection: sa.Connection, report: Callable[[int], object] = lambda done: None) -> tuple[Problem, ...]:
     """What differs between the tables and the log, at most `MAX_PROBLEMS`, in the order of the log.
 
     Args:
         connection: to a store whose log is an unbroken chain, in a transaction that sees one state of it.
+        report: shows how many rows of the log are read.
     """
-    problems, small = Problems(), LoggedRows()
+    problems, small, num_read = Problems(), LoggedRows(), 0
     tables = [name for name in LARGE_TABLES if name in metadata.tables]
     streams = [_log_rows(connection), _item_rows(connection), *(_table_rows(connection, name) for name in tables)]
     for item, rows in groupby(heapq.merge(*streams, key=attrgetter("item")), key=attrgetter("item")):
         large = LoggedRows()
         for row in rows:  # those of the log come first
             if row.table == audit.name:
+                num_read += 1
+                if num_read % ROWS_PER_FETCH == 0:
+                    report(num_read)
                 for table, values in _logged_values(row.values):
                     (large if item and table not in SMALL_TABLES else small).apply(row.seq, table, values)
             else:

@@ -38,8 +38,11 @@ def compare(
     connection: sa.Connection, anchors: Iterable[Head] = (), report: ReportProgress = lambda done, total: None
 ) -> Verification:
     """`verify` in a transaction. If the chain is broken, the tables are not compared: an edited log proves nothing."""
-    chain = walk_chain(connection, anchors, report)
-    return chain if chain.problems else Verification(chain.head, replay_log(connection))
+    chain = walk_chain(connection, anchors, lambda done, total: report(done, 2 * total))
+    if chain.problems:
+        return chain
+    seq = chain.head.seq
+    return Verification(chain.head, replay_log(connection, lambda done: report(seq + done, 2 * seq)))
 
 
 @contextmanager
