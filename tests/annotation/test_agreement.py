@@ -15,6 +15,7 @@ from lmcraft.annotation.guidelines import Guideline, Rule, hash_rule
 from lmcraft.annotation.records import NewItem, NotFoundError
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.unclear_rules import MAX_CONTRADICTED
+from lmcraft.annotation.vote_table import VoteTable
 from tests.annotation.bulk import add_votes
 from tests.annotation.samples import HARM, add_texts, judge_next
 
@@ -102,8 +103,35 @@ def test_the_report_has_the_intervals_of_statistics(sqlite_store: ReviewStore) -
         assert reliability["low"] - 0.03 <= accuracy <= reliability["high"] + 0.03
     assert {name for name, rater in by_name.items() if rater["suspect"]} == {"joe"}
     finding = report["findings"][-1]
-    assert (finding["kind"], finding["reviewer"]) == ("suspect_reviewer", "joe")
-    assert describe_finding(finding).startswith("reviewer joe is right on ")
+    assert (finding["kind"], finding["reviewer"], finding["measure"]) == ("suspect_reviewer", "joe", "agreement")
+    assert describe_finding(finding).startswith("reviewer joe agrees with ")
+
+
+def test_gold_items_show_which_of_two_reviewers_errs(sqlite_store: ReviewStore) -> None:
+    items = add_texts(sqlite_store, *(f"gold {number}" for number in range(24)), expected=ExpectedVerdict("harmful"))
+    votes = [(item, "bob", "harmful", "H1") for item in items]
+    votes += [(item, "eve", "harmful" if number % 2 else "acceptable", "H1") for number, item in enumerate(items)]
+    add_votes(sqlite_store, votes)
+    report = agreement_report(sqlite_store, "harm")
+    bob, eve = report["raters"]
+    assert (bob["suspect"], eve["suspect"], eve["measure"], eve["gold"]["accuracy"]["value"]) == (False, True, "gold", 0.5)
+    assert bob["reliability"]["value"] > 0.9 > 0.65 > eve["reliability"]["value"] and report["votes"] == 0
+    (finding,) = report["findings"]
+    assert describe_finding(finding).startswith("reviewer eve is right on 50% (")
+
+
+def test_equally_good_reviewers_are_rarely_suspect() -> None:
+    """Of 40 teams of 8, each of 100 items."""
+    rng, flagged = np.random.default_rng(0), 0
+    for _ in range(40):
+        truth, items = rng.integers(0, 2, 100), np.repeat(np.arange(100), 2)
+        people = np.argsort(rng.random((100, 8)), axis=1)[:, :2].ravel()
+        labels = np.where(rng.random(200) < 0.85, truth[items], 1 - truth[items])
+        names, none = [f"person {number}" for number in range(8)], np.zeros(200, dtype=bool)
+        columns = {"item": items, "reviewer": people, "label": labels, "rule": labels, "is_current": ~none, "is_gold": none}
+        table = VoteTable(**columns, truth=np.full(100, -1), reviewers=names, labels=["a", "b"], rules=["H1", "H2"])
+        flagged += any(agreement._suspects(table, table))
+    assert flagged <= 4
 
 
 def test_unequal_numbers_of_votes(sqlite_store: ReviewStore) -> None:

@@ -18,17 +18,19 @@ they are named, not those of calibration rounds, and not the decisions of adjudi
                gold: {judged, correct, accuracy: METRIC},
                reliability: METRIC (share of right labels by Dawid and Skene's model, gold items included),
                confusion: [[share]] (rows: true label, columns: chosen label) or null,
-               suspect (significantly less reliable than the other reviewers)}],
+               suspect (agrees, or is right on gold items, significantly less than the others),
+               measure: agreement | gold | "" (which of the two)}],
      pairs: [{first, second, items, agreement: METRIC, cohen: METRIC}] (at most 50, most shared items first),
      rules: [{id, votes, items, contradicted: METRIC, p_value or null, unclear}] (see `unclear_rules.contradicted_rules`),
      confused_rules: [{first, second, items, confusions, share: METRIC, other_labels, p_value, confused}],
-     findings: [{kind: unclear_rule | confused_rules | suspect_reviewer, rules: [id], reviewer, share: METRIC}]}
+     findings: [{kind: unclear_rule | confused_rules | suspect_reviewer, rules: [id], reviewer, measure, share: METRIC}]}
 """
 
 import time
 from collections.abc import Sequence
-from math import log, sqrt
+from math import sqrt
 from threading import Lock
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -40,7 +42,7 @@ from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import verdicts
 from lmcraft.annotation.unclear_rules import confused_rules, contradicted_rules
 from lmcraft.annotation.versions import GuidelineVersions
-from lmcraft.annotation.vote_table import VoteTable, read_vote_table
+from lmcraft.annotation.vote_table import Mask, VoteTable, read_vote_table
 from lmcraft.statistics.agreement import (
     MISSING,
     Codes,
@@ -50,16 +52,18 @@ from lmcraft.statistics.agreement import (
     percent_agreement,
     vote_pairs,
 )
-from lmcraft.statistics.dawid_skene import DawidSkene, dawid_skene
-from lmcraft.statistics.distributions import NORMAL
-from lmcraft.statistics.intervals import UPPER, Metric
+from lmcraft.statistics.dawid_skene import dawid_skene
+from lmcraft.statistics.intervals import Metric
 from lmcraft.statistics.multiple import MAX_FALSE_DISCOVERY_RATE, adjusted_p_values
+from lmcraft.statistics.paired import unpaired_proportions
 from lmcraft.statistics.proportions import clustered_proportion, proportion
 
 MAX_PAIRS = 50
 RECENT_VOTES = 20_000
 MIN_SHORTFALL = 0.1
-"""A reviewer is suspect only if they are right on so many fewer items than the median of the others."""
+"""A reviewer is suspect only if they agree, or are right on gold items, by so much less than the others."""
+MIN_ITEMS = 8
+"""Fewest items for comparing a reviewer with the others."""
 SLOW_SECONDS, MAX_LOAD = 0.5, 0.2
 """A report that takes longer than this is computed again only after a time that keeps this share of a processor."""
 
@@ -114,9 +118,9 @@ def describe_finding(finding: Json) -> str:
     if finding["share"]["low"] is not None:
         share += f" ({finding['share']['low']:.0%} to {finding['share']['high']:.0%})"
     if finding["kind"] == "suspect_reviewer":
-        return (
-            f"reviewer {finding['reviewer']} is right on {share} of the items, fewer than the others; discuss some with them"
-        )
+        with_others = f"agrees with {share} of the other votes on the same items"
+        result = with_others if finding["measure"] == "agreement" else f"is right on {share} of the gold items"
+        return f"reviewer {finding['reviewer']} {result}, fewer than the others; go through some verdicts together"
     if finding["kind"] == "unclear_rule":
         return f"rule {finding['rules'][0]} is unclear: {share} of the items that cite it are contradicted; sharpen it"
     first, second = finding["rules"]
@@ -157,7 +161,7 @@ def _raters(table: VoteTable, votes: VoteTable, seconds: dict[str, float]) -> li
         true_labels=np.where(_gold_items(table), table.truth, MISSING),
     )
     agreements, shared = _agreement_with_others(votes)
-    is_suspect = _suspects(estimate, table)
+    suspects = _suspects(table, votes)
     return [
         {
             "reviewer": name,
@@ -168,7 +172,8 @@ def _raters(table: VoteTable, votes: VoteTable, seconds: dict[str, float]) -> li
             "gold": _gold_record(table, number),
             "reliability": _json(estimate.accuracy[number]),
             "confusion": None if estimate.accuracy[number] is None else estimate.confusion[number].round(4).tolist(),
-            "suspect": is_suspect[number],
+            "suspect": bool(suspects[number]),
+            "measure": suspects[number],
         }
         for number, name in enumerate(table.reviewers)
     ]
@@ -180,8 +185,8 @@ def _gold_items(table: VoteTable) -> np.ndarray:
 
 
 def _gold_record(table: VoteTable, reviewer: int) -> Json:
-    mine = table.where(table.is_gold & (table.reviewer == reviewer))
-    judged, correct = len(mine.item), int((mine.label == mine.truth[mine.item]).sum())
+    mine = np.nonzero(table.is_gold & (table.reviewer == reviewer))[0]
+    judged, correct = len(mine), int((table.label[mine] == table.truth[table.item[mine]]).sum())
     return {"judged": judged, "correct": correct, "accuracy": vars(proportion(correct, judged)) if judged else None}
 
 
@@ -204,31 +209,40 @@ def _agreement_with_others(votes: VoteTable) -> tuple[list[Metric | None], list[
     return metrics, shared
 
 
-def _suspects(estimate: DawidSkene, table: VoteTable) -> list[bool]:
-    """Whether each reviewer is right on significantly fewer items than the median of the others."""
-    records = [_gold_record(table, reviewer)["accuracy"] for reviewer in range(len(table.reviewers))]
-    accuracies = [metric or (record and Metric(**record)) for metric, record in zip(estimate.accuracy, records, strict=True)]
+def _suspects(table: VoteTable, votes: VoteTable) -> list[str]:
+    """For each reviewer, what shows that they differ from the others: `agreement`, `gold`, or nothing.
+
+    A reviewer is compared with the pairs of votes, and with the gold items, of all others. The p-values of both comparisons
+    and of all reviewers are adjusted together.
+    """
+    first, second = vote_pairs(votes.item)
+    same = votes.label[first] == votes.label[second]
+    gold = table.where(table.is_gold)
+    correct = gold.label == gold.truth[gold.item]
     p_values: list[float | None] = []
-    for number, metric in enumerate(accuracies):
-        others = [other.value for index, other in enumerate(accuracies) if other and index != number]
-        p_values.append(_shortfall_p_value(metric, float(np.median(others))) if metric and others else None)
-    return [p is not None and p <= MAX_FALSE_DISCOVERY_RATE for p in adjusted_p_values(p_values)]
+    for reviewer in range(len(table.reviewers)):
+        mine = (votes.reviewer[first] == reviewer) | (votes.reviewer[second] == reviewer)
+        p_values.append(_shortfall_p_value(same, mine, votes.item[first]))
+        p_values.append(_shortfall_p_value(correct, gold.reviewer == reviewer, np.arange(len(gold.item))))
+    adjusted = [1.0 if p is None else p for p in adjusted_p_values(p_values)]
+    names = [min(zip(pair, ("agreement", "gold"), strict=True)) for pair in zip(adjusted[::2], adjusted[1::2], strict=True)]
+    return [name if p <= MAX_FALSE_DISCOVERY_RATE else "" for p, name in names]
 
 
-def _shortfall_p_value(accuracy: Metric, expected: float) -> float | None:
-    """Of the hypothesis that an accuracy is as high as expected, one-sided, normal on the logit scale; 1 if it nearly is."""
-    if accuracy.high is None:
+def _shortfall_p_value(outcomes: Mask, mine: Mask, clusters: Codes) -> float | None:
+    """Of the hypothesis that a share of outcomes is the same with a reviewer, `mine`, as without; 1 if it is not much lower.
+
+    Outcomes of one cluster count as one. None for fewer than MIN_ITEMS of them.
+    """
+    successes, trials = [], []
+    for mask in (~mine, mine):
+        number = int((np.bincount(clusters[mask]) > 0).sum())
+        trials.append(number)
+        successes.append(round(number * float(outcomes[mask].mean())) if number else 0)
+    if min(trials) < MIN_ITEMS:
         return None
-    if accuracy.value > expected - MIN_SHORTFALL:
-        return 1.0
-    value, high, bar = (_logit(share) for share in (accuracy.value, accuracy.high, expected))
-    error = (high - value) / NORMAL.inv_cdf(UPPER)
-    return NORMAL.cdf((value - bar) / error) if error else None
-
-
-def _logit(share: float) -> float:
-    share = min(max(share, 1e-6), 1 - 1e-6)
-    return log(share / (1 - share))
+    comparison = unpaired_proportions((successes[0], successes[1]), (trials[0], trials[1]))
+    return comparison.p_value if comparison.gain.value <= -MIN_SHORTFALL else 1.0
 
 
 def _pairs(votes: VoteTable) -> list[Json]:
@@ -270,15 +284,18 @@ def _mean_kappa(pairs: Sequence[Json]) -> Metric | None:
 
 def _findings(rules: Sequence[Json], confused: Sequence[Json], raters: Sequence[Json]) -> list[Json]:
     """What the owner should do something about: unclear rules, confused rules, then reviewers, the worst first."""
-    unclear = [("unclear_rule", [row["id"]], "", row["contradicted"]) for row in rules if row["unclear"]]
-    pairs = [("confused_rules", [row["first"], row["second"]], "", row["share"]) for row in confused if row["confused"]]
-    people: list[tuple[str, list[str], str, Json]] = [
-        ("suspect_reviewer", [], row["reviewer"], row["reliability"] or row["gold"]["accuracy"])
-        for row in raters
-        if row["suspect"]
-    ]
-    rows = [*unclear, *pairs, *sorted(people, key=lambda row: float(row[3]["value"]))]
-    return [{"kind": kind, "rules": ids, "reviewer": reviewer, "share": share} for kind, ids, reviewer, share in rows]
+    findings = [_finding("unclear_rule", row["contradicted"], rules=[row["id"]]) for row in rules if row["unclear"]]
+    pairs = [row for row in confused if row["confused"]]
+    findings += [_finding("confused_rules", row["share"], rules=[row["first"], row["second"]]) for row in pairs]
+    for row in raters:
+        if row["suspect"]:
+            share = row["agreement"] if row["measure"] == "agreement" else row["gold"]["accuracy"]
+            findings.append(_finding("suspect_reviewer", share, reviewer=row["reviewer"], measure=row["measure"]))
+    return findings
+
+
+def _finding(kind: str, share: Json, **values: Any) -> Json:
+    return {"kind": kind, "rules": [], "reviewer": "", "measure": "", **values, "share": share}
 
 
 def _median_seconds(connection: sa.Connection, guideline: str) -> dict[str, float]:
