@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from lmcraft.annotation import gold
@@ -73,9 +74,18 @@ def test_the_table_has_every_endpoint() -> None:
     assert served - {("POST", "/api/reports")} == {(method, path) for _, method, path, _ in ENDPOINTS}
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ReviewStore, FastAPI, FastAPI]]:
+    """A store, an application with it, and one without."""
+    with review_store(tmp_path_factory.mktemp("reviews"), "one") as opened:
+        yield opened, build_app(opened), build_app(None)
+
+
 @EACH
-def test_every_lesser_role_is_refused(store: ReviewStore, role: str, method: str, path: str, body: Any) -> None:
-    app = build_app(store)
+def test_every_lesser_role_is_refused(
+    shared: tuple[ReviewStore, FastAPI, FastAPI], role: str, method: str, path: str, body: Any
+) -> None:
+    store, app, _ = shared
     before = audit_head(store)
     for name in [*lesser_roles(role), "", "unknown"]:
         answer = As(app, name).request(method, address(path), json=body, params=QUERIES.get(path))
@@ -87,8 +97,10 @@ def test_every_lesser_role_is_refused(store: ReviewStore, role: str, method: str
 
 
 @EACH
-def test_a_server_without_reviews(role: str, method: str, path: str, body: Any) -> None:
-    app = build_app(None)
+def test_a_server_without_reviews(
+    shared: tuple[ReviewStore, FastAPI, FastAPI], role: str, method: str, path: str, body: Any
+) -> None:
+    app = shared[2]
     answer = As(app, "olga").request(method, address(path), json=body, params=QUERIES.get(path))
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_reviews")
     assert As(app, "nora").request(method, address(path), json=body).json()["error"]["code"] == "no_role"
