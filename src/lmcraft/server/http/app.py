@@ -40,6 +40,7 @@ from lmcraft.server.http.routes import (
     review,
     review_guidelines,
     review_items,
+    review_rounds,
     status,
     stored_completions,
     tokenize,
@@ -54,7 +55,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/json": {"schema": error_schema()}}}
     for status, description in {"4XX": "The request is refused.", "5XX": "The server cannot answer; try again."}.items()
 }
-REVIEW_ROUTES = (review, review_items, review_guidelines, reports)
+REVIEW_ROUTES = (review, review_items, review_guidelines, review_rounds, reports)
 SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts, *REVIEW_ROUTES)
 LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
 

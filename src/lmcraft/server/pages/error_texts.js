@@ -53,6 +53,8 @@ const ERRORS = {
   unknown_rule: ["The guideline has no such rule. Reload the page.", "审核准则中没有这条规则，请刷新页面。"],
   forbidden_task: ["Only adjudicators can do this.", "只有仲裁员可以执行此操作。"],
   wrong_state: ["This item has changed in the meantime.", "该条目的状态已发生变化。"],
+  round_exists: ["Another calibration round has this name. Choose another.", "已有同名的校准，请换一个名称。"],
+  item_unavailable: ["Somebody has already judged or claimed one of these items. Choose others.", "所选条目中有的已被审核或领取，请另选条目。"],
   round_open: ["This calibration round is still open: its votes are hidden until it is revealed.", "校准仍在进行，揭晓前无法查看他人的判断。"],
   round_revealed: ["This calibration round has been revealed, so it takes no more votes.", "校准结果已揭晓，不再接受新的判断。"],
   // Models

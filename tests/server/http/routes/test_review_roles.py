@@ -37,6 +37,9 @@ ENDPOINTS: list[tuple[str, str, str, Any]] = [
     ("reviewer", "POST", "/items/{item}/escalate", {"claim": TOKEN}),
     ("reviewer", "GET", "/guidelines", None),
     ("reviewer", "GET", "/guidelines/{name}", None),
+    ("reviewer", "GET", "/rounds", None),
+    ("reviewer", "GET", "/rounds/{round_}", None),
+    ("reviewer", "POST", "/rounds/{round_}/items/{item}/comments", {"id": "c", "text": "hm"}),
     ("adjudicator", "GET", "/items", None),
     ("adjudicator", "GET", "/items/{item}", None),
     ("adjudicator", "GET", "/counts", None),
@@ -45,6 +48,8 @@ ENDPOINTS: list[tuple[str, str, str, Any]] = [
     ("adjudicator", "GET", "/audit/head", None),
     ("adjudicator", "GET", "/guidelines/{name}/touched", None),
     ("owner", "POST", "/guidelines", {"text": {"en": "x"}}),
+    ("owner", "POST", "/rounds", {"name": "first", "guideline": "harm", "count": 1}),
+    ("owner", "POST", "/rounds/{round_}/reveal", None),
     ("owner", "POST", "/items/{item}/release", None),
     ("owner", "POST", "/items/{item}/requeue", {}),
     ("owner", "GET", "/settings", None),
@@ -126,13 +131,38 @@ def test_a_reviewer_sees_nothing_that_could_sway_them(store: ReviewStore, monkey
     items = [answer["item"]["id"] for answer in answers if answer.get("item")]
     assert len(items) == 5  # with the gold items
     for role, method, path, body in ENDPOINTS:
-        if role == "reviewer" and "guidelines" not in path:
+        if role == "reviewer" and "guidelines" not in path and "rounds" not in path:
             answers += [rita.request(method, address(path, item), json=body).json() for item in items if method != "DELETE"]
         elif role != "reviewer":
             answers.append(rita.request(method, address(path, items[0]), json=body).json())
     assert SECRET not in as_text(answers) and "0.625" not in as_text(answers) and "rosa" not in as_text(answers)
     names = keys_of(answers)
     assert not (names & HIDDEN_NAMES), names & HIDDEN_NAMES
+
+
+def test_votes_of_an_open_round_are_hidden_from_all(store: ReviewStore) -> None:
+    app = build_app(store)
+    people = {name: As(app, name) for name in ("rita", "rosa", "adam", "olga")}
+    body = {"name": "first", "guideline": "harm", "count": 3}
+    opened = people["olga"].post("/api/review/rounds", json=body).json()
+    item = people["rosa"].claim()
+    assert item["round"] == opened["id"]
+    people["rosa"].judge(item, comment=SECRET, correction=SECRET)
+    for name, person in people.items():
+        address_ = f"/api/review/rounds/{opened['id']}"
+        texts = [person.get("/api/review/rounds").text, person.get(address_).text]
+        if name not in ("rita", "rosa"):
+            details = person.get(f"/api/review/items/{item['id']}").json()
+            texts += [person.get("/api/review/items").text, as_text([details["verdicts"], details["history"]])]
+        assert SECRET not in as_text(texts), name
+        comment = {"id": f"c-{name}", "text": "Why?"}
+        refused = person.post(f"{address_}/items/{item['id']}/comments", json=comment)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "round_open")
+    revealed = people["olga"].post(f"{address_}/reveal").json()
+    assert SECRET in as_text(revealed) and SECRET in people["rita"].get(address_).text
+    for _ in range(2):
+        commented = people["rita"].post(f"{address_}/items/{item['id']}/comments", json={"id": "c", "text": "Why?"})
+        assert commented.status_code == 201
 
 
 def test_whoever_holds_an_item_for_review_is_as_blind_as_a_reviewer(store: ReviewStore) -> None:

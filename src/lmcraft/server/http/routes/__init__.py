@@ -9,7 +9,7 @@
 | `models.py`, `status.py` | the served models; /api/info, health and metrics |
 | `conversations.py` | /api/...: the chat page's conversations, ratings and preferences |
 | `review.py`, `review_items.py` | /api/review/...: claims and verdicts; for adjudicators and owners |
-| `review_guidelines.py` | /api/review/guidelines |
+| `review_guidelines.py`, `review_rounds.py` | /api/review/guidelines; /api/review/rounds: calibration |
 | `reports.py` | /api/reports: what users report |
 | `gateway.py` | the endpoints that forward to an upstream engine |
 """

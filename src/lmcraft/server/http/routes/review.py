@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from lmcraft.annotation import gold
 from lmcraft.annotation.people import read_today
 from lmcraft.annotation.records import ClaimedItem, NewVerdict
 from lmcraft.server.errors import ApiError
@@ -28,12 +29,14 @@ def who_am_i(person: Reviewer, store: Reviews) -> Json:
     """The person of this key: name, role, what they have seen and judged today (UTC), and how often they agreed with known
     verdicts until yesterday."""
     day = read_today(store, person.name)
+    with store.reading() as (connection, now):
+        gold_record = gold.record(connection, person.name, now)
     return {
         "name": person.name,
         "role": person.role,
         "exposure": {"shown": day.shown, "cap": day.cap},
         "judged_today": day.judged,
-        "gold": None,
+        "gold": gold_record,
     }
 
 
