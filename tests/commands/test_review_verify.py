@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lmcraft import review_verify
+from lmcraft import prepare, review_verify
 from lmcraft.annotation.anchors import append_anchor
 from lmcraft.annotation.audit_log import head
 from lmcraft.annotation.store import ReviewStore
@@ -95,13 +95,17 @@ def test_an_old_backup_needs_an_anchor(reviews: str, tmp_path: Path, capsys: pyt
 
 
 def test_the_manifest_of_an_export_is_an_anchor(reviews: str, tmp_path: Path) -> None:
-    seq, digest = anchor_of(reviews).split(":")
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(json.dumps({"audit": {"seq": int(seq), "hash": digest}}))
+    manifest.write_text(json.dumps({"audit": anchor_of(reviews)}))
     assert main(["review", "verify", reviews, "--expect", str(manifest)]) == 0
     assert main(["review", "verify", reviews, "--expect", str(tmp_path)]) == 0
-    manifest.write_text(json.dumps({"audit": {"seq": int(seq), "hash": "0" * 64}}))
+    manifest.write_text(json.dumps({"audit": f"4:{'0' * 64}"}))
     assert main(["review", "verify", reviews, "--expect", str(manifest)]) == 1
+    store = ReviewStore.open(reviews)
+    judge_next(store, "bo", "harmful", rule="H2")
+    store.close()
+    prepare(out=tmp_path / "export", from_review=reviews)
+    assert main(["review", "verify", reviews, "--expect", str(tmp_path / "export")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_the_manifest_of_an_export_is_an_anchor(reviews: str, tmp_path: Path) ->
         (["reviews.sqlite", "--expect", ""], "expect='' is neither an anchor nor a file"),
         (["reviews.sqlite", "--expect", "empty.txt"], "'empty.txt' has no anchors"),
         (["reviews.sqlite", "--expect", "bad.txt"], "'bad.txt':2 is not an anchor"),
-        (["reviews.sqlite", "--expect", "manifest.json"], "has no audit row"),
+        (["reviews.sqlite", "--expect", "manifest.json"], "has no anchor of an audit log"),
         (["reviews.sqlite", "--expect", "broken.json"], "cannot be read"),
         (["reviews.sqlite", "--expect", "."], "'.' is neither an anchor nor a file"),
     ],

@@ -76,10 +76,9 @@ def _manifest_anchor(data: bytes, path: Path) -> Head:
     except ValueError as error:
         raise UserError(f"the manifest '{path}' cannot be read ({error}): restore it") from error
     anchor = manifest.get("audit")
-    fields = (anchor.get("seq"), anchor.get("hash")) if isinstance(anchor, dict) else ()
-    match = ANCHOR.fullmatch(":".join(map(str, fields)))
+    match = ANCHOR.fullmatch(anchor) if isinstance(anchor, str) else None
     if match is None:
-        raise UserError(f"the manifest '{path}' has no audit row with seq and hash: name that of an export of reviews")
+        raise UserError(f"the manifest '{path}' has no anchor of an audit log: name that of an export of reviews")
     return _checked(match, str(path))
 
 
