@@ -58,7 +58,7 @@ def test_a_sample_is_drawn_once(filled: ReviewStore) -> None:
     again = add_sample(filled, "gbt45654", "corpus", reversed(_pool()), seed=1, actor="owner")
     assert (again.is_repeated, again.new) == (True, 0)
     for pool, seed in ((_pool(), 2), (_pool(70), 1)):
-        with pytest.raises(UserError, match="has a sample '' of 20 items already"):
+        with pytest.raises(UserError, match="has a sample of 20 items already"):
             add_sample(filled, "gbt45654", "corpus", pool, seed=seed, actor="owner")
     assert add_sample(filled, "gbt45654", "corpus", _pool(), seed=2, actor="owner", name="2026-11").drawn == 20
     assert [result.name for result in evaluate_plan(filled, "gbt45654")] == ["", "2026-11"]

@@ -124,9 +124,10 @@ def add_sample(
         digest = sha256("".join(f"{item} {group}\n" for item, group in sorted(groups.items())).encode()).hexdigest()
         if before is not None:
             if before["items_sha256"] != digest:
+                called = f" '{name}'" if name else ""
                 raise UserError(
-                    f"sampling '{stratum}' has a sample {name!r} of {before['size']:,} items already, drawn from another "
-                    "pool or with another seed: give the new one another name"
+                    f"sampling '{stratum}' has a sample{called} of {before['size']:,} items already, drawn from another pool "
+                    "or with another seed: give the new one a name of its own"
                 )
             return AddedSample(len(groups), 0, draw.pool, is_repeated=True)
         assert added is not None

@@ -78,9 +78,12 @@ def review_sample(config: ReviewSampleConfig) -> dict[str, int]:
         form = ItemFormat(guideline, "file", stratum.subject, config.text_field, group_field)
         read = (item for file in files for item in read_items(file, form, stats, encoding=config.encoding))
         pool = (item for item, _ in check_items(read, guideline, stats))
-        added = add_sample(
-            store, guideline.name, config.stratum, pool, seed=config.seed, actor=config.name(), name=config.sample
-        )
+        try:
+            added = add_sample(
+                store, guideline.name, config.stratum, pool, seed=config.seed, actor=config.name(), name=config.sample
+            )
+        except UserError as error:
+            raise UserError(f"{error}{stats.describe_malformed()}") from error
     total, groups = sum(added.pool.values()), len(added.pool)
     if added.is_repeated:
         print_result(f"this sample of {added.drawn:,} items was drawn before; nothing changed")
