@@ -126,8 +126,8 @@ def add_sample(
             if before["items_sha256"] != digest:
                 called = f" '{name}'" if name else ""
                 raise UserError(
-                    f"sampling '{stratum}' has a sample{called} of {before['size']:,} items already, drawn from another pool "
-                    "or with another seed: give the new one a name of its own"
+                    f"sampling '{stratum}' has a sample{called} of {before['size']:,} items already, drawn from another "
+                    "pool or with another seed: give the new one a name of its own"
                 )
             return AddedSample(len(groups), 0, draw.pool, is_repeated=True)
         assert added is not None
