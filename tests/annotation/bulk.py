@@ -32,7 +32,15 @@ def add_votes(
         {
             **{"item": item, "reviewer": reviewer, "label": label, "rule": rule, "version": version, "guideline": guideline},
             **{"id": f"v{next(_numbers)}", "kind": "review", "comment": "", "correction": "", "contains": "[]"},
-            **{"excludes": "[]", "seconds": 4.0, "swapped": False, "created": 1.0, "answer_state": "", "answer_verdicts": 1},
+            **{
+                "excludes": "[]",
+                "seconds": 4.0,
+                "swapped": False,
+                "is_gold": False,
+                "created": 1.0,
+                "answer_state": "",
+                "answer_verdicts": 1,
+            },
             **columns,
         }
         for item, reviewer, label, rule in votes

@@ -75,9 +75,7 @@ def record(connection: sa.Connection, reviewer: str, now: float) -> dict[str, in
     correct = sa.func.sum(sa.case((v.label == c.expected_label, 1), else_=0))
     is_old = v.created < now // SECONDS_PER_DAY * SECONDS_PER_DAY
     query = sa.select(sa.func.count(), correct).join(items, c.id == v.item)
-    row = connection.execute(
-        query.where(v.reviewer == reviewer, v.kind == "review", c.expected_label.is_not(None), is_old)
-    ).one()
+    row = connection.execute(query.where(v.reviewer == reviewer, v.is_gold, v.kind == "review", is_old)).one()
     return {"judged": row[0], "correct": int(row[1])} if row[0] >= MIN_SHOWN else None
 
 

@@ -124,16 +124,17 @@ verdicts = sa.Table(
     sa.Column("excludes", sa.Text, nullable=False),  # JSON
     sa.Column("seconds", sa.Double, nullable=False),
     sa.Column("swapped", sa.Boolean, nullable=False),  # whether the second answer was shown first
+    sa.Column("is_gold", sa.Boolean, nullable=False),  # of a gold item
     sa.Column("round", sa.String(64)),
     sa.Column("created", sa.Double, nullable=False),
     sa.Column("answer_state", sa.String(16), nullable=False),  # the answer to the client, which a repetition gets again
     sa.Column("answer_verdicts", sa.Integer, nullable=False),
     sa.UniqueConstraint("item", "reviewer", name="one_verdict_per_reviewer"),
-    sa.Index("verdicts_by_reviewer", "reviewer", "guideline", "item"),
+    sa.Index("verdicts_by_reviewer", "reviewer", "created"),
+    sa.Index("verdicts_of_gold", "reviewer", "is_gold", "created"),
     sa.Index("verdicts_by_guideline", "guideline", "version", "rule"),
     sqlite_autoincrement=True,
 )
-
 skips = sa.Table(
     "skips",
     metadata,

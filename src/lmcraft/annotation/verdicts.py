@@ -114,6 +114,7 @@ def judge_item(
         "guideline": row["guideline"],
         "version": guideline.version,
         "swapped": swapped,
+        "is_gold": row["expected_label"] is not None,
         "round": row["round"],
         "created": now,
         "answer_state": "reviewed" if is_hidden else changes["state"],
