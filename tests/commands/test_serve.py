@@ -11,8 +11,9 @@ import httpx2 as httpx
 import pytest
 
 from lmcraft.cli import main
-from lmcraft.commands.serve import ServeConfig, _read_keys
+from lmcraft.commands.serve import ServeConfig, _open_reviews, _read_keys
 from lmcraft.errors import UserError
+from lmcraft.server.conversations.store import Store
 from lmcraft.server.limits import Limits
 from tests.finetuning.chat import chat_folder
 
@@ -20,7 +21,8 @@ from tests.finetuning.chat import chat_folder
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "model is empty"),
+        ({}, "model is empty.* or set --reviews FILE"),
+        ({"reviews": "none"}, "model is empty"),
         ({"model": ("m",), "port": 70_000}, "port=70000"),
         ({"model": ("m",), "upstream": "http://x"}, "give --engine vllm and --upstream URL"),
         ({"model": ("m",), "upstream": "http://x", "engine": "vllm"}, "cannot both be served"),
@@ -56,6 +58,39 @@ def test_a_new_key_is_stored_as_a_hash(tmp_path: Path, capsys: pytest.CaptureFix
     assert key not in file.read_text()
     keys = _read_keys(ServeConfig(("m",), api_keys=file))
     assert keys.identify({"authorization": f"Bearer {key}"}) == "ada" and keys.role_of("ada") == "reviewer"
+
+
+def test_reviews_are_opened_with_the_guideline_of_the_server(tmp_path: Path) -> None:
+    config = ServeConfig(reviews=str(tmp_path / "new" / "reviews.sqlite"), review_anchors=tmp_path / "anchors").resolved()
+    for _ in range(2):
+        reviews = _open_reviews(config)
+        assert reviews is not None
+        assert [(guideline.name, guideline.version) for guideline in reviews.guidelines()] == [("harm", 1)]
+        reviews.close()
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert len((tmp_path / "anchors").read_text().splitlines()) == 1
+
+
+def test_the_default_reviews_are_for_what_the_server_sends_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".local" / "share" / "lmcraft" / "reviews.sqlite"
+    assert _open_reviews(ServeConfig(("m",), store="none")) is None and not file.exists()
+    assert _open_reviews(ServeConfig(("m",), reviews="none", policy="default")) is None
+    with pytest.raises(UserError, match="review_anchors=a needs reviews; set --reviews FILE"):
+        _open_reviews(ServeConfig(("m",), reviews="none", review_anchors=Path("a")))
+    reviews = _open_reviews(ServeConfig(("m",), store="none", policy="default"))
+    assert reviews is not None and file.stat().st_mode & 0o777 == 0o600
+    reviews.close()
+
+
+@pytest.mark.parametrize("location", ["folder", "file/reviews.sqlite", "chats.sqlite", "mysql://x/y"])
+def test_reviews_that_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    Store.open(tmp_path / "chats.sqlite").close()
+    with pytest.raises(UserError, match="reviews"):
+        _open_reviews(ServeConfig(reviews=location))
 
 
 @pytest.mark.slow
