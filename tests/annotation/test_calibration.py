@@ -1,17 +1,19 @@
 """Calibration rounds: blind until the reveal, closed after it, discussed then."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from lmcraft.annotation.agreement import agreement_report
 from lmcraft.annotation.calibration import MAX_ITEMS, add_comment, list_rounds, open_round, read_round, reveal_round
 from lmcraft.annotation.gold import ExpectedVerdict
+from lmcraft.annotation.guidelines import Rule, hash_rule
 from lmcraft.annotation.records import ConflictError, LeaseLostError, NotFoundError, RoundClosedError, WrongStateError
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.verification import verify
 from lmcraft.errors import UserError
-from tests.annotation.samples import BETTER, add_texts, claimed, judge_next, states, verdict
+from tests.annotation.samples import BETTER, HARM, add_texts, claimed, judge_next, states, verdict
 
 
 def started(store: ReviewStore, number: int = 2) -> tuple[str, list[str]]:
@@ -110,6 +112,20 @@ def test_a_late_vote_is_refused(store: ReviewStore) -> None:
         store.skip(late.id, late.token, "eve")
     assert store.claim("eve").reason == "empty" and len(store.votes("harm")) == 1
     assert store.get(ids[0])["claim"] is None
+
+
+def test_a_guideline_that_changes_during_a_round(store: ReviewStore) -> None:
+    """Votes cite the version that was claimed, and the round's agreement stays as it was when people voted."""
+    round_id, _ = started(store, 1)
+    judge_next(store, "bob", "harmful", rule="H1")
+    sharper = (Rule("H1", {"en": "Insults"}, {"en": "Not one."}, {"en": hash_rule("Insults", "Not one.")}), HARM.rules[1])
+    store.add_guideline(replace(HARM, rules=sharper), "ann")
+    judge_next(store, "eve", "harmful", rule="H2")
+    store.add_guideline(HARM, "ann")
+    revealed = reveal_round(store, round_id, "ann")
+    assert [vote["version"] for vote in revealed["entries"][0]["votes"]] == [1, 2] and revealed["version"] == 1
+    assert revealed["agreement"]["votes"] == 2 and revealed["agreement"]["agreement"]["value"] == 1.0
+    assert revealed["agreement"]["confused_rules"] == []  # they are of two texts of H1
 
 
 def test_a_repeated_vote_after_the_reveal_gets_its_answer(store: ReviewStore) -> None:

@@ -130,7 +130,7 @@ def reveal_round(store: ReviewStore, round_id: str, actor: str) -> Json:
                 changed = change_item(connection, item, **changes)
                 entries.append(("round_revealed", actor, item["id"], {"items": audited_columns(changed)}))
             append_many(connection, entries, now)
-        return _detail(store, connection, round_id, actor)
+    return read_round(store, round_id, actor)  # computing agreement would keep others from writing
 
 
 def add_comment(store: ReviewStore, round_id: str, item: str, author: str, comment_id: str, text: str) -> Json:
