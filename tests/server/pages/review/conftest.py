@@ -46,9 +46,11 @@ def watched_page(context: Any, reviews: ScriptedReviews) -> Iterator[Any]:
 
 @contextmanager
 def review_page(browser: Any, url: str, reviews: ScriptedReviews, **options: Any) -> Iterator[Any]:
-    """Like the fixture `page`, in a profile with these options."""
+    """The page, opened in a browser profile with these options."""
     with new_context(browser, **options) as context, watched_page(context, reviews) as page:
         page.review_url = f"{url}/review"
+        page.goto(page.review_url)
+        page.wait_for_selector("#person:not([hidden])")
         yield page
 
 

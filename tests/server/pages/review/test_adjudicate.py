@@ -50,7 +50,7 @@ def test_a_verdict_is_adopted_changed_and_sent_by_keyboard(page: Any, management
     assert [sent[name] for name in names] == [
         "token-one", "harmful", "H1", "Talk to your neighbor calmly.", ["neighbor", "calm"], ["fool"],
     ]  # fmt: skip
-    page.wait_for_function("document.activeElement.closest('.item')")
+    page.wait_for_function("() => document.activeElement.closest('.item')")
     page.keyboard.press("1")
     page.locator("#decision input[name=rule][value=H4]").check(force=True)
     page.keyboard.press("Enter")

@@ -64,5 +64,5 @@ def test_a_key_is_asked_for_and_can_be_changed(page: Any, reviews: ScriptedRevie
     page.keyboard.press("Enter")
     page.click("#person")
     page.get_by_role("button", name="Use another key").click()
-    page.wait_for_function("sessionStorage.getItem('lmcraft-key') === null")
+    page.wait_for_function("() => sessionStorage.getItem('lmcraft-key') === null")
     expect(page.locator("#person")).to_contain_text("mia")
