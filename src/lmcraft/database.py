@@ -166,11 +166,18 @@ def fold_case(engine: sa.Engine) -> None:
     sa.event.listen(engine, "connect", lambda raw, _: raw.create_function("lower", 1, str.lower, deterministic=True))
 
 
-def read_clock(connection: sa.Connection) -> float:
-    """Seconds since 1970: this machine's for a file, the server's for PostgreSQL, where several machines may meet."""
+def read_clock(connection: sa.Connection, *, lock: int = 0) -> float:
+    """Seconds since 1970: this machine's for a file, the server's for PostgreSQL, where several machines may meet.
+
+    Args:
+        connection: in a transaction.
+        lock: in PostgreSQL, wait before for the advisory lock of this number, and keep it until the transaction ends.
+    """
     if connection.dialect.name == "sqlite":
         return time.time()
-    return float(connection.execute(sa.select(sa.extract("epoch", sa.func.clock_timestamp()))).scalar_one())
+    locks = [sa.func.pg_advisory_xact_lock(lock)] if lock else []  # in the same statement, to save a round trip
+    *_, seconds = connection.execute(sa.select(*locks, sa.extract("epoch", sa.func.clock_timestamp()))).one()
+    return float(seconds)
 
 
 def error_text(error: Exception) -> str:

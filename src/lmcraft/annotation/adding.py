@@ -12,7 +12,7 @@ from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.priority import priority_of
 from lmcraft.annotation.records import Added, Json, NewItem
 from lmcraft.annotation.reviewers import forget_gold
-from lmcraft.annotation.states import FREE, audited_columns, bucket_of, change_item, resize_bucket
+from lmcraft.annotation.states import FREE, audited_columns, bucket_of, change_item, grow_bucket
 from lmcraft.annotation.tables import contents, items
 
 ROWS_PER_STATEMENT = 500
@@ -134,7 +134,7 @@ def _insert(connection: sa.Connection, rows: Sequence[Json], texts: Mapping[str,
         row["bucket"] = known_buckets[group]
         sizes[row["bucket"]] = sizes.get(row["bucket"], 0) + 1
     for bucket, size in sizes.items():
-        resize_bucket(connection, bucket, size)
+        grow_bucket(connection, bucket, size)
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         batch = rows[start : start + ROWS_PER_STATEMENT]
         connection.execute(items.insert(), batch)

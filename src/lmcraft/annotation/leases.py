@@ -10,9 +10,9 @@ because each claim shortens the leases that end later than a new one would.
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,7 +23,7 @@ from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.queries import read_reports
 from lmcraft.annotation.records import Claim, ClaimedItem, Json, LeaseLostError, Task
 from lmcraft.annotation.reviewers import is_new_to
-from lmcraft.annotation.states import FREE, open_buckets, read_item
+from lmcraft.annotation.states import FREE, Bucket, open_buckets, read_item
 from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reviewers, rounds, skips, verdicts
 
 MAX_GOLD_CANDIDATES = 200
@@ -59,18 +59,21 @@ def claim_item(
         rules: of the store.
         now: seconds since 1970.
     """
-    _shorten_leases(connection, now + rules.lease_seconds)
-    row = _held_item(connection, reviewer, task, guidelines)
-    reason: Literal["empty", "exposure_cap"] = "empty"
-    if row is None:
-        allowed = dict(guidelines)
-        if count_exposures(connection, reviewer, now) >= rules.exposure_cap:
-            allowed = {name: guideline for name, guideline in guidelines.items() if not guideline.sensitive}
-        row = _next_item(connection, reviewer, task, allowed, rules, now)
-        if row is None:
-            if len(allowed) < len(guidelines) and _next_item(connection, reviewer, task, guidelines, rules, now):
-                reason = "exposure_cap"
-            return Claim(None, reason)
+    held = _held_items(connection, now + rules.lease_seconds)
+    mine = [row for row in held if (row["holder"], row["lease_task"]) == (reviewer, task) and row["guideline"] in guidelines]
+    queue = "review" if task == "review" else "adjudicate"
+    open_to_me = open_buckets(connection, queue, guidelines, reviewer)
+    if mine:
+        row = mine[0]
+    else:
+        sensitive = {name for name, guideline in guidelines.items() if guideline.sensitive}
+        is_capped = bool(sensitive) and count_exposures(connection, reviewer, now) >= rules.exposure_cap
+        allowed = guidelines.keys() - sensitive if is_capped else guidelines.keys()
+        next_item = _next_item(connection, reviewer, task, allowed, open_to_me, rules, now)
+        if next_item is None:
+            is_left = is_capped and _next_item(connection, reviewer, task, sensitive, open_to_me, rules, now) is not None
+            return Claim(None, "exposure_cap" if is_left else "empty")
+        row = next_item
         row |= {"holder": reviewer, "lease": secrets.token_hex(16), "lease_task": task}
         row["lease_version"] = guidelines[row["guideline"]].version
     row["lease_expires"] = now + rules.lease_seconds
@@ -79,8 +82,7 @@ def claim_item(
     guideline = guidelines[row["guideline"]]
     if guideline.sensitive:
         add_exposure(connection, reviewer, row["id"], now)
-    queue = "review" if task == "review" else "adjudicate"
-    num_left = sum(size for _, size in open_buckets(connection, queue, guidelines, reviewer))
+    num_left = sum(bucket.size for bucket in open_to_me)
     return Claim(_claimed_item(connection, row, reviewer, guideline, now, max(num_left, 1)))
 
 
@@ -118,45 +120,45 @@ def release_lease(connection: sa.Connection, token: str, reviewer: str) -> None:
         )
 
 
-def _shorten_leases(connection: sa.Connection, latest: float) -> None:
-    """Let no lease end later than one that begins now: the clock may have jumped back."""
-    connection.execute(items.update().where(IS_HELD & (items.c.lease_expires > latest)).values(lease_expires=latest))
-
-
-def _held_item(
-    connection: sa.Connection, reviewer: str, task: Task, guidelines: Mapping[str, GuidelineVersion]
-) -> Json | None:
-    held = IS_HELD & (items.c.holder == reviewer) & (items.c.lease_task == task)
-    query = sa.select(items).where(held & items.c.guideline.in_(guidelines)).order_by(items.c.position).limit(1)
-    row = connection.execute(query).mappings().first()
-    return None if row is None else dict(row)
+def _held_items(connection: sa.Connection, latest: float) -> list[Json]:
+    """All items that somebody holds. No lease ends later than one that begins now: the clock may have jumped back."""
+    rows = [dict(row) for row in connection.execute(sa.select(items).where(IS_HELD).order_by(items.c.position)).mappings()]
+    if any(row["lease_expires"] > latest for row in rows):
+        too_long = IS_HELD & (items.c.lease_expires > latest)
+        connection.execute(items.update().where(too_long).values(lease_expires=latest))
+    return rows
 
 
 def _next_item(
     connection: sa.Connection,
     reviewer: str,
     task: Task,
-    guidelines: Mapping[str, GuidelineVersion],
+    guidelines: Collection[str],
+    open_to_me: Sequence[Bucket],
     rules: Rules,
     now: float,
 ) -> Json | None:
-    if not guidelines:
-        return None
-    if task == "adjudicate":
-        return _best_item(connection, "adjudicate", reviewer, guidelines, now)
-    if (row := _round_item(connection, reviewer, guidelines, now)) is not None:
+    """The item that a person gets next.
+
+    Args:
+        connection: in a writing transaction.
+        reviewer: who claims.
+        task: to review, or to adjudicate.
+        guidelines: names of those whose items may be claimed.
+        open_to_me: the buckets of the task's queue that are open to the person.
+        rules: of the store.
+        now: seconds since 1970.
+    """
+    if task == "review" and (row := _round_item(connection, reviewer, guidelines, now)) is not None:
         return row
-    row = _best_item(connection, "review", reviewer, guidelines, now)
-    if row is None:
-        return None
-    return _gold_item(connection, reviewer, row["guideline"], rules, now) or row
+    best = _best_item(connection, [bucket.id for bucket in open_to_me if bucket.guideline in guidelines], now)
+    if best is None or task == "adjudicate":
+        return best
+    return _gold_item(connection, reviewer, best["guideline"], rules, now) or best
 
 
-def _best_item(
-    connection: sa.Connection, queue: str, reviewer: str, guidelines: Mapping[str, GuidelineVersion], now: float
-) -> Json | None:
+def _best_item(connection: sa.Connection, bucket_ids: Sequence[int], now: float) -> Json | None:
     """The free item of highest priority: the best of the first items of all buckets that are open to a person."""
-    bucket_ids = [bucket for bucket, _ in open_buckets(connection, queue, guidelines, reviewer)]
     if not bucket_ids:
         return None
     free = (items.c.bucket == buckets.c.id) & (items.c.lease_expires <= now)
@@ -168,9 +170,7 @@ def _best_item(
     return None if row is None else dict(row)
 
 
-def _round_item(
-    connection: sa.Connection, reviewer: str, guidelines: Mapping[str, GuidelineVersion], now: float
-) -> Json | None:
+def _round_item(connection: sa.Connection, reviewer: str, guidelines: Collection[str], now: float) -> Json | None:
     """An item of an open calibration round that a person has not judged."""
     c, r = items.c, rounds.c
     query = sa.select(r.id).where(r.state == "open", r.guideline.in_(guidelines))

@@ -13,16 +13,13 @@ def count_judged(connection: sa.Connection, reviewer: str, row: Mapping[str, Any
     r = reviewers.c
     guideline = row["guideline"]
     mine = (r.name == reviewer) & (r.guideline == guideline)
-    progress = connection.execute(sa.select(reviewers).where(mine)).first()
-    done = progress.gold_position if progress else 0
+    changes: dict[str, Any] = {"num_judged": r.num_judged + 1}
     if row["expected_label"] is not None:
-        done = _last_known_gold(connection, reviewer, guideline, done)
-    if progress is None:
-        new = {"name": reviewer, "guideline": guideline, "num_judged": 1, "gold_position": done}
+        done = connection.execute(sa.select(r.gold_position).where(mine)).scalar() or 0
+        changes["gold_position"] = _last_known_gold(connection, reviewer, guideline, done)
+    if connection.execute(reviewers.update().where(mine).values(changes)).rowcount == 0:
+        new = {"name": reviewer, "guideline": guideline, "num_judged": 1, "gold_position": changes.get("gold_position", 0)}
         connection.execute(reviewers.insert().values(new))
-    else:
-        changes = {"num_judged": progress.num_judged + 1, "gold_position": done}
-        connection.execute(reviewers.update().where(mine).values(changes))
 
 
 def forget_gold(connection: sa.Connection, guideline: str) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -16,6 +16,14 @@ from lmcraft.json_lines import format_json
 _ID = re.compile("[0-9a-f]{32}")
 FREE = {"holder": "", "lease": "", "lease_expires": 0.0, "lease_task": "", "lease_version": 0}
 """The columns of an item that nobody holds."""
+
+
+class Bucket(NamedTuple):
+    """Items that the same people can claim."""
+
+    id: int
+    guideline: str
+    size: int
 
 
 def read_item(connection: sa.Connection, item: str) -> Json:
@@ -37,8 +45,9 @@ def change_item(connection: sa.Connection, row: Mapping[str, Any], **changes: An
     excluded = excluded_people(connection, changed["id"]) if queue_of(changed) in ("review", "adjudicate") else []
     changed["bucket"] = bucket_of(connection, changed, excluded)
     if changed["bucket"] != row["bucket"]:
-        resize_bucket(connection, row["bucket"], -1)
-        resize_bucket(connection, changed["bucket"], 1)
+        change = sa.case((buckets.c.id == changed["bucket"], 1), else_=-1)
+        moved = buckets.c.id.in_([row["bucket"], changed["bucket"]])
+        connection.execute(buckets.update().where(moved).values(size=buckets.c.size + change))
     values = {name: value for name, value in changed.items() if value != row[name]}
     if values:
         connection.execute(items.update().where(items.c.position == row["position"]).values(values))
@@ -91,13 +100,14 @@ def bucket_of(connection: sa.Connection, row: Mapping[str, Any], excluded: Seque
     return int(bucket)
 
 
-def resize_bucket(connection: sa.Connection, bucket: int, change: int) -> None:
-    """Count items that enter or leave a bucket."""
-    connection.execute(buckets.update().where(buckets.c.id == bucket).values(size=buckets.c.size + change))
+def grow_bucket(connection: sa.Connection, bucket: int, number: int) -> None:
+    """Count items that are new in a bucket."""
+    connection.execute(buckets.update().where(buckets.c.id == bucket).values(size=buckets.c.size + number))
 
 
-def open_buckets(connection: sa.Connection, queue: str, guidelines: Collection[str], person: str) -> list[tuple[int, int]]:
-    """Id and size of the buckets of a queue whose items a person can claim."""
+def open_buckets(connection: sa.Connection, queue: str, guidelines: Collection[str], person: str) -> list[Bucket]:
+    """The buckets of a queue whose items a person can claim."""
     c = buckets.c
-    query = sa.select(c.id, c.size, c.excluded).where(c.queue == queue, c.size > 0, c.guideline.in_(guidelines))
-    return [(row.id, row.size) for row in connection.execute(query) if person not in json.loads(row.excluded)]
+    query = sa.select(c.id, c.guideline, c.size, c.excluded).where(c.queue == queue, c.size > 0, c.guideline.in_(guidelines))
+    rows = connection.execute(query)
+    return [Bucket(row.id, row.guideline, row.size) for row in rows if person not in json.loads(row.excluded)]

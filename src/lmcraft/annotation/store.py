@@ -95,9 +95,7 @@ class ReviewStore:
             StoreError: the database failed; nothing was saved.
         """
         with self._turn, _explained(), self._writer.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITE_LOCK)))
-            yield connection, read_clock(connection)
+            yield connection, read_clock(connection, lock=WRITE_LOCK)
 
     # Items
 

@@ -55,7 +55,14 @@ class GuidelineVersions(Mapping[str, Sequence[GuidelineVersion]]):
         Raises:
             NotFoundError: there is no such guideline.
         """
-        return {name: self[name][-1] for name in (self if names is None else dict.fromkeys(names))}
+        g, other = guidelines.c, guidelines.alias().c
+        newest = sa.select(sa.func.max(other.version)).where(other.name == g.name).scalar_subquery()
+        query = sa.select(g.name, g.content).where(g.version == newest).order_by(g.name)
+        stored = {row.name: row.content for row in self._connection.execute(query)}
+        for name in names or ():
+            if name not in stored:
+                raise NotFoundError("guideline", name)
+        return {name: _parse(content) for name, content in stored.items() if names is None or name in names}
 
 
 def add_version(
