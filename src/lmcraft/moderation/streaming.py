@@ -47,8 +47,7 @@ class HeldText:
         self._max_held_chars, self._by_sentence = max_held_chars, by_sentence
         self._held = ""
         self._context = _tail(context)
-        self.text = ""
-        """All pieces so far."""
+        self._pieces: list[str] = []
         self.released_chars = 0
         """How much of the text may be shown, in characters."""
         self.passages: list[tuple[int, int]] = []
@@ -66,9 +65,14 @@ class HeldText:
             flush: judge everything that is held back, since nothing more follows for now.
         """
         self._held += piece
-        self.text += piece
+        self._pieces.append(piece)
         while self.refusal is None and (end := self._next_end(flush)):
             await self._judge_next(*end)
+
+    @property
+    def text(self) -> str:
+        """All pieces so far."""
+        return "".join(self._pieces)
 
     def _next_end(self, flush: bool) -> tuple[int, int] | None:
         """How much of the held text to judge next, and how much of that to release; None: it may still grow."""

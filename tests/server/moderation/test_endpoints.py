@@ -9,7 +9,9 @@ import httpx2 as httpx
 import openai
 import pytest
 
+from lmcraft.server.moderation.reviews import user_message
 from tests.server.http.routes.event_nesting import check_nesting
+from tests.server.moderation.flagged import KeptTexts
 from tests.server.moderation.guarded_server import REFUSAL, writes
 from tests.server.tiny_server import Server
 
@@ -104,6 +106,21 @@ def test_a_prompt(server: Server, endpoint: Endpoint, stream: bool) -> None:
     assert endpoint.ask(server, "refuse it", "Fine.", stream=stream) == Answer("", REFUSAL, endpoint.refused)
     assert endpoint.ask(server, "狐狸 refuse 跳过", "Fine.", stream=stream).refusal == "我拒绝。"
     assert endpoint.ask(server, "a redact b", "Fine.", stream=stream).text == "Fine."
+
+
+@EACH
+@STREAM
+def test_texts_for_review(server: Server, reviews: KeptTexts, endpoint: Endpoint, stream: bool) -> None:
+    check_reviews(server, reviews, endpoint, stream=stream)
+
+
+def check_reviews(server: Server, reviews: KeptTexts, endpoint: Endpoint, *, stream: bool) -> None:
+    """Check that prompt and answer go to the people who review, the answer after its prompt."""
+    reviews.texts.clear()
+    assert endpoint.ask(server, "a review", "Fine. My review.", stream=stream).text == "Fine. My review."
+    prompt, answer = reviews.texts
+    assert (prompt.subject, prompt.text, prompt.context) == ("prompt", "a review", [])
+    assert (answer.subject, answer.text, answer.context) == ("answer", "Fine. My review.", [user_message("a review")])
 
 
 @pytest.mark.parametrize("logprobs", [None, 2])

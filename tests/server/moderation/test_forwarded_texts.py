@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lmcraft.server.errors import ApiError
-from lmcraft.server.moderation.forwarded_texts import prompt_texts, remove_token_fields
+from lmcraft.server.moderation.forwarded_texts import prompt_chats, prompt_texts, remove_token_fields
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,20 @@ def test_what_is_no_text_is_refused(part: dict[str, Any]) -> None:
 def test_fields_that_ask_for_tokens_are_removed() -> None:
     body = {"prompt": "a", "logprobs": 0, "echo": True, "prompt_logprobs": None, "return_token_ids": False}
     assert remove_token_fields(body) == ["logprobs"] and "logprobs" not in body
+
+
+@pytest.mark.parametrize(
+    ("body", "chats"),
+    [
+        ({"prompt": ["a", "b"], "suffix": "c"}, [[("user", "a")], [("user", "b")]]),
+        ({"input": "a", "instructions": "rules"}, [[("user", "a")]]),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": t} for t in "ab"]}]}, [[("user", "ab")]]),
+        ({"messages": [{"role": "system", "content": "a"}, {"role": "user"}, 7]}, [[("system", "a"), ("user", "")]]),
+        ({"messages": [{"role": ["x"], "content": {"text": "a"}}]}, [[("['x']", "a")]]),
+        ({"input": ["a", {"type": "function_call_output", "call_id": "c", "output": "b"}]}, [[]]),
+        ({}, [[("user", "")]]),
+    ],
+)  # fmt: skip
+def test_the_messages_of_a_prompt_as_people_read_them(body: dict[str, Any], chats: list[list[tuple[str, str]]]) -> None:
+    read = [[(message["role"], message["content"]) for message in chat] for chat in prompt_chats(body)]
+    assert read == chats and (not body or len(prompt_texts(body)) == len(chats))

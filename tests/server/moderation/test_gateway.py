@@ -9,9 +9,18 @@ import openai
 import pytest
 
 from tests.server.http.routes.event_nesting import check_nesting
+from tests.server.moderation.flagged import KeptTexts
 from tests.server.moderation.guarded_server import REFUSAL, guarded_server, writes
 from tests.server.moderation.test_chat import ask
-from tests.server.moderation.test_endpoints import EACH, ENDPOINTS, STREAM, Answer, Endpoint, check_mixed_prompts
+from tests.server.moderation.test_endpoints import (
+    EACH,
+    ENDPOINTS,
+    STREAM,
+    Answer,
+    Endpoint,
+    check_mixed_prompts,
+    check_reviews,
+)
 from tests.server.scripted_engine import ScriptedEngine, scripted_engine
 from tests.server.tiny_server import Server, running
 
@@ -27,8 +36,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def gateway(engine: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with guarded_server(tmp_path_factory.mktemp("gateway"), upstream=engine.url) as server:
+def gateway(engine: Server, reviews: KeptTexts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with guarded_server(tmp_path_factory.mktemp("gateway"), lambda metrics: reviews, upstream=engine.url) as server:
         yield server
 
 
@@ -46,6 +55,12 @@ def test_an_answer(gateway: Server, endpoint: Endpoint, stream: bool) -> None:
 def test_a_prompt(gateway: Server, endpoint: Endpoint, stream: bool) -> None:
     assert endpoint.ask(gateway, "refuse it", "Fine.", stream=stream) == Answer("", REFUSAL, endpoint.refused)
     assert endpoint.ask(gateway, "a redact b", "Fine.", stream=stream).text == "Fine."
+
+
+@EACH
+@STREAM
+def test_texts_for_review(gateway: Server, reviews: KeptTexts, endpoint: Endpoint, stream: bool) -> None:
+    check_reviews(gateway, reviews, endpoint, stream=stream)
 
 
 @STREAM

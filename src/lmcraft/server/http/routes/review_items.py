@@ -11,7 +11,7 @@ from lmcraft.annotation.agreement import agreement_report
 from lmcraft.annotation.audit_log import head
 from lmcraft.annotation.records import ItemSummary
 from lmcraft.server.http.json_route import JsonRoute
-from lmcraft.server.http.protocol.review import Judging, Requeuing, ReviewSettings
+from lmcraft.server.http.protocol.review import Judging, Plain, Requeuing, ReviewSettings
 from lmcraft.server.http.review_access import Adjudicator, Owner, Person, Reviews
 from lmcraft.server.http.routes.review import new_verdict
 
@@ -33,7 +33,7 @@ HIDDEN_DETAILS: Json = {
 SETTINGS = tuple(ReviewSettings.model_fields)
 ListState = Literal["", "pending", "claimed", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported"]
 ListSource = Literal["", "server", "report", "audit", "filter", "file"]
-Words = Annotated[str, Query(max_length=MAX_QUERY_CHARS)]
+Words = Annotated[str, Query(max_length=MAX_QUERY_CHARS), Plain]
 router = APIRouter(prefix="/api/review", route_class=JsonRoute, tags=["review"])
 
 
@@ -88,7 +88,9 @@ def requeue(person: Owner, store: Reviews, item: str, body: Requeuing) -> Json:
 
 
 @router.get("/agreement")
-def agreement(person: Adjudicator, store: Reviews, guideline: Annotated[str, Query(max_length=MAX_QUERY_CHARS)]) -> Json:
+def agreement(
+    person: Adjudicator, store: Reviews, guideline: Annotated[str, Query(max_length=MAX_QUERY_CHARS), Plain]
+) -> Json:
     """How far the reviewers agree, how reliable each is, and which rules are unclear."""
     return agreement_report(store, guideline)
 
