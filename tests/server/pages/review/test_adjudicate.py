@@ -63,7 +63,7 @@ def test_a_rule_that_is_gone_is_not_adopted(browser: Any, server_url: str) -> No
     with review_page(browser, server_url, management) as page:
         page.click("#tabs a[data-name=adjudicate]")
         page.get_by_role("button", name="Use verdict A").click()
-        expect(page.locator("#decision .state")).to_have_text("Now cite the rule it rests on.")
+        expect(page.locator("#decision .state")).to_have_text("Now cite a rule.")
 
 
 def test_an_escalated_item_without_verdicts_and_the_language(browser: Any, server_url: str) -> None:

@@ -34,7 +34,7 @@ def test_enter_names_what_is_missing(page: Any, reviews: ScriptedReviews) -> Non
     press(page, "Enter")
     expect(page.locator("#status")).to_have_text("Choose a verdict.")
     press(page, "2", "Enter")
-    expect(page.locator("#status")).to_have_text("Now cite the rule it rests on.")
+    expect(page.locator("#status")).to_have_text("Now cite a rule.")
     assert reviews.verdicts == []
 
 
@@ -228,4 +228,4 @@ def test_words_in_another_language_keep_what_was_chosen(page: Any, reviews: Scri
     page.click("#language")
     expect(page.locator(".rule.cited")).to_contain_text("侮辱与歧视")
     expect(page.locator("[name=comment]")).to_have_value("why")
-    expect(page.locator(".state")).to_have_text("依据 H1，可以提交。")
+    expect(page.locator(".state")).to_have_text("已引用 H1，可以提交。")

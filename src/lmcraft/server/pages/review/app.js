@@ -1,7 +1,7 @@
 // The frame of the review page: header, sections, keyboard. It shows one view at a time.
 //
 // A view is a class:
-//   constructor(app)        app.me, app.can(role), app.guidelines, app.refreshMe(), app.announce(text)
+//   constructor(app)        app.me, app.can(role), app.guidelines, app.outbox, app.refreshMe(), app.announce(text)
 //   mount(container, path)  draws into an empty element; may be async. path: the segments of the address after the view's name
 //   translate()             the language has changed: draws all words again, and keeps what was typed
 //   unmount()               another view is shown, or the same at another path: stops timers and listeners
@@ -10,7 +10,7 @@
 //
 // To get at another view, a view has links or sets location.hash, with buildAddress of router.js.
 
-import { fetchJson } from "../net/api.js";
+import { fetchJson, hasKey } from "../net/api.js";
 import { t, toggleLanguage, translatePage } from "../strings.js";
 import { byId, el } from "../views/dom.js";
 import { buildIcon } from "../views/icons.js";
@@ -18,9 +18,10 @@ import { isComposing } from "../views/keyboard.js";
 import { drawThemeButton } from "../views/theme_button.js";
 import { showToast } from "../views/toasts.js";
 import { Guidelines } from "./net/guidelines.js";
+import { Outbox } from "./net/outbox.js";
 import { buildAddress, readAddress } from "./router.js";
 import { isAllowed, TABS } from "./tabs.js";
-import { showKeys, showPerson } from "./views/dialogs.js";
+import { changeKey, showKeys, showPerson } from "./views/dialogs.js";
 
 const FIELDS = "input:not([type=radio], [type=checkbox], [type=range]), textarea, select, [contenteditable]";
 const WITHOUT_HANDLER = { translate() {}, unmount() {}, handleKey() {}, keys: [] };
@@ -54,6 +55,8 @@ export class App {
       this.#showProblem(error, () => this.start());
       return;
     }
+    this.outbox = new Outbox(this.me.name, (item, error) => this.showRefusal(error));
+    this.outbox.send();
     addEventListener("hashchange", () => this.#open());
     await this.#open();
   }
@@ -103,7 +106,9 @@ export class App {
   #showProblem(error, retry) {
     const button = el("button", { type: "button", class: "quiet", onclick: () => (byId("view").replaceChildren(), retry()) }, t("retry"));
     const heading = el("h1", {}, t("cannotOpen"));
-    byId("view").replaceChildren(el("section", { class: "pause", role: "alert" }, heading, el("p", { dir: "auto" }, error.message), button));
+    const otherKey = !this.me && hasKey() && el("button", { type: "button", class: "quiet", onclick: changeKey }, t("changeKey"));
+    const buttons = el("div", { class: "row buttons" }, button, otherKey);
+    byId("view").replaceChildren(el("section", { class: "pause", role: "alert" }, heading, el("p", { dir: "auto" }, error.message), buttons));
   }
 
   #markCurrent(tab) {
@@ -121,8 +126,9 @@ export class App {
     if (this.current) this.#markCurrent(this.current);
     const person = byId("person");
     person.hidden = false;
-    person.replaceChildren(el("span", { dir: "auto" }, this.me.name), el("small", {}, t(this.me.role)));
-    person.setAttribute("aria-label", t("person", { name: this.me.name, role: t(this.me.role) }));
+    const { name, role } = this.me;
+    person.replaceChildren(...(name === role ? [el("span", {}, t(role))] : [el("span", { dir: "auto" }, name), el("small", {}, t(role))]));
+    person.setAttribute("aria-label", t("person", { name, role: t(role) }));
   }
 
   #translate() {
@@ -156,5 +162,10 @@ export class App {
   /** Shows why something failed, without leaving the view. */
   showError(error) {
     showToast(error.message);
+  }
+
+  /** Says that the server did not accept an earlier decision. */
+  showRefusal(error) {
+    showToast(t("notAcceptedEarlier", { reason: error.message }));
   }
 }

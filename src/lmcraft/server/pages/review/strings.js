@@ -4,7 +4,7 @@ import { addStrings } from "../strings.js";
 
 addStrings({
   // The frame
-  review: ["Review", "人工审核"],
+  review: ["Review", "审核"],
   skipToContent: ["Go to the content", "跳到正文"],
   sections: ["Sections", "栏目"],
   toChat: ["Open the chat", "打开对话"],
@@ -56,7 +56,7 @@ addStrings({
   sensitiveNote: ["This text may be disturbing. Skip it if you would rather not see it.", "内容可能令人不适。如不想查看，可以跳过。"],
   // The verdict
   yourVerdict: ["Your verdict", "你的判定"],
-  citeRule: ["The rule it rests on", "依据的规则"],
+  citeRule: ["Cite a rule", "引用规则"],
   searchRules: ["Search the rules", "搜索规则"],
   allTexts: ["All texts", "展开全文"],
   noRules: ["No rule matches.", "没有匹配的规则。"],
@@ -70,8 +70,8 @@ addStrings({
   excludes: ["A good answer does not contain (one text per line)", "合格的回答不得包含（每行一条）"],
   missingText: ["Show the text first.", "请先查看文本。"],
   missingLabel: ["Choose a verdict.", "请选择判定结果。"],
-  missingRule: ["Now cite the rule it rests on.", "请选择依据的规则。"],
-  missingNothing: ["Cites {rule}. Ready to submit.", "依据 {rule}，可以提交。"],
+  missingRule: ["Now cite a rule.", "请引用一条规则。"],
+  missingNothing: ["Cites {rule}. Ready to submit.", "已引用 {rule}，可以提交。"],
   submit: ["Submit", "提交"],
   skip: ["Skip", "跳过"],
   escalate: ["Escalate", "上报"],

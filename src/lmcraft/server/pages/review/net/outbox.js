@@ -9,16 +9,20 @@ const MAX_RETRY_MS = 5000;
 const DRAFT = "draft"; // the kind of a journal's item; the other kinds are the last part of a decision's address
 
 export class Outbox {
-  /** user: whose decisions. handlers: {changed(), refused(item, body, error)}; `changed`: the server is away, or back. */
-  constructor(user, handlers) {
-    Object.assign(this, { handlers, isAway: false, sending: null, retryMs: MIN_RETRY_MS, refusals: new Set() });
+  /** user: whose decisions. refused(item, error) is called when nobody else handles that. */
+  constructor(user, refused) {
+    this.defaultHandlers = { changed() {}, refused };
+    Object.assign(this, { handlers: this.defaultHandlers, isAway: false, sending: null, retryMs: MIN_RETRY_MS, refusals: new Set() });
     this.journal = new Journal(localStorage, `review-${encodeURIComponent(user)}`);
     this.send = this.send.bind(this);
-    this.stopListening = new AbortController();
-    const { signal } = this.stopListening;
-    addEventListener("online", this.send, { signal });
-    addEventListener("visibilitychange", () => document.hidden || this.send(), { signal });
-    addEventListener("beforeunload", (event) => this.journal.isWritten || event.preventDefault(), { signal });
+    addEventListener("online", this.send);
+    addEventListener("visibilitychange", () => document.hidden || this.send());
+    addEventListener("beforeunload", (event) => this.journal.isWritten || event.preventDefault());
+  }
+
+  /** The view that is shown takes over: {changed(), refused(item, error)}, or null; `changed`: the server is away, or back. */
+  setHandlers(handlers) {
+    this.handlers = handlers ?? this.defaultHandlers;
   }
 
   /** How many decisions the server has not acknowledged. */
@@ -57,13 +61,6 @@ export class Outbox {
     return this.sending;
   }
 
-  /** The view is gone. What is left is sent when one is opened again. */
-  close() {
-    clearTimeout(this.timer);
-    this.stopListening.abort();
-    this.isClosed = true;
-  }
-
   #isKept({ key }) {
     return this.#list().some((entry) => entry.key === key);
   }
@@ -82,7 +79,7 @@ export class Outbox {
       if (error.status < 500) break; // the server is away, or wants a key; a failure at one decision does not stop the others
     }
     this.retryMs = problem ? Math.min(MAX_RETRY_MS, 2 * this.retryMs) : MIN_RETRY_MS;
-    if (problem && !problem.isUnauthorized && !this.isClosed) this.timer = setTimeout(this.send, this.retryMs);
+    if (problem && !problem.isUnauthorized) this.timer = setTimeout(this.send, this.retryMs);
     if (this.isAway === Boolean(problem)) return;
     this.isAway = Boolean(problem);
     this.handlers.changed();
@@ -99,7 +96,7 @@ export class Outbox {
       this.journal.remove(item);
       this.refusals.add(item.key);
       if (item.value.label) this.setDraft(id, draftOf(item.value));
-      this.handlers.refused(id, item.value, error);
+      this.handlers.refused(id, error);
       return null;
     }
     this.journal.remove(item);

@@ -16,6 +16,12 @@ export function showKeys(keys) {
   openDialog(t("shortcuts"), [el("dl", { class: "keys" }, ...rows)]);
 }
 
+/** Asks for another key. */
+export function changeKey() {
+  forgetKey();
+  location.reload();
+}
+
 /** Who the user is, what they have done today, and another key. */
 export function showPerson({ name, role, exposure, judged_today: judged, gold }) {
   const counts = [
@@ -24,10 +30,6 @@ export function showPerson({ name, role, exposure, judged_today: judged, gold })
     ...(gold?.judged ? [[`${formatNumber(gold.correct)} / ${formatNumber(gold.judged)}`, t("goldCorrect")]] : []),
   ];
   const boxes = counts.map(([count, label]) => el("div", {}, el("strong", {}, typeof count === "number" ? formatNumber(count) : count), el("span", {}, label)));
-  const changeKey = () => {
-    forgetKey();
-    location.reload();
-  };
   openDialog(t("personTitle", { name }), [
     el("p", { class: "note" }, t(`${role}Help`)),
     el("div", { class: "counts" }, ...boxes),

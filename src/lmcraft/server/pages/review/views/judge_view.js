@@ -3,9 +3,7 @@
 import { createId } from "../../net/ids.js";
 import { localize, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
-import { showToast } from "../../views/toasts.js";
 import { claim, releaseClaim } from "../net/queue.js";
-import { Outbox } from "../net/outbox.js";
 import { Attention } from "../state/attention.js";
 import { Draft } from "../state/draft.js";
 import { Lease } from "../state/lease.js";
@@ -53,7 +51,8 @@ export class JudgeView {
 
   async mount(container) {
     this.container = container;
-    this.outbox = new Outbox(this.app.me.name, { changed: () => this.#showAway(), refused: (item, body, error) => this.#handleRefusal(item, error) });
+    this.outbox = this.app.outbox;
+    this.outbox.setHandlers({ changed: () => this.#showAway(), refused: (item, error) => this.#handleRefusal(item, error) });
     this.attention = new Attention(() => this.lease?.resume());
     this.bar = new DayBar({ selectGuideline: (name) => this.#selectGuideline(name), pause: () => this.#pause() });
     this.notices = new Notices();
@@ -94,7 +93,7 @@ export class JudgeView {
     clearTimeout(this.timer);
     this.isGone = true;
     this.lease?.end();
-    this.outbox?.close();
+    this.outbox?.setHandlers(null);
     this.attention?.close();
     this.release?.abort();
   }
@@ -219,7 +218,7 @@ export class JudgeView {
     this.numLeft = null;
     const check = { label: t("checkNow"), run: () => this.#next() };
     const all = this.guideline && { label: t("takeFromAll"), run: () => this.#selectGuideline("") };
-    if (reason === "exposure_cap") this.#showScreen(reason, describeCap(this.app.me), check, 0, all);
+    if (reason === "exposure_cap") this.#showScreen(reason, describeCap(this.app.me), check, EMPTY_RETRY_MS, all);
     else this.#showScreen("queueEmpty", {}, check, EMPTY_RETRY_MS, all);
   }
 
@@ -316,7 +315,7 @@ export class JudgeView {
 
   /** The server has not taken a decision, maybe one of an earlier item. */
   #handleRefusal(item, error) {
-    if (item !== this.item?.id) showToast(t("notAcceptedEarlier", { reason: error.message }));
+    if (item !== this.item?.id) this.app.showRefusal(error);
     else if (error.report?.code === "claim_expired") this.#handleLoss();
     else {
       this.notices.show("problem", t("notAccepted", { reason: error.message }));
