@@ -31,7 +31,7 @@ UNLOGGED = {
     "contents": {"decision", "origin"},
 }
 """Columns that are no evidence."""
-MAX_ROWS = 5  # of a table that a test edits
+MAX_ROWS = 3  # of a table that a test edits
 VALUES = ("'x'", "NULL", "7777", "x'00ff'", "CAST(x'ff' AS TEXT)")
 
 

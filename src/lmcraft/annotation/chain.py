@@ -144,9 +144,8 @@ def _explain_wrong_link(last: Head, record: Record, following: Record | None) ->
     seq = record.seq
     follows = following is None or following.previous == record.hash
     if last.seq and follows:
-        return Problem(
-            last.seq, f"row {last.seq} was edited or replaced, and its hash computed again: row {seq} follows another one"
-        )
+        change = f"row {last.seq} was edited, or row {seq} and all after it were replaced"
+        return Problem(last.seq, f"row {seq} does not follow row {last.seq}: {change}")
     return Problem(seq, f"row {seq} was edited or replaced, and its hash computed again: it does not follow row {last.seq}")
 
 
