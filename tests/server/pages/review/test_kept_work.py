@@ -123,6 +123,18 @@ def test_a_refused_verdict_can_be_mended(page: Any, reviews: ScriptedReviews) ->
     assert len(reviews.verdicts) == 1
 
 
+def test_an_item_that_cannot_be_judged_any_more_is_left(page: Any, reviews: ScriptedReviews) -> None:
+    open_queue(page, reviews, item("a", ["You fool."], round="r"))
+    reviews.act = lambda *request: (409, error("round_revealed", "the round is over"))  # type: ignore[method-assign]
+    judge(page)
+    expect(page.locator(".review-notice.problem")).to_be_visible()
+    reviews.queue = [item("b", ["Talk to him."])]
+    page.get_by_role("button", name="Next item").click()
+    expect(page.locator(".judged")).to_have_text("Talk to him.")
+    expect(page.locator(".review-notice")).to_have_count(0)
+    assert "DELETE claims/token-a" in reviews.requests
+
+
 def test_a_claim_is_renewed_while_somebody_is_here(page: Any, reviews: ScriptedReviews) -> None:
     reviews.lease_seconds = 0.3
     open_queue(page, reviews, item("a", ["You fool."]))

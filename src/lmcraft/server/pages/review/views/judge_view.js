@@ -268,11 +268,14 @@ export class JudgeView {
     this.guideline = name;
     localStorage.setItem(GUIDELINE_ITEM, name);
     this.bar.showGuidelines(this.guidelineList, name);
-    const token = this.lease?.token;
-    this.lease?.end();
+    this.#releaseAndGoOn();
+  }
+
+  async #releaseAndGoOn() {
     this.#setBusy(true);
-    const released = token ? releaseClaim(token).catch(() => {}) : Promise.resolve();
-    released.then(() => this.#next());
+    this.lease?.end();
+    if (this.lease) await releaseClaim(this.lease.token).catch(() => {}); // it runs out by itself
+    await this.#next();
   }
 
   // Decisions
@@ -318,7 +321,8 @@ export class JudgeView {
     if (item !== this.item?.id) this.app.showRefusal(error);
     else if (error.report?.code === "claim_expired") this.#handleLoss();
     else {
-      this.notices.show("problem", t("notAccepted", { reason: error.message }));
+      const next = { label: t("nextItem"), run: () => this.#releaseAndGoOn() };
+      this.notices.show("problem", t("notAccepted", { reason: error.message }), [next]);
       this.#keepDraft();
       this.#startLease();
     }
