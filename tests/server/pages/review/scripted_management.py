@@ -138,7 +138,7 @@ class ScriptedManagement(ScriptedReviews):
                     self.added_guidelines.append(body)
                 return 201, {"version": 2, "changed_rules": ["H1"], "touched": 3}
             case ["GET", "guidelines", _, "touched"]:
-                return 200, {"data": self.touched, "next": "", "total": len(self.touched)}
+                return 200, {"data": self.touched, "next": None, "total": len(self.touched)}
             case ["GET", "rounds"]:
                 return 200, {"data": self.rounds}
             case ["POST", "rounds"]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.server.pages.review.conftest import review_page
 from tests.server.pages.review.scripted_management import CREATED, ScriptedManagement, guideline_versions
-from tests.server.pages.review.scripted_reviews import HARM
+from tests.server.pages.review.scripted_reviews import HARM, Json
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -15,8 +15,9 @@ expect = playwright.expect
 
 @pytest.fixture
 def management() -> ScriptedManagement:
-    touched = {"item": "item000001", "verdict": "v", "reviewer": "mia", "rule": "H1", "version": 1, "label": "harmful"}
-    management = ScriptedManagement(guidelines=guideline_versions(), touched=[{**touched, "created": CREATED}])
+    touched: Json = {"item": "item000001", "verdict": "v", "reviewer": "mia", "rule": "H1", "version": 1, "label": "harmful"}
+    touched |= {"created": CREATED, "reason": "rule_changed"}
+    management = ScriptedManagement(guidelines=guideline_versions(), touched=[touched])
     old = HARM | {"text": {"en": HARM["text"]["en"].replace("insults the person", "hurts the person")}}
     answer = management.answer
 
@@ -42,6 +43,7 @@ def test_text_versions_and_changes(page: Any) -> None:
     expect(page.locator(".changes del")).to_have_text("hurts")
     expect(page.locator(".changes ins")).to_have_text("insults")
     expect(page.locator(".touched a")).to_have_attribute("href", "#/items/item000001")
+    expect(page.locator(".touched .note")).to_contain_text("rule changed · Harmful · mia · version 1")
     page.get_by_label("Version").select_option("1")
     page.wait_for_url("**/guidelines/harm/1")
     expect(page.locator(".markdown")).to_contain_text("hurts the person")

@@ -3,6 +3,7 @@
 import { fetchJson } from "../../net/api.js";
 
 const PAGE_SIZE = 200; // rows of a list
+const TOUCHED_PAGE_SIZE = 50;
 
 const buildUrl = (...segments) => `/api/review/${segments.map(encodeURIComponent).join("/")}`;
 
@@ -27,9 +28,9 @@ export const fetchAgreement = (guideline) => fetchJson("GET", `${buildUrl("agree
 /** texts: {en, zh}; {version, changed_rules, touched}. With `check` nothing is saved. */
 export const sendGuideline = (text, check) => fetchJson("POST", buildUrl("guidelines"), check ? { text, check } : { text });
 
-/** {data, next, total}: verdicts that cite a rule that has changed since. */
-export function fetchTouched(name, after = "") {
-  return fetchJson("GET", `${buildUrl("guidelines", name, "touched")}?${new URLSearchParams({ after, limit: PAGE_SIZE })}`);
+/** {data, next, total}: verdicts that cite what has changed since. */
+export function fetchTouched(name, after = 0) {
+  return fetchJson("GET", `${buildUrl("guidelines", name, "touched")}?${new URLSearchParams({ after, limit: TOUCHED_PAGE_SIZE })}`);
 }
 
 export const fetchRounds = async () => (await fetchJson("GET", buildUrl("rounds"))).data;

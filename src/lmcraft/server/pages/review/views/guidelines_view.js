@@ -10,6 +10,7 @@ import { buildFacts, buildLabel, buildSelect, buildTime, buildTitle, nameRule } 
 import { buildRuleChanges } from "./rule_changes.js";
 
 const NAME = "guidelines"; // in the address
+const REASONS = { rule_changed: "touchedRuleChanged", rule_removed: "touchedRuleRemoved", label_removed: "touchedLabelRemoved", outcome_changed: "touchedOutcomeChanged" };
 
 export class GuidelinesView {
   constructor(app) {
@@ -38,7 +39,7 @@ export class GuidelinesView {
     this.guideline = await this.app.guidelines.get(name, version);
     const [previous, touched] = await Promise.all([
       version > 1 ? this.app.guidelines.get(name, version - 1) : null,
-      this.app.can("adjudicator") ? fetchTouched(name) : { data: [], total: 0 },
+      this.app.can("adjudicator") ? fetchTouched(name) : { data: [], total: 0, next: null },
     ]);
     Object.assign(this, { previous, touched });
   }
@@ -110,17 +111,34 @@ export class GuidelinesView {
   }
 
   #buildTouched() {
-    const { data, total } = this.touched;
-    if (!data?.length) return "";
-    const rows = data.map(({ item, reviewer, rule, label, version, created }) =>
-      el(
-        "li",
-        {},
-        el("a", { href: buildAddress("items", item) }, nameRule(this.latest, rule)),
-        el("span", { class: "note", dir: "auto" }, t("touchedVerdict", { label: this.#nameLabel(label), name: reviewer, version }), " ", buildTime(created)),
-      ),
+    const { data, total, next } = this.touched;
+    if (!data.length) return null;
+    const list = el("ol", { class: "touched" }, ...data.map((verdict) => this.#buildTouchedVerdict(verdict)));
+    const more = next && el("button", { type: "button", class: "quiet", onclick: () => this.#showMoreTouched() }, t("showMore"));
+    return el("section", { class: "touched-verdicts" }, el("h2", {}, t("touchedTitle")), el("p", { class: "note" }, t("touchedNote", { n: formatNumber(total) })), list, more);
+  }
+
+  #buildTouchedVerdict({ item, reviewer, rule, label, version, created, reason }) {
+    const note = t("touchedVerdict", { label: this.#nameLabel(label), name: reviewer, version });
+    return el(
+      "li",
+      {},
+      el("a", { href: buildAddress("items", item), dir: "auto" }, nameRule(this.latest, rule)),
+      el("span", { class: "note", dir: "auto" }, `${t(REASONS[reason] ?? "touchedRuleChanged")} · ${note} · `, buildTime(created)),
     );
-    return el("section", {}, el("h2", {}, t("touchedTitle")), el("p", { class: "note" }, t("touchedNote", { n: formatNumber(total ?? data.length) })), el("ol", { class: "touched" }, ...rows));
+  }
+
+  async #showMoreTouched() {
+    try {
+      const page = await fetchTouched(this.latest.name, this.touched.next);
+      const count = this.touched.data.length;
+      this.touched = { ...page, data: [...this.touched.data, ...page.data] };
+      const section = this.#buildTouched();
+      this.container.querySelector(".touched-verdicts").replaceWith(section);
+      section.querySelectorAll("a")[count].focus({ preventScroll: true });
+    } catch (error) {
+      this.app.showError(error);
+    }
   }
 
   #nameLabel(name) {

@@ -111,6 +111,7 @@ export class ItemsView {
 
   async #reload() {
     const filters = { ...shown.filters };
+    this.note?.replaceChildren(t("loadingItems"));
     try {
       const [page, counts] = await Promise.all([fetchItems(filters), fetchCounts(filters.guideline)]);
       if (this.isGone || !isEqual(filters, shown.filters)) return; // other filters were chosen in the meantime

@@ -37,9 +37,13 @@ export function buildTime(time) {
 export function formatAge(seconds) {
   const age = Date.now() / 1000 - seconds;
   const [unit, length] = UNITS.find(([, length]) => age >= length) ?? ["minute", 60];
-  if (age > MAX_DAYS * 86400) return new Date(seconds * 1000).toLocaleDateString(getLanguage(), { dateStyle: "medium" });
-  return new Intl.RelativeTimeFormat(getLanguage(), { numeric: "auto" }).format(-Math.floor(Math.max(0, age) / length), unit);
+  const language = getLanguage();
+  formats[language] ??= { date: new Intl.DateTimeFormat(language, { dateStyle: "medium" }), age: new Intl.RelativeTimeFormat(language, { numeric: "auto" }) };
+  const { date, age: ago } = formats[language];
+  return age > MAX_DAYS * 86400 ? date.format(seconds * 1000) : ago.format(-Math.floor(Math.max(0, age) / length), unit);
 }
+
+const formats = {}; // building them takes longer than formatting with them
 
 /** A text of a model or a user, as it is. */
 export const buildPlain = (text) => el("p", { class: "plain", dir: "auto" }, escapeControls(text));

@@ -44,7 +44,8 @@ export class VirtualList {
     if (focused !== null) this.#focus(focused);
   }
 
-  get firstVisible() {
+  /** The index of the first row on the screen. */
+  #findTop() {
     return Math.max(0, Math.floor((this.scroller.scrollTop - this.offset) / this.rowHeight));
   }
 
@@ -60,8 +61,9 @@ export class VirtualList {
   }
 
   #draw() {
-    const first = Math.max(0, this.firstVisible - EXTRA_ROWS);
-    const last = Math.min(this.items.length, this.firstVisible + Math.ceil(this.height / this.rowHeight) + EXTRA_ROWS);
+    const top = this.#findTop(); // once: after a change to the rows it would have them laid out
+    const first = Math.max(0, top - EXTRA_ROWS);
+    const last = Math.min(this.items.length, top + Math.ceil(this.height / this.rowHeight) + EXTRA_ROWS);
     const kept = this.#indexOf(document.activeElement); // a row with the focus stays
     for (const [index, row] of this.rows) {
       if ((index >= first && index < last) || index === kept) continue;
@@ -69,7 +71,7 @@ export class VirtualList {
       this.rows.delete(index);
     }
     for (let index = first; index < last; index += 1) if (!this.rows.has(index)) this.#add(index);
-    if (!this.rows.has(this.current)) this.#setCurrent(this.firstVisible);
+    if (!this.rows.has(this.current)) this.#setCurrent(top);
     if (last > this.items.length - ROWS_TO_LOAD) this.loadMore();
   }
 
