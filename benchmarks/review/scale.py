@@ -8,6 +8,7 @@ python benchmarks/review/scale.py --database postgresql --items 100000
 """
 
 import argparse
+import random
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ from tests.hyperparameters.postgresql import postgresql
 
 CALLS = 200
 ITEMS_PER_ADD = 5_000
+THINKING_SECONDS = 0.25  # of a reviewer, on average
 TEXT = "The quick brown fox jumps over the lazy dog, and nobody is harmed. " * 15  # about 1,000 characters
 
 
@@ -123,10 +125,15 @@ def claim_and_judge(store: ReviewStore, person: str, **claim: Any) -> float:
 
 
 def together(store: ReviewStore, people: Sequence[str], **claim: Any) -> list[float]:
-    """Several people at work at once, each in a thread; the seconds of their claims."""
+    """Several people at work at once, each in a thread, who think for a quarter of a second; the seconds of their claims."""
 
     def judge_many(person: str) -> list[float]:
-        return [claim_and_judge(store, person, **claim) for _ in range(CALLS // len(people))]
+        moments = random.Random(person)
+        seconds = []
+        for _ in range(CALLS // len(people)):
+            time.sleep(moments.uniform(0.0, 2 * THINKING_SECONDS))
+            seconds.append(claim_and_judge(store, person, **claim))
+        return seconds
 
     with ThreadPoolExecutor(len(people)) as pool:
         return [seconds for result in pool.map(judge_many, people) for seconds in result]
