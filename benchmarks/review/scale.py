@@ -1,7 +1,7 @@
 """How long a reviewer waits for the next item in a store of 100,000, in the cases that are hard for a queue.
 
 Each case has a store of its own, in SQLite or PostgreSQL (a server of this machine, with fsync). The figures are
-milliseconds of a call of `ReviewStore`, without HTTP.
+milliseconds of a call of `ReviewStore`, without HTTP: the clock's, and the median of this thread's CPU time.
 
 python benchmarks/review/scale.py --database sqlite
 python benchmarks/review/scale.py --database postgresql --items 100000
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -35,6 +35,7 @@ from lmcraft.processor import cpu_name
 from tests.annotation.samples import HARM, claimed, verdict
 from tests.hyperparameters.postgresql import postgresql
 
+T = TypeVar("T")
 CALLS = 200
 ITEMS_PER_ADD = 5_000
 THINKING_SECONDS = 0.25  # of a reviewer, on average
@@ -100,50 +101,59 @@ def act_in_bulk(store: ReviewStore, person: str, number: int, action: str = "jud
         connection.execute(reviewers.insert().values(progress))
 
 
-def measure(call: Callable[[], Any], calls: int = CALLS) -> list[float]:
-    """The seconds of each call."""
-    seconds = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return seconds
+class Cost(NamedTuple):
+    """What a call took."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of this thread: in PostgreSQL without the server's."""
 
 
-def report(case: str, seconds: Sequence[float]) -> None:
-    p50, p99 = np.percentile(np.array(seconds) * 1000, (50, 99))
-    print(f"| {case} | {p50:.1f} | {p99:.1f} |", flush=True)
+def timed(call: Callable[[], T]) -> tuple[T, Cost]:
+    """The result of a call, and what it took."""
+    start, cpu_start = time.perf_counter(), time.thread_time()
+    result = call()
+    return result, Cost(time.perf_counter() - start, time.thread_time() - cpu_start)
 
 
-def claim_and_judge(store: ReviewStore, person: str, **claim: Any) -> float:
-    """Judge the next item; returns the seconds of the claim."""
-    start = time.perf_counter()
-    item = claimed(store.claim(person, **claim))
-    seconds = time.perf_counter() - start
+def measure(call: Callable[[], Any], calls: int = CALLS) -> list[Cost]:
+    """What each of some calls took."""
+    return [timed(call)[1] for _ in range(calls)]
+
+
+def report(case: str, costs: Sequence[Cost]) -> None:
+    p50, p99 = np.percentile([cost.seconds * 1000 for cost in costs], (50, 99))
+    cpu = np.median([cost.cpu_seconds * 1000 for cost in costs])
+    print(f"| {case} | {p50:.1f} | {p99:.1f} | {cpu:.1f} |", flush=True)
+
+
+def claim_and_judge(store: ReviewStore, person: str, **claim: Any) -> Cost:
+    """Judge the next item; returns what the claim took."""
+    answer, cost = timed(lambda: store.claim(person, **claim))
+    item = claimed(answer)
     store.judge(item.id, item.token, person, verdict("acceptable"))
-    return seconds
+    return cost
 
 
-def together(store: ReviewStore, people: Sequence[str], **claim: Any) -> list[float]:
-    """Several people at work at once, each in a thread, who think for a quarter of a second; the seconds of their claims."""
+def together(store: ReviewStore, people: Sequence[str], **claim: Any) -> list[Cost]:
+    """Several people at work at once, each in a thread, who think for a quarter of a second; what their claims took."""
 
-    def judge_many(person: str) -> list[float]:
+    def judge_many(person: str) -> list[Cost]:
         moments = random.Random(person)
-        seconds = []
+        costs = []
         for _ in range(CALLS // len(people)):
             time.sleep(moments.uniform(0.0, 2 * THINKING_SECONDS))
-            seconds.append(claim_and_judge(store, person, **claim))
-        return seconds
+            costs.append(claim_and_judge(store, person, **claim))
+        return costs
 
     with ThreadPoolExecutor(len(people)) as pool:
-        return [seconds for result in pool.map(judge_many, people) for seconds in result]
+        return [cost for costs in pool.map(judge_many, people) for cost in costs]
 
 
 def case_queue(store: ReviewStore, number: int) -> None:
     """Ordinary work, then a reviewer who has judged half of all items."""
-    start = time.perf_counter()
-    fill(store, number)
-    report(f"add, {ITEMS_PER_ADD:,} at a time, per item", [(time.perf_counter() - start) / number])
+    _, cost = timed(lambda: fill(store, number))
+    report(f"add, {ITEMS_PER_ADD:,} at a time, per item", [Cost(*(seconds / number for seconds in cost))])
     report("claim, nothing judged yet", [claim_and_judge(store, "ann") for _ in range(CALLS)])
     people = [f"person {n}" for n in range(8)]
     report("claim, 8 reviewers at once", together(store, people))
@@ -159,13 +169,13 @@ def case_queue(store: ReviewStore, number: int) -> None:
     report("votes, all of them", measure(lambda: store.votes("harm"), 5))
 
 
-def measure_judge(store: ReviewStore) -> list[float]:
-    seconds = []
+def measure_judge(store: ReviewStore) -> list[Cost]:
+    costs = []
     for _ in range(CALLS):
         item = claimed(store.claim("judge"))
         new = verdict("acceptable")
-        seconds += measure(lambda item=item, new=new: store.judge(item.id, item.token, "judge", new), 1)
-    return seconds
+        costs += measure(lambda item=item, new=new: store.judge(item.id, item.token, "judge", new), 1)
+    return costs
 
 
 def measure_find(store: ReviewStore, number: int) -> None:
@@ -209,13 +219,13 @@ def case_escalated(store: ReviewStore, number: int) -> None:
     act_in_bulk(store, "ann", number // 2, "escalate")
     act_in_bulk(store, "bob", number // 2, "escalate")
     report("claim to review, all items are escalated", measure(lambda: store.claim("joe")))
-    seconds = []
+    costs = []
     for _ in range(CALLS):
-        start = time.perf_counter()
-        item = claimed(store.claim("ann", task="adjudicate", role="owner"))
-        seconds.append(time.perf_counter() - start)
+        answer, cost = timed(lambda: store.claim("ann", task="adjudicate", role="owner"))
+        costs.append(cost)
+        item = claimed(answer)
         store.adjudicate(item.id, item.token, "ann", verdict("harmful"))
-    report("claim to adjudicate, half of them by oneself", seconds)
+    report("claim to adjudicate, half of them by oneself", costs)
 
 
 def case_people(store: ReviewStore, number: int) -> None:
@@ -252,18 +262,14 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--cases", nargs="*", choices=list(CASES), default=list(CASES))
     arguments = parser.parse_args()
-    print(
-        f"{cpu_name()}, {arguments.database}, {arguments.items:,} items, ms\n\n| call | p50 | p99 |\n|---|---|---|",
-        flush=True,
-    )
+    print(f"{cpu_name()}, {arguments.database}, {arguments.items:,} items, ms")
+    print("\n| call | p50 | p99 | CPU |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder, databases(arguments.database, Path(folder)) as locate:
         for name in arguments.cases:
             location = locate()
             store = ReviewStore.open(location)
             CASES[name](store, arguments.items)
-            start = time.perf_counter()
-            ReviewStore.open(location).close()
-            report(f"open ({name})", [time.perf_counter() - start])
+            report(f"open ({name})", measure(lambda location=location: ReviewStore.open(location).close(), 1))
             metadata.drop_all(store.engine)
             store.close()
 

@@ -36,7 +36,7 @@ BETTER = replace(
 def add_texts(store: ReviewStore, *texts: str, guideline: Guideline = HARM, **fields: Any) -> list[str]:
     """Add an item for each text, after the guideline; returns their ids."""
     store.add_guideline(guideline, "ann")
-    new = [NewItem(guideline=guideline.name, answers=[text], source="file", **fields) for text in texts]
+    new = [NewItem(guideline=guideline.name, answers=[text], **{"source": "file"} | fields) for text in texts]
     return list(store.add(new, "ann").ids)
 
 

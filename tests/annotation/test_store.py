@@ -178,6 +178,10 @@ def test_pages_of_items(store: ReviewStore) -> None:
     assert seen == [f"Item {number} 100%" for number in range(7)]
     assert [item.excerpt for item in store.find(search="ITEM 4")[0]] == ["Item 4 100%"]
     assert not store.find(search="1_0%")[0] and len(store.find(search="0%")[0]) == 7
+    (odd,) = add_texts(store, 'ÉTÉ "quoted"\nС новой 天气_1', source="filter")
+    letters = ("été", "\nс НОВОЙ") if store.engine.dialect.name == "sqlite" else ()
+    for text in ('É "QUO', "天气_", "_1", f" {odd.upper()}", *letters):
+        assert [item.id for item in store.find(search=text)[0]] == [odd]
     assert not store.find(state="reviewed")[0] and len(store.find(source="file")[0]) == 7
     for wrong in (
         {"state": "lost"},

@@ -3,7 +3,7 @@
 - `store.py`: the review store, one transaction per call · `records.py`: what goes in and comes out
 - `tables.py` · `adding.py`: new items · `content.py`: their texts, checked and hashed · `priority.py`: which comes first
 - `leases.py`: who holds which item, and the next one · `exposure.py`: the daily cap · `reviewers.py`: how much each judged
-- `reports.py`: what users report · `people.py`: what a person did today
+- `reports.py`: what users report · `people.py`: what a person did today · `search.py`: searching the texts
 - `verdicts.py`: judge, skip, escalate, adjudicate · `states.py`: an item's state · `queries.py`: lists, counts, votes
 - `importing.py`: the items of files, batch by batch
 - `versions.py`: the versions of the guidelines in the store · `store_settings.py` · `gold.py`: gold items

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from lmcraft.annotation.audit_log import history
 from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.records import SOURCES, STATES, ItemSummary, Json, SettledItem, Vote
+from lmcraft.annotation.search import search_items
 from lmcraft.annotation.states import read_item
 from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reports, rounds, verdicts
 from lmcraft.database import check_text
@@ -43,18 +44,17 @@ def find_items(
         conditions.append(c.guideline == check_text("guideline", guideline, MAX_SEARCH_CHARS))
     if source:
         conditions.append(c.source == _known("source", source, SOURCES))
-    if search:
-        pattern = check_text("search", search, MAX_SEARCH_CHARS).lower()
-        text = sa.func.lower(contents.c.content)
-        match = sa.exists().where(contents.c.item == c.id, text.contains(pattern, autoescape=True))
-        conditions.append((c.id == pattern) | match)
     if after:
         priority, position = _parse_cursor(after)
         conditions.append((c.priority < priority) | ((c.priority == priority) & (c.position > position)))
     if not 1 <= limit <= MAX_LIMIT:
         raise UserError(f"limit={limit} is invalid; use 1 to {MAX_LIMIT}")
-    query = sa.select(items).where(*conditions).order_by(c.priority.desc(), c.position).limit(limit + 1)
-    rows = [dict(row) for row in connection.execute(query).mappings()]
+    order = (c.priority.desc(), c.position)
+    if search:
+        rows = search_items(connection, check_text("search", search, MAX_SEARCH_CHARS), conditions, order, limit + 1)
+    else:
+        query = sa.select(items).where(*conditions).order_by(*order).limit(limit + 1)
+        rows = [dict(row) for row in connection.execute(query).mappings()]
     hidden = _open_rounds(connection)
     summaries = [summarize(row, now, is_hidden=row["round"] in hidden) for row in rows[:limit]]
     last = rows[limit - 1] if len(rows) > limit else None
