@@ -122,7 +122,8 @@ def release_lease(connection: sa.Connection, token: str, reviewer: str) -> None:
 
 def _held_items(connection: sa.Connection, latest: float) -> list[Json]:
     """All items that somebody holds. No lease ends later than one that begins now: the clock may have jumped back."""
-    rows = [dict(row) for row in connection.execute(sa.select(items).where(IS_HELD).order_by(items.c.position)).mappings()]
+    held = connection.execute(sa.select(items).where(IS_HELD)).mappings()  # in order, SQLite would read the whole table
+    rows = sorted((dict(row) for row in held), key=lambda row: row["position"])
     if any(row["lease_expires"] > latest for row in rows):
         too_long = IS_HELD & (items.c.lease_expires > latest)
         connection.execute(items.update().where(too_long).values(lease_expires=latest))
