@@ -38,7 +38,7 @@ REPORT: Json = {
     "findings": [
         {"kind": "unclear_rule", "rules": ["H2"], "reviewer": "", "share": LOW_METRIC},
         {"kind": "confused_rules", "rules": ["H1", "H2"], "reviewer": "", "share": LOW_METRIC},
-        {"kind": "suspect_reviewer", "rules": [], "reviewer": "李雷", "share": LOW_METRIC},
+        {"kind": "suspect_reviewer", "rules": [], "reviewer": "李雷", "measure": "gold", "share": LOW_METRIC},
     ],
 }  # fmt: skip
 EMPTY_REPORT: Json = REPORT | {

@@ -39,6 +39,7 @@ def test_measures_with_intervals_and_what_they_mean(page: Any) -> None:
     expect(measures.nth(3)).to_contain_text("on the 520 items with exactly 2 votes")
     expect(page.locator(".findings li")).to_have_count(3)
     expect(page.locator(".findings")).to_contain_text("Rule H2 is unclear: 42% of the items")
+    expect(page.locator(".findings")).to_contain_text("李雷 is right on 42% of the items with a known verdict")
     reviewers = page.get_by_role("table", name="Reviewers", exact=True)
     expect(reviewers).to_contain_text("28 of 30")
     expect(reviewers.get_by_role("row", name="李雷")).to_contain_text("differs")

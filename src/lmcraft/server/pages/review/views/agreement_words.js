@@ -27,8 +27,8 @@ export function wordMeasure({ words, format }, metric) {
   return isUnsure ? t("butPerhaps", { meaning, low: format(metric.low) }) : meaning;
 }
 
-/** finding: {kind, rules, reviewer, share}. What is wrong, and what to do about it. */
-export function wordFinding({ kind, rules, reviewer, share }) {
+/** finding: {kind, rules, reviewer, share, measure: what shows it, of a reviewer}. What is wrong, and what to do about it. */
+export function wordFinding({ kind, rules, reviewer, share, measure }) {
   const values = { rule: rules[0], other: rules[1], name: reviewer, share: share ? formatShare(share.value) : "–" };
-  return t({ unclear_rule: "findingUnclear", confused_rules: "findingConfused", suspect_reviewer: "findingSuspect" }[kind] ?? "findingOther", values);
+  return t({ unclear_rule: "findingUnclear", confused_rules: "findingConfused", suspect_reviewer: measure === "gold" ? "findingSuspectGold" : "findingSuspect" }[kind] ?? "findingOther", values);
 }

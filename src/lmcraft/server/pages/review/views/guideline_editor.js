@@ -52,7 +52,7 @@ export class GuidelineEditor {
     const name = this.guideline?.name;
     const title = this.guideline ? t("newVersionOf", { title: localize(this.guideline.title) }) : t("addGuideline");
     this.fields = LANGUAGES.map((language) => this.#buildField(language));
-    this.result = el("section", { class: "check-result", "aria-live": "polite" });
+    this.result = el("section", { class: "check-result", tabindex: "-1", "aria-live": "polite" });
     this.submit = el("button", { class: "main" }, t("checkChanges"));
     const form = el(
       "form",
@@ -130,6 +130,7 @@ export class GuidelineEditor {
     } finally {
       this.isBusy = false;
       this.#drawResult();
+      this.result.focus(); // which also scrolls to it
     }
   }
 

@@ -6,6 +6,7 @@ import { compareRules } from "../state/guideline_rules.js";
 
 const CHANGES = { added: "ruleAdded", removed: "ruleRemoved", changed: "ruleChanged" };
 const TAGS = { same: "span", old: "del", new: "ins" };
+const MAX_SAME_CHARACTERS = 320; // of a part that has not changed
 const LANGUAGES = { en: "English", zh: "中文" };
 
 /** before, after: {en, zh}, texts of the guideline. A list of changes in each language that both have, or a line that says that there is none. */
@@ -17,6 +18,13 @@ export function buildRuleChanges(before, after) {
 }
 
 function buildChange({ id, title, change, parts }) {
-  const text = parts.map(([kind, words]) => el(TAGS[kind], {}, words));
+  const text = parts.map(([kind, words]) => el(TAGS[kind], {}, kind === "same" ? shorten(words) : words));
   return el("li", {}, el("header", {}, el("h4", { dir: "auto" }, `${id} ${title}`), el("span", { class: "badge", "data-change": change }, t(CHANGES[change]))), el("p", { class: "plain", dir: "auto" }, ...text));
+}
+
+/** Both ends of a long text that has not changed. */
+function shorten(text) {
+  if (text.length <= MAX_SAME_CHARACTERS) return text;
+  const half = MAX_SAME_CHARACTERS / 2;
+  return `${text.slice(0, half).toWellFormed()} … ${text.slice(-half).toWellFormed()}`;
 }
