@@ -202,9 +202,9 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
     if config.write_recipe is not None:
         return _write_recipe(config)
     if config.from_store is not None:
-        export_store(config, config.from_store)
+        export_store(config.from_store, config.out, overwrite=config.overwrite)
     elif config.from_review is not None:
-        export_review(config, config.from_review)
+        export_review(config.from_review, config.out, config.guideline or "", overwrite=config.overwrite)
     else:
         sources = [("source", source) for source in config.sources]
         with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=sources) as folder:

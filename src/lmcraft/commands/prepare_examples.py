@@ -2,17 +2,18 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
 
-if TYPE_CHECKING:
-    from lmcraft.commands.prepare import PrepareConfig
 
-
-def export_store(config: "PrepareConfig", address: str) -> None:
+def export_store(address: str, out: Path, *, overwrite: bool) -> None:
     """Write the rated conversations of a server's store.
+
+    Args:
+        address: of the store.
+        out: folder to write.
+        overwrite: replace it if it is a folder of a dataset.
 
     Raises:
         UserError: the store cannot be read, or the folder exists.
@@ -25,13 +26,19 @@ def export_store(config: "PrepareConfig", address: str) -> None:
 
     with (
         closing(Store.open(address, create=False)) as store,
-        replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder,
+        replace_output(out, DATASET, overwrite=overwrite, sources=[("store", address)]) as folder,
     ):
         export_examples(store, folder)
 
 
-def export_review(config: "PrepareConfig", address: str) -> None:
+def export_review(address: str, out: Path, guideline: str, *, overwrite: bool) -> None:
     """Write the verdicts of a review store, and note the export in its audit log.
+
+    Args:
+        address: of the store.
+        out: folder to write.
+        guideline: only the verdicts under this one; empty: all.
+        overwrite: replace the folder if it is that of a dataset.
 
     Raises:
         UserError: the store cannot be read, or the folder exists.
@@ -45,10 +52,10 @@ def export_review(config: "PrepareConfig", address: str) -> None:
     from lmcraft.annotation.store import ReviewStore
 
     with closing(ReviewStore.open(address, create=False)) as store:
-        with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=[("store", address)]) as folder:
+        with replace_output(out, DATASET, overwrite=overwrite, sources=[("store", address)]) as folder:
             folder.mkdir()
-            export = export_verdicts(store, folder, config.guideline or "")
-        record_export(store, export, config.out, getuser())  # after a crash before this, the same command does both again
+            export = export_verdicts(store, folder, guideline)
+        record_export(store, export, out, getuser())  # after a crash before this, the same command does both again
 
 
 def print_examples(dataset: DatasetFolder) -> None:
