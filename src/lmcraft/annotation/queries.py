@@ -37,7 +37,8 @@ def find_items(
     c = items.c
     conditions: list[sa.ColumnElement[bool]] = []
     if state == "claimed":
-        conditions.append(IS_HELD & (c.lease_expires > now))
+        held = sa.select(c.position).where(IS_HELD, c.lease_expires > now).correlate(None)
+        conditions.append(c.position.in_(held))  # few, found by their own index
     elif state:
         conditions.append(c.state == _known("state", state, (*STATES, "claimed")))
     if guideline:
@@ -137,8 +138,8 @@ def settled_items(
     after: int,
     limit: int,
     versions: Mapping[str, Sequence[GuidelineVersion]],
-) -> tuple[list[SettledItem], int]:
-    """Items with a final verdict in the order in which they were added, and the position of the last one.
+) -> tuple[list[SettledItem], int | None]:
+    """Items with a final verdict in the order in which they were added, and the position to go on after; None: the end.
 
     Args:
         connection: in a transaction.
@@ -149,13 +150,15 @@ def settled_items(
     """
     c = items.c
     is_settled = c.label.is_not(None) & c.expected_label.is_(None) & (c.position > after)
-    query = sa.select(items).where(is_settled, *([c.guideline == guideline] if guideline else []))
-    rows = [dict(row) for row in connection.execute(query.order_by(c.position).limit(limit)).mappings()]
+    query = sa.select(items).where(is_settled).order_by(c.position).limit(limit)
+    page = [dict(row) for row in connection.execute(query).mappings()]
+    # Chosen here: the database would sort all items of the guideline for each page.
+    rows = [row for row in page if guideline in ("", row["guideline"])]
     ids = [row["id"] for row in rows]
     texts = {row.item: row for row in connection.execute(sa.select(contents).where(contents.c.item.in_(ids)))}
     all_verdicts = _verdicts(connection, rows)
     settled = [_settled_item(row, texts[row["id"]], all_verdicts[row["id"]], versions[row["guideline"]]) for row in rows]
-    return settled, rows[-1]["position"] if rows else after
+    return settled, page[-1]["position"] if page else None
 
 
 def _settled_item(row: Json, texts: Any, item_verdicts: list[Json], versions: Sequence[GuidelineVersion]) -> SettledItem:

@@ -165,13 +165,11 @@ class ReviewStore:
 
     def settled(self, guideline: str = "") -> Iterator[SettledItem]:
         """Each item with a final verdict, exported ones included and gold items left out, in the order of adding."""
-        after = 0
-        while True:
+        after: int | None = 0
+        while after is not None:
             with self.reading() as (connection, _):
                 versions = GuidelineVersions(connection)
                 batch, after = queries.settled_items(connection, guideline, after, ITEMS_PER_READ, versions)
-            if not batch:
-                return
             yield from batch
 
     def mark_exported(self, ids: Sequence[str], actor: str, manifest_hash: str) -> None:
