@@ -3,11 +3,17 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.server.pages.conftest import new_context, wait_until_ready
+from tests.server.tiny_server import running
+
+pytest.importorskip("sqlalchemy")
+from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.store import ReviewStore
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -100,3 +106,25 @@ def test_where_chats_are_not_saved_the_button_says_so(browser: Any, server_url: 
 def test_without_reviews_there_is_no_button(browser: Any, server_url: str) -> None:
     with open_chat(browser, server_url, {"reports": False}) as (page, _):
         expect(page.locator(REPORT)).to_have_count(0)
+
+
+def test_a_reported_answer_reaches_the_reviewers(browser: Any, tmp_path: Path) -> None:
+    reviews = ReviewStore.open(tmp_path / "reviews.sqlite")
+    reviews.add_guideline(open_guideline("harm"), "owner")
+    with running(tmp_path, reviews=reviews) as server, new_context(browser) as context:
+        page = context.new_page()
+        page.goto(server.url)
+        wait_until_ready(page)
+        page.fill("#input", "one")
+        page.press("#input", "Enter")
+        page.click(REPORT)
+        page.get_by_label("It is harmful").check()
+        page.fill("dialog textarea", "It insults me.")
+        page.click("dialog .main")
+        expect(page.locator("#toasts")).to_contain_text("will be reviewed")
+        page.goto(f"{server.url}/review#/items")
+        page.locator(".virtual li a").click()
+        expect(page.locator(".thread")).to_contain_text("Harmful or offensive")
+        expect(page.locator(".thread")).to_contain_text("It insults me.")
+        page.keyboard.press("b")
+        expect(page.locator(".context")).to_contain_text("one")
