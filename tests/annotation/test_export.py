@@ -163,7 +163,10 @@ def test_an_adjudicator_has_the_last_word(files: ReviewStore, tmp_path: Path) ->
     assert [row["messages"][-1]["content"] for row in rows(tmp_path / "out", "sft.jsonl")] == ["Joe's answer"]
     (test,) = rows(tmp_path / "out", "regressions.jsonl")
     assert (test["better"], test["rejected"], test["contains"]) == ("Joe's answer", "Hello.", ["Joe"])
-    assert manifest(tmp_path / "out")["read"]["adjudicated"] == 1
+    written = manifest(tmp_path / "out")
+    assert written["read"]["adjudicated"] == 1
+    agreement = written["guidelines"]["harm"]["agreement"]
+    assert agreement["shared_items"] == 1 and agreement["agreement"]["value"] == 0
 
 
 def test_the_better_of_two_answers_is_preferred(files: ReviewStore, tmp_path: Path) -> None:

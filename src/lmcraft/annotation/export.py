@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.annotation import audit_log
+from lmcraft.annotation.agreement import agreement_report
 from lmcraft.annotation.records import Json, SettledItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError
@@ -34,6 +35,9 @@ TASK_TEXT = f'''description = "Answers that reviewers rejected, and what they wa
 kind = "checks"
 data = "{TESTS}"
 '''
+AGREEMENT = ("shared_items", "agreement", "cohen", "krippendorff")
+"""What the manifest has of the report on agreement: nothing about single people."""
+ITEMS_PER_TRANSACTION = 200
 TEST_ID_DIGITS = 8  # of an item's id, in the name of a test
 
 
@@ -97,7 +101,9 @@ def record_export(store: ReviewStore, export: Export, path: Path, actor: str) ->
     Raises:
         StoreError: the database failed.
     """
-    store.mark_exported(export.items, actor, sha256_of(DatasetFolder(path).manifest_file))
+    manifest_hash = sha256_of(DatasetFolder(path).manifest_file)
+    for start in range(0, len(export.items), ITEMS_PER_TRANSACTION):  # reviewers get their turns in between
+        store.mark_exported(export.items[start : start + ITEMS_PER_TRANSACTION], actor, manifest_hash)
 
 
 class _Summary:
@@ -129,7 +135,9 @@ class _Summary:
                 str(version): {"sha256": hashes[version], "items": count}
                 for version, count in sorted(self._versions[name].items())
             }
-            guidelines[name] = {"versions": versions, "labels": dict(sorted(labels.items()))}
+            report = agreement_report(store, name)
+            agreement = {measure: report[measure] for measure in AGREEMENT}
+            guidelines[name] = {"versions": versions, "labels": dict(sorted(labels.items())), "agreement": agreement}
         read = {
             "items": self.num_items,
             "adjudicated": self._num_adjudicated,

@@ -43,8 +43,7 @@ def export_review(address: str, out: Path, guideline: str, *, overwrite: bool) -
     Raises:
         UserError: the store cannot be read, or the folder exists.
     """
-    from getpass import getuser
-
+    from lmcraft.commands.review import ActorConfig
     from lmcraft.extras import import_optional
 
     import_optional("sqlalchemy", "review", "from_review")
@@ -55,7 +54,8 @@ def export_review(address: str, out: Path, guideline: str, *, overwrite: bool) -
         with replace_output(out, DATASET, overwrite=overwrite, sources=[("store", address)]) as folder:
             folder.mkdir()
             export = export_verdicts(store, folder, guideline)
-        record_export(store, export, out, getuser())  # after a crash before this, the same command does both again
+        # after a crash before this line, the same command writes and records the same again
+        record_export(store, export, out, ActorConfig().name())
 
 
 def print_examples(dataset: DatasetFolder) -> None:

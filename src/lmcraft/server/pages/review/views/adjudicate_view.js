@@ -53,14 +53,14 @@ export class AdjudicateView extends JudgeView {
 
   #buildCitedRules(verdicts) {
     const { guideline } = this.draft;
-    const ids = [...new Set(verdicts.map(({ rule }) => rule))];
-    const { rules } = splitRules(localize(guideline.text), ids);
-    if (!rules.size) return [];
+    const { rules } = splitRules(localize(guideline.text), guideline.rules.map(({ id }) => id));
+    const ids = [...new Set(verdicts.map(({ rule }) => rule))].filter((id) => rules.has(id));
+    if (!ids.length) return [];
     const build = (id) => {
       const body = el("div", { class: "markdown" });
       new MarkdownView(body).show(rules.get(id));
       return el("details", { open: true }, el("summary", { dir: "auto" }, nameRule(guideline, id)), body);
     };
-    return [el("h3", {}, t("citedRules")), ...ids.filter((id) => rules.has(id)).map(build)];
+    return [el("h3", {}, t("citedRules")), ...ids.map(build)];
   }
 }
