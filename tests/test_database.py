@@ -75,6 +75,10 @@ def test_an_upgrade_adds_tables_and_columns(tmp_path: Path) -> None:
     added = sa.Table("others", new_metadata, sa.Column("id", sa.Integer, primary_key=True))
     marker = marker_table("lmcraft_things", new_metadata)
     new = Schema("things", new_metadata, marker, 2, "things.sqlite", {2: (added,)}, {2: (color,)})
+    before = Path(path).read_bytes()
+    with pytest.raises(UserError, match=r"an older lmcraft \(version 1, this one needs 2\)"):
+        open_database(path, new, create=False, upgrade=False)
+    assert Path(path).read_bytes() == before
     for _ in range(2):
         engine = open_database(path, new, create=False)
         with engine.begin() as connection:
@@ -83,6 +87,17 @@ def test_an_upgrade_adds_tables_and_columns(tmp_path: Path) -> None:
         close_database(engine)
     with pytest.raises(UserError, match="newer lmcraft"):
         open_database(path, old, create=False)
+
+
+def test_what_is_only_read_is_not_created(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.sqlite"
+    path.touch(0o644)
+    with pytest.raises(UserError, match="has none of the tables"):
+        open_database(str(path), REVIEWS, create=False)
+    assert (path.stat().st_size, path.stat().st_mode & 0o777) == (0, 0o644)
+    with pytest.raises(UserError, match="does not exist"):
+        open_database(str(tmp_path / "other.sqlite"), REVIEWS, create=False)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_texts_are_bounded_and_otherwise_unchanged() -> None:

@@ -66,13 +66,14 @@ def marker_table(name: str, metadata: sa.MetaData) -> sa.Table:
     )
 
 
-def open_database(location: str, schema: Schema, *, create: bool, **options: Any) -> sa.Engine:
-    """Open the database in a file or at a URL, and create the tables in an empty one.
+def open_database(location: str, schema: Schema, *, create: bool, upgrade: bool = True, **options: Any) -> sa.Engine:
+    """Open the database in a file or at a URL.
 
     Args:
         location: a path, or a URL of SQLite or PostgreSQL.
         schema: its tables.
-        create: create the file if it does not exist.
+        create: create the file if it does not exist, and the tables if it is empty.
+        upgrade: bring the tables of an older version up to date.
         options: of `sqlalchemy.create_engine`.
 
     Raises:
@@ -87,15 +88,18 @@ def open_database(location: str, schema: Schema, *, create: bool, **options: Any
         fold_case(engine)
     try:
         with engine.begin() as connection:  # reads only, so that nobody who writes has to wait
-            is_current = _read_version(connection, schema) == schema.version
+            number = _read_version(connection, schema)
+            is_current = number == schema.version
             if is_current:
                 check_tables(connection, schema, subject)
+            elif not create:
+                _check_present(connection, schema, subject, number, upgrade=upgrade)
         if not is_current:
             with engine.execution_options(immediate=True).begin() as connection:
                 if not is_sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
                 check_tables(connection, schema, subject)
-        if is_sqlite:
+        if is_sqlite and create:
             _make_private(Path(name), schema.subject)  # not before: the file may be another program's
             with closing(engine.raw_connection()) as raw:  # not possible inside a transaction
                 raw.cursor().execute("PRAGMA journal_mode=WAL")  # stays set in the file; lets readers run alongside a writer
@@ -287,6 +291,21 @@ def _foreign_tables(connection: sa.Connection, schema: Schema, table_names: set[
     return table_names & set(schema.metadata.tables) if is_shared else table_names
 
 
+def _check_present(connection: sa.Connection, schema: Schema, subject: str, number: int | None, *, upgrade: bool) -> None:
+    """Check that a database of version `number` has tables of its kind, and that those of an older version may be changed.
+
+    Raises:
+        UserError: it has not, or they may not.
+    """
+    if number is None and schema.metadata.tables.keys().isdisjoint(sa.inspect(connection).get_table_names()):
+        raise UserError(f"{subject} has none of the tables that it should have; check the path, or restore its backup")
+    if number is not None and number < schema.version and not upgrade:
+        raise UserError(
+            f"{subject} was made by an older lmcraft (version {number}, this one needs {schema.version}); "
+            "start `lmcraft serve` with it once, which brings it up to date"
+        )
+
+
 def _upgrade(connection: sa.Connection, schema: Schema, number: int) -> None:
     """Add the tables and columns that a database of version `number` lacks."""
     schema.metadata.create_all(connection)
@@ -318,7 +337,7 @@ def _check_file(name: str, schema: Schema, *, create: bool) -> None:
         message = f"{subject} '{name}' cannot be created, because there is no folder '{path.parent}'; create it first"
         raise UserError(message)
     with _explain_os_errors(path, subject):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # private from the start
+        os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))  # private from the start
 
 
 def _make_private(path: Path, subject: str) -> None:

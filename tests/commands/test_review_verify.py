@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,28 @@ def test_bad_input_has_status_2(
     assert main(["review", "verify", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["review", "verify"], ["review", "status"], ["prepare", "--out", "out", "--from-review"]],
+    ids=["verify", "status", "export"],
+)
+@pytest.mark.parametrize("lost", ["everything", "audit", "audit_head", "lmcraft_reviews", "verdicts"])
+def test_a_store_that_was_emptied_is_not_filled_again(
+    command: list[str], lost: str, reviews: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if lost == "everything":
+        Path(reviews).write_bytes(b"")
+        Path(f"{reviews}-wal").unlink(missing_ok=True)
+    else:
+        with closing(sqlite3.connect(reviews)) as connection:
+            connection.executescript(f"PRAGMA foreign_keys=OFF; DROP TABLE {lost}; PRAGMA wal_checkpoint(TRUNCATE)")
+    before = Path(reviews).read_bytes()
+    assert main([*command, reviews]) == 2
+    error = capsys.readouterr().err
+    assert "reviews 'reviews.sqlite'" in error and error.count("\n") == 1, error
+    assert Path(reviews).read_bytes() == before and not Path("out").exists()
 
 
 def test_a_file_that_is_damaged_is_one_sentence(reviews: str, capsys: pytest.CaptureFixture[str]) -> None:

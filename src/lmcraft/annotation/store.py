@@ -66,12 +66,12 @@ class ReviewStore:
 
         Args:
             location: the file or URL.
-            create: create the file if it does not exist.
+            create: create the file if it does not exist, and bring the tables of an older version up to date.
 
         Raises:
             UserError: it is damaged, is not a review store, was made by a newer lmcraft, or cannot be reached.
         """
-        return cls(open_database(str(location), SCHEMA, create=create))
+        return cls(open_database(str(location), SCHEMA, create=create, upgrade=create))
 
     def close(self) -> None:
         """Close all connections."""
