@@ -79,8 +79,10 @@ items = sa.Table(
     sa.Index("items_by_bucket", "bucket", sa.desc("priority"), "position"),
     sa.Index("items_by_priority", sa.desc("priority"), "position"),
     sa.Index("items_by_state", "state", sa.desc("priority"), "position"),
-    sa.Index("items_by_guideline", "guideline", "state", sa.desc("priority"), "position"),
+    sa.Index("items_by_guideline", "guideline", sa.desc("priority"), "position"),
+    sa.Index("items_by_guideline_and_state", "guideline", "state", sa.desc("priority"), "position"),
     sa.Index("items_by_source", "source", sa.desc("priority"), "position"),
+    sa.Index("items_by_source_and_state", "source", "state", sa.desc("priority"), "position"),
     sqlite_autoincrement=True,
 )
 IS_HELD = items.c.holder != sa.literal_column("''")
