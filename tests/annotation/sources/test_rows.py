@@ -24,6 +24,7 @@ def _item(row: Any, **settings: Any) -> NewItem:
         ({"text": "A page."}, "document", [], "A page."),
         ("A page.", "document", [], "A page."),
         ({"prompt": "Why?"}, "prompt", [], "Why?"),
+        ({"prompt": "Why?", "answer": None}, "prompt", [], "Why?"),
         ({"prompt": "Why?", "answer": "Because."}, "answer", [QUESTION], "Because."),
         ({"messages": [QUESTION, ANSWER]}, "answer", [QUESTION], "Because."),
         ({"messages": [QUESTION, ANSWER, QUESTION]}, "prompt", [QUESTION, ANSWER], "Why?"),
@@ -43,6 +44,7 @@ def _item(row: Any, **settings: Any) -> NewItem:
         "text",
         "string",
         "prompt",
+        "no-answer",
         "answer",
         "messages",
         "question",
@@ -79,6 +81,19 @@ def test_two_answers(row: dict[str, Any]) -> None:
     assert (list(item.messages), list(item.answers)) == ([QUESTION], ["One.", "Two."])
     with pytest.raises(UserError, match="it has 2 answers, but guideline 'harm' judges one"):
         _item(row)
+
+
+@pytest.mark.parametrize("answer", ["", " \n\u3000"])
+def test_an_empty_answer_does_not_make_its_question_the_item(answer: str) -> None:
+    for row in ({"prompt": "Why?", "answer": answer}, {"messages": [QUESTION], "Response": answer}):
+        with pytest.raises(UserError, match="its (answer|Response) is empty: write it, or remove the row"):
+            _item(row)
+        assert _item(row, subject="prompt").answers == ["Why?"]
+    for row in ({"messages": [QUESTION, {"role": "assistant", "content": answer}]}, {"prompt": "Why?", "answers": [answer]}):
+        with pytest.raises(UserError, match="is empty"):
+            _item(row)
+    with pytest.raises(UserError, match="its answer_b is empty: write it"):
+        _item({"prompt": "Why?", "answer_a": "One.", "answer_b": answer}, guideline=BETTER)
 
 
 def test_another_field_of_texts() -> None:
@@ -140,7 +155,7 @@ def test_gold_items_have_a_verdict(verdict: dict[str, Any]) -> None:
         ({"prompt": "Why?", "text": "Because."}, "it has a prompt and a text"),
         ({"text": "x\ud800"}, "half of a character"),
         ({"messages": []}, "its messages are empty"),
-        ({"prompt": "Why?", "answer_a": "One.", "answer_b": None}, "its answer_b is null"),
+        ({"prompt": "Why?", "answer_a": "One.", "answer_b": None}, "its answer_b is empty"),
         ({"text": "A page.", "traffic": -1}, "its traffic is -1: use a whole number from 1"),
         ({"text": "A page.", "traffic": 1.5}, "its traffic is 1.5"),
         ({"text": "A page.", "severity": "high"}, "its severity is 'high': use a number from 0 to 1"),

@@ -6,8 +6,11 @@
 | `answers`, and optionally `messages` and `subject` (as the store has items) | the answers |
 | `answer_a` and `answer_b` (or `response_a`, ...; `chosen` and `rejected`), and a prompt or `messages` | the two answers |
 | a prompt and an answer, or `messages` that end with an answer | the last answer |
-| a prompt alone, or `messages` that end with a question | the prompt |
+| a prompt alone (an answer of null is none), or `messages` that end with a question | the prompt |
 | `text` | a document |
+
+An answer that is empty or blank is malformed: there is nothing to cite a rule about, and it must not turn its question
+into what is judged.
 
 Names of columns are those of training examples (`finetuning/rows.py`). Optional columns: `traffic`, `severity`,
 `uncertainty`, `language`, and `expected` with `label` and `rule`, which makes a gold item.
@@ -138,9 +141,13 @@ def _content(
         return cast(Subject, given), _messages(fields), [as_text(answer, "answer") for answer in answers]
     for pair in PAIRS:
         if all(fields.has((name,)) for name in pair):
+            if empty := [name for name in pair if fields.find((name,)) is None]:
+                raise UserError(f"its {empty[0]} is {fields.describe_empty(empty)}: write it, or remove the row")
             answers = [as_text(fields.find((name,)), name) for name in pair]
             return "answer", _messages(fields), answers
     texts = _texts(row, form)
+    if not texts and form.subject != "prompt":
+        _check_answer(row, fields)
     if not texts:
         return _example_content(fields, form)
     if form.text_field == TEXT and fields.has((*MESSAGES, *PROMPTS)) and not fields.has(ANSWERS):
@@ -151,6 +158,14 @@ def _content(
         return _example_content(fields, form)
     messages = _messages(fields)
     return form.subject or ("answer" if messages else "document"), messages, [as_text(texts[0], form.text_field)]
+
+
+def _check_answer(row: Mapping[str, Any], fields: Fields) -> None:
+    """Raise UserError if the only answers are empty texts, which does not mean that the prompt is judged."""
+    empty = [name for name, value in row.items() if name.casefold() in ANSWERS and value is not None and is_empty(value)]
+    if empty and fields.find(ANSWERS) is None:
+        description = fields.describe_empty([name.casefold() for name in empty])
+        raise UserError(f"its {empty[0]} is {description}: write it, or remove the row, or judge prompts (--subject prompt)")
 
 
 def _texts(row: Mapping[str, Any], form: ItemFormat) -> list[Any]:
