@@ -195,6 +195,28 @@ def test_pages_of_items(store: ReviewStore) -> None:
             store.find(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_search_looks_at_texts_only(store: ReviewStore) -> None:
+    add_texts(store, '{"role": "user", "content": "x"}, {"y": [{}, "z"]}', "\\", "a\nb\\\nc", 'q"')
+    messages = [{"role": role, "content": "why?"} for role in ("system", "user", "assistant", "user")]
+    store.add([NewItem(guideline="harm", answers=["no"], messages=messages, source="file")], "ann")
+    expected = {"subject": 0, "MESSAGES": 0, "answers": 0, "system": 0, "role": 1, "content": 1, "user": 1, "tool": 0}
+    expected |= {
+        "j": 0,
+        "n": 2,
+        "nb": 0,
+        "\nb": 1,
+        "\\n": 0,
+        ": ": 1,
+        "}, {": 1,
+        "]}": 1,
+        '", "': 1,
+        '"': 2,
+        "\\": 2,
+        "why": 1,
+    }
+    assert {search: len(store.find(search=search)[0]) for search in expected} == expected
+
+
 def test_a_store_opens_again(location: str) -> None:
     first = ReviewStore.open(location)
     (item,) = add_texts(first, "Hello.")

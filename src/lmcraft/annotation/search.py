@@ -9,11 +9,17 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from lmcraft.annotation.guidelines import SUBJECTS
 from lmcraft.annotation.records import Json
 from lmcraft.annotation.tables import contents, items
 from lmcraft.json_lines import format_json
 
 FIRST_ITEMS = 1_000
+ROLES = ("user", "assistant", "system", "tool")
+STRUCTURE = (*SUBJECTS, *ROLES, "subject", "role", "content", "messages", "answers", ": [{", ": [], ", "}, {", "}], ", "]}")
+"""What the JSON of a content has outside of its texts, between the quotation marks."""
+ESCAPED = '\\"\n\t\r\b\f'
+"""Characters that JSON writes with a backslash. A backslash is the first of them, so that the others are then unmistakable."""
 
 
 def search_items(
@@ -47,11 +53,47 @@ def search_items(
 
 
 def _contains(search: str, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    """Whether the JSON of an item's texts contains a text in any case."""
-    text = format_json(search)[1:-1]
-    for character in "/%_":
-        text = text.replace(character, f"/{character}")
-    pattern, content = f"%{text}%", contents.c.content
+    """Whether an item's texts contain a text in any case."""
+    text, content = format_json(search)[1:-1], contents.c.content
     # SQLite ignores the case of ASCII by itself, ten times as fast as Python's `lower`, which other letters need.
     has_case = any(not character.isascii() and character.lower() != character.upper() for character in text)
-    return content.ilike(pattern, escape="/") if has_case or not is_sqlite else content.like(pattern, escape="/")
+
+    def matches(column: sa.ColumnElement[str], part: str) -> sa.ColumnElement[bool]:
+        for character in "/%_":
+            part = part.replace(character, f"/{character}")
+        compare = column.ilike if has_case or not is_sqlite else column.like
+        return compare(f"%{part}%", escape="/")
+
+    # Few searches can match something else of the JSON than a text: "role", or the n of a line break.
+    if search.lower().startswith(tuple('"\\ntrbf')) or any(search.lower() in part for part in STRUCTURE):
+        return matches(content, text) & matches(_texts(), _unescape(text))
+    return matches(content, text)
+
+
+def _texts() -> sa.ColumnElement[str]:
+    """The texts of a content, each in a line, as `_unescape` has them, without roles of the usual names."""
+    texts: sa.ColumnElement[str] = contents.c.content
+    for number, character in enumerate(ESCAPED, 1):
+        texts = sa.func.replace(texts, format_json(character)[1:-1], chr(number))
+    texts = texts + "\n"
+    parts = [f'{{"subject": "{subject}", "messages": [' for subject in SUBJECTS]
+    parts += [
+        '{"role": "',
+        '", "content": "',
+        '], "answers": ["',
+        '", "',
+        '"]}\n',
+        *(f"\n{role}\n" for role in ROLES),
+        '"}, \n',
+        '"}\n',
+    ]
+    for part in parts:
+        texts = sa.func.replace(texts, part, "\n")
+    return texts
+
+
+def _unescape(text: str) -> str:
+    """JSON of a text, with a control character for each of `ESCAPED`."""
+    for number, character in enumerate(ESCAPED, 1):
+        text = text.replace(format_json(character)[1:-1], chr(number))
+    return text
