@@ -19,7 +19,7 @@ ROLES = ("user", "assistant", "system", "tool")
 STRUCTURE = (*SUBJECTS, *ROLES, "subject", "role", "content", "messages", "answers", ": [{", ": [], ", "}, {", "}], ", "]}")
 """What the JSON of a content has outside of its texts, between the quotation marks."""
 ESCAPED = '\\"\n\t\r\b\f'
-"""Characters that JSON writes with a backslash. A backslash is the first of them, so that the others are then unmistakable."""
+"""Characters that JSON writes with a backslash; the backslash first, so that the others are then unmistakable."""
 
 
 def search_items(

@@ -86,7 +86,7 @@ def test_two_answers(row: dict[str, Any]) -> None:
 @pytest.mark.parametrize("answer", ["", " \n\u3000"])
 def test_an_empty_answer_does_not_make_its_question_the_item(answer: str) -> None:
     for row in ({"prompt": "Why?", "answer": answer}, {"messages": [QUESTION], "Response": answer}):
-        with pytest.raises(UserError, match="its (answer|Response) is empty: write it, or remove the row"):
+        with pytest.raises(UserError, match=r"its (answer|Response) is empty: write it, or remove the row"):
             _item(row)
         assert _item(row, subject="prompt").answers == ["Why?"]
     for row in ({"messages": [QUESTION, {"role": "assistant", "content": answer}]}, {"prompt": "Why?", "answers": [answer]}):
