@@ -16,5 +16,6 @@
 - `guideline_changes.py`: what differs between two versions, and which verdicts that touches
 - `sampling.py`: draws the random sample of a plan · `samples.py`: samples in the store, and whether they reach the bar
 - `templates/`: the guidelines that lmcraft brings · `sources/`: items read from files
+- `answer_tests.py`: what a later answer must and must not contain
 - `export.py`: verdicts as examples for fine-tuning and tests for `lmcraft evaluate`
 """

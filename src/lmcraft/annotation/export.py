@@ -21,6 +21,7 @@ from typing import Any
 
 from lmcraft.annotation import audit_log
 from lmcraft.annotation.agreement import agreement_report
+from lmcraft.annotation.answer_tests import as_column, consistent_tests
 from lmcraft.annotation.records import Json, SettledItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError
@@ -228,7 +229,11 @@ def _pairs(item: SettledItem, correction: str) -> Iterator[tuple[str, str]]:
 
 def _test_rows(item: SettledItem, left_out: Counter[str]) -> Iterator[tuple[str, Json]]:
     """The test that a later model must pass: not to prefer or repeat a rejected answer, to have in it what was asked for."""
-    tests: dict[str, Any] = {name: list(texts) for name in ("contains", "excludes") if (texts := getattr(item, name))}
+    contains, excludes = consistent_tests(item.contains, item.excludes, item.correction)
+    if num_left_out := len(item.contains) + len(item.excludes) - len(contains) - len(excludes):
+        left_out["tests: texts that contradict each other"] += num_left_out
+    tests: dict[str, Any] = {"contains": as_column(contains), "excludes": as_column(excludes)}
+    tests = {name: texts for name, texts in tests.items() if texts}
     if item.outcome == "reject" and item.subject == "answer":
         tests |= {"better": correction} if (correction := _correction(item)) else {}
         tests["rejected"] = item.answers[0]

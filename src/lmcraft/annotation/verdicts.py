@@ -1,5 +1,6 @@
 """What people do with an item that they hold: judge, skip, escalate, adjudicate; each once, however often it is sent."""
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from lmcraft.annotation.answer_tests import check_answer_tests
 from lmcraft.annotation.content import MAX_TEXT_CHARS, is_swapped, map_label
 from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.leases import check_lease, is_token
@@ -51,13 +53,13 @@ def verdict_columns(verdict: NewVerdict) -> Json:
     """A verdict's own columns.
 
     Raises:
-        UserError: a text is too long or cannot be stored, or a value is invalid.
+        UserError: a text is too long or cannot be stored, a value is invalid, or no answer can meet what it asks for.
     """
     check_id(verdict.id)
     seconds = verdict.seconds
     if not (isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0):
         raise UserError(f"seconds={seconds!r:.64} is invalid; use a number of at least 0")
-    return {
+    columns: Json = {
         "id": verdict.id,
         "label": check_text("label", verdict.label, 64),
         "rule": check_text("rule", verdict.rule, 64),
@@ -67,6 +69,8 @@ def verdict_columns(verdict: NewVerdict) -> Json:
         "excludes": _checks("excludes", verdict.excludes),
         "seconds": min(float(seconds), MAX_SECONDS),
     }
+    check_answer_tests(json.loads(columns["contains"]), json.loads(columns["excludes"]), verdict.correction)
+    return columns
 
 
 def judge_item(

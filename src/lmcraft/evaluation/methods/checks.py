@@ -8,13 +8,14 @@
 | `rejected` alone | the model must not write this answer |
 | `name` | what the test is called; without it, its file and line |
 
-A row passes if each of its tests does. Regular expressions run in the sandbox: some take forever, and reviewers write them.
+A row passes if each of its tests does. {"text": "/etc/"} is a text, also between slashes. Regular expressions run in the
+sandbox, since some take forever.
 """
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from lmcraft.errors import UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel, Question
@@ -28,14 +29,22 @@ MAX_REGEX_SECONDS = 2.0
 NOTHING_TO_CHECK = "it has nothing to check: add contains, excludes, or better and rejected"
 
 
+class Expression(NamedTuple):
+    """What is looked for in an answer."""
+
+    text: str
+    pattern: str | None
+    """The regular expression; None: the text itself."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One item."""
 
     row: Row
     question: Question
-    contains: tuple[str, ...]
-    excludes: tuple[str, ...]
+    contains: tuple[Expression, ...]
+    excludes: tuple[Expression, ...]
     better: str
     rejected: str
 
@@ -96,7 +105,7 @@ class Checks(Method):
         with row.errors():
             if not isinstance(question, str) and self.task.config.few_shot.count:
                 raise UserError("its question is a chat, which few_shot cannot precede: put the examples into messages")
-            contains, excludes = (_texts(row.values, column) for column in ("contains", "excludes"))
+            contains, excludes = (_expressions(row.values, column) for column in ("contains", "excludes"))
             better, rejected = (_text(row.values, column) for column in ("better", "rejected"))
             if better and not rejected:
                 raise UserError("it has a better answer, but no rejected one: add rejected, or use contains")
@@ -139,16 +148,16 @@ class Checks(Method):
             failures.append("the answer is the rejected one again")
         return failures
 
-    def _look_for(self, expression: str, text: str, *, expected: bool) -> str:
-        """Why a text or /regular expression/ that is or is not expected in an answer fails it; empty: it does not."""
-        if (pattern := _pattern(expression)) is not None:
+    def _look_for(self, expression: Expression, text: str, *, expected: bool) -> str:
+        """Why an expression that is or is not expected in an answer fails it; empty: it does not."""
+        if (pattern := expression.pattern) is not None:
             flags = "re.IGNORECASE" if self.task.config.ignore_case else "0"
             outcome = run_program(f"import re\nassert re.search({pattern!r}, {text!r}, {flags})", seconds=MAX_REGEX_SECONDS)
             if not outcome.passed and not outcome.reason.startswith("AssertionError"):
-                return f"{expression} cannot be searched for ({outcome.reason})"
-            contained, shown = outcome.passed, expression
+                return f"{expression.text} cannot be searched for ({outcome.reason})"
+            contained, shown = outcome.passed, expression.text
         else:
-            contained, shown = self._normalized(expression) in self._normalized(text), repr(expression)
+            contained, shown = self._normalized(expression.text) in self._normalized(text), repr(expression.text)
         if contained == expected:
             return ""
         return f"the answer lacks {shown}" if expected else f"the answer contains {shown}"
@@ -207,19 +216,25 @@ def _text(values: Mapping[str, Any], column: str) -> str:
     return value
 
 
-def _texts(values: Mapping[str, Any], column: str) -> tuple[str, ...]:
+def _expressions(values: Mapping[str, Any], column: str) -> tuple[Expression, ...]:
     value = values.get(column)
-    texts = [] if value is None else value if isinstance(value, list) else [value]
-    for text in texts:
+    entries = [] if value is None else value if isinstance(value, list) else [value]
+    expressions = []
+    for entry in entries:
+        is_plain = isinstance(entry, Mapping) and entry.keys() == {"text"}
+        text = entry["text"] if is_plain else entry
         if not isinstance(text, str) or not text.strip():
-            raise UserError(f"its {column} has {text!r:.100}: write texts that are not empty")
+            raise UserError(f"its {column} has {entry!r:.100}: write texts that are not empty")
+        pattern = None if is_plain else _pattern(text)
         try:
-            re.compile(_pattern(text) or "")
+            re.compile(pattern or "")
         except (re.error, RecursionError, OverflowError) as error:
             raise UserError(
-                f"its {column} has {text!r:.100}, which is no regular expression ({error}): correct it"
+                f"its {column} has {text!r:.100}, which is no regular expression ({error}): correct it, or write "
+                '{"text": "..."} if it is none'
             ) from error
-    return tuple(texts)
+        expressions.append(Expression(text, pattern))
+    return tuple(expressions)
 
 
 def _pattern(text: str) -> str | None:

@@ -51,6 +51,11 @@ const ERRORS = {
   id_conflict: ["Something else has the same id.", "该编号已被占用。"],
   unknown_label: ["The guideline has no such label. Reload the page.", "审核准则中没有这个标签，请刷新页面。"],
   unknown_rule: ["The guideline has no such rule. Reload the page.", "审核准则中没有这条规则，请刷新页面。"],
+  contradictory_texts: {
+    both: ["No answer contains “{contains}” without “{excludes}”, which it must not contain. Remove one of them.", "“{contains}”与“{excludes}”相互矛盾：回答无法既包含前者又不包含后者，请删去其中一条。"],
+    lacks: ["Your better answer lacks “{contains}”, which an answer must contain.", "你写的更好的回答不包含“{contains}”，与“应包含”的要求不符。"],
+    has: ["Your better answer contains “{excludes}”, which an answer must not contain.", "你写的更好的回答包含了“{excludes}”，与“不得包含”的要求不符。"],
+  },
   forbidden_task: ["Only adjudicators can do this.", "只有仲裁员可以执行此操作。"],
   wrong_state: ["This item has changed in the meantime.", "该条目的状态已发生变化。"],
   round_exists: ["Another calibration round has this name. Choose another.", "已有同名的校准，请换一个名称。"],

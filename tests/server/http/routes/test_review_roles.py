@@ -121,7 +121,7 @@ def test_a_reviewer_sees_nothing_that_could_sway_them(store: ReviewStore, monkey
     app = build_app(store)
     rita, rosa = As(app, "rita"), As(app, "rosa")
     while (item := rosa.claim()) is not None:
-        rosa.judge(item, comment=SECRET, correction=SECRET, contains=[SECRET], excludes=[SECRET])
+        rosa.judge(item, comment=SECRET, correction=SECRET, contains=[SECRET], excludes=[f"{SECRET}!"])
     answers: list[Any] = []
     while True:
         answers.append(claimed := rita.post("/api/review/claims", json={}).json())

@@ -33,9 +33,7 @@ def test_the_evidence(page: Any) -> None:
     expect(evidence).to_contain_text("Escalated by reviewer C")
     expect(evidence).to_contain_text("Harmful or offensive")
     expect(evidence).to_contain_text("Quoting an insult in order to explain it is not an insult.")
-    expect(evidence.locator("details .markdown :is(h1, h2, h3, h4, h5, h6)")).to_have_count(
-        0
-    )
+    expect(evidence.locator("details .markdown :is(h1, h2, h3, h4, h5, h6)")).to_have_count(0)
     evidence.get_by_text("Decision of the policy").click()
     expect(evidence.locator("pre").last).to_contain_text('"score": 0.61')
 

@@ -92,7 +92,10 @@ def test_a_bad_answer_takes_a_better_one_and_a_test(page: Any, reviews: Scripted
     expect(page.get_by_label("A better answer")).to_have_value("You fool.")
     page.get_by_label("A better answer").fill("Dear friend.\0")
     page.get_by_label("A good answer contains").fill("friend\n\n  friend \ndear")
+    page.get_by_label("does not contain").fill("DEAR  friend")
+    expect(page.locator(".conflict")).to_contain_text("Your better answer contains “DEAR  friend”")
     page.get_by_label("does not contain").fill("fool")
+    expect(page.locator(".conflict")).to_be_hidden()
     press(page, "Control+Enter")
     wait_for_screen(page, "Nothing to judge right now")
     verdict = reviews.verdicts[0]

@@ -49,6 +49,20 @@ export class Draft {
     return subject === "answer" && kind === "label" && this.outcomes.get(this.fields.label) === "reject";
   }
 
+  /** The error that the server would report about texts that no answer can meet, or null. */
+  get conflict() {
+    const { correction, contains, excludes } = this.build("", 0);
+    const answer = normalize(correction);
+    const report = (rule, texts) => ({ code: "contradictory_texts", values: { rule, ...texts } });
+    for (const text of contains) {
+      const other = excludes.find((excluded) => normalize(text).includes(normalize(excluded)));
+      if (other) return report("both", { contains: text, excludes: other });
+      if (answer && !answer.includes(normalize(text))) return report("lacks", { contains: text });
+    }
+    const excluded = answer && excludes.find((text) => answer.includes(normalize(text)));
+    return excluded ? report("has", { excludes: excluded }) : null;
+  }
+
   /** The fields of the request. */
   build(id, seconds) {
     const { label, rule, comment, correction, contains, excludes } = this.fields;
@@ -63,3 +77,6 @@ export class Draft {
 const clean = (text) => text.replaceAll("\0", "\ufffd").toWellFormed().trim();
 
 const splitLines = (text) => [...new Set(text.split("\n").map(clean).filter(Boolean))];
+
+/** As the tests compare texts: without case, forms of characters and spacing. */
+const normalize = (text) => text.normalize("NFKC").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");

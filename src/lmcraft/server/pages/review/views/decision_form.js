@@ -1,5 +1,6 @@
 // The form of a verdict: a label, the rule it rests on, and what the reviewer wants to add.
 
+import { wordError } from "../../error_texts.js";
 import { localize, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
 import { isComposing } from "../../views/keyboard.js";
@@ -52,11 +53,18 @@ export class DecisionForm {
     for (const input of this.labels.querySelectorAll("input")) input.checked = input.value === fields.label;
     this.rules.mark(fields.rule);
     this.improvement.hidden = !takesCorrection;
+    this.#showConflict();
     this.state.textContent = missing ? t(MISSING[missing]) : t("missingNothing", { rule: fields.rule });
     this.state.classList.toggle("ready", !missing);
     this.submitButton.classList.toggle("main", !missing);
     this.submitButton.classList.toggle("quiet", Boolean(missing));
     this.undoButton.hidden = !canUndo;
+  }
+
+  #showConflict() {
+    const { conflict } = this.draft;
+    this.conflict.textContent = conflict ? wordError(conflict) : "";
+    this.conflict.hidden = !conflict;
   }
 
   setBusy(isBusy) {
@@ -117,18 +125,24 @@ export class DecisionForm {
     const checks = [this.#buildArea("contains", 2), this.#buildArea("excludes", 2)].map((area) => wrap(area));
     const heading = el("legend", {}, t("improve"));
     const help = el("p", { class: "note" }, t("improveHelp"));
-    this.improvement = el("fieldset", { class: "improvement" }, heading, help, wrap(this.correction), copy, ...checks);
+    this.conflict = el("p", { class: "note conflict", role: "status", hidden: true });
+    this.improvement = el("fieldset", { class: "improvement" }, heading, help, wrap(this.correction), copy, ...checks, this.conflict);
     this.notes.replaceChildren(wrap(this.comment), this.improvement);
   }
 
   #buildArea(name, rows) {
     const value = this.draft.fields[name];
-    return el("textarea", { name, rows, value, dir: "auto", maxlength: MAX_CHARACTERS[name], oninput: (event) => this.draft.set({ [name]: event.target.value }) });
+    return el("textarea", { name, rows, value, dir: "auto", maxlength: MAX_CHARACTERS[name], oninput: (event) => this.#write(name, event.target.value) });
+  }
+
+  #write(name, text) {
+    this.draft.set({ [name]: text });
+    this.#showConflict();
   }
 
   #copyAnswer() {
     this.correction.value = this.draft.item.answers[0].slice(0, MAX_CHARACTERS.correction);
-    this.draft.set({ correction: this.correction.value });
+    this.#write("correction", this.correction.value);
     this.correction.focus();
   }
 
