@@ -110,8 +110,8 @@ CONCUSSION = Case(
 
 CASES = (BLEACH, PARACETAMOL, CONCUSSION)
 TUNING = (
-    *("--max-steps", "12", "--sequence-length", "128", "--batch-size", "3", "--optimizer.learning-rate", "1e-3"),
-    *("--eval-every", "12", "--report-answers", "1", "--general-text", str(HERE / "README.md")),
+    *("--max-steps", "10", "--sequence-length", "128", "--batch-size", "3", "--optimizer.learning-rate", "1e-3"),
+    *("--eval-every", "10", "--sample-every", "10", "--report-answers", "1", "--general-text", str(HERE / "README.md")),
 )
 TASKS = (str(HERE / "unseen.toml"), "en_passages", "--limit", "20")
 
