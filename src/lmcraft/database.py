@@ -134,7 +134,10 @@ def memory_database(metadata: sa.MetaData) -> sa.Engine:
 
 
 def connect(url: sa.URL, subject: str, **options: Any) -> sa.Engine:
-    """An engine for a database. In SQLite a connection with the option `immediate` begins as a writer.
+    """An engine for a database.
+
+    In SQLite a connection with the option `immediate` begins as a writer. Its commit waits for the disk, unless the option
+    `durable` is False: then a loss of power, but no kill, may undo the last transactions.
 
     Args:
         url: of the database.
@@ -364,4 +367,7 @@ def _configure(connection: sqlite3.Connection, _: Any) -> None:
 
 def _begin(connection: sa.Connection) -> None:
     """Begin a transaction. A writer takes the lock now, because after a read SQLite refuses to wait for it."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("immediate") else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("immediate"):
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get('durable', True) else 'NORMAL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("immediate") else "BEGIN")

@@ -88,13 +88,17 @@ class ReviewStore:
             yield connection, read_clock(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[tuple[sa.Connection, float]]:
+    def writing(self, *, durable: bool = True) -> Iterator[tuple[sa.Connection, float]]:
         """A transaction that excludes all others that write, and its time in seconds since 1970.
+
+        Args:
+            durable: wait for the disk in SQLite, too; a loss of power may undo a transaction that does not.
 
         Raises:
             StoreError: the database failed; nothing was saved.
         """
-        with self._turn, _explained(), self._writer.begin() as connection:
+        writer = self._writer.execution_options(durable=durable)
+        with self._turn, _explained(), writer.begin() as connection:
             yield connection, read_clock(connection, lock=WRITE_LOCK)
 
     # Items
@@ -213,7 +217,7 @@ class ReviewStore:
         reviewer = _person("reviewer", reviewer)
         if task not in TASKS or role not in ROLES or (task == "adjudicate" and role == "reviewer"):
             raise UserError(f"task='{task}' is not for role '{role}'; ask the owner for another role", code="forbidden_task")
-        with self.writing() as (connection, now):
+        with self.writing(durable=False) as (connection, now):
             current = GuidelineVersions(connection).current([guideline] if guideline else None)
             return claim_item(connection, reviewer, task, current, self._rules(connection), now)
 
@@ -223,14 +227,14 @@ class ReviewStore:
         Raises:
             LeaseLostError: the person does not hold the item any more.
         """
-        with self.writing() as (connection, now):
+        with self.writing(durable=False) as (connection, now):
             expires = now + float(read_settings(connection)["lease_seconds"])
             renew_lease(connection, token, _person("reviewer", reviewer), expires)
             return expires
 
     def release(self, token: str, reviewer: str) -> None:
         """Give an item back; nothing happens if the person does not hold it any more."""
-        with self.writing() as (connection, _):
+        with self.writing(durable=False) as (connection, _):
             release_lease(connection, token, _person("reviewer", reviewer))
 
     def judge(self, item: str, token: str, reviewer: str, verdict: NewVerdict) -> ItemState:
@@ -275,7 +279,7 @@ class ReviewStore:
         Raises:
             NotFoundError: there is no such item.
         """
-        with self.writing() as (connection, _):
+        with self.writing(durable=False) as (connection, _):
             position = read_item(connection, item)["position"]
             connection.execute(items.update().where(items.c.position == position).values(FREE))
 
