@@ -5,7 +5,7 @@
 - `leases.py`: who holds which item, and the next one · `exposure.py`: the daily cap · `reviewers.py`: how much each judged
 - `reports.py`: what users report · `people.py`: what a person did today · `search.py`: searching the texts
 - `verdicts.py`: judge, skip, escalate, adjudicate · `states.py`: an item's state · `queries.py`: lists, counts, votes
-- `importing.py`: the items of files, batch by batch
+- `blindness.py`: what a person may see of an item · `importing.py`: the items of files, batch by batch
 - `versions.py`: the versions of the guidelines in the store · `store_settings.py` · `gold.py`: gold items
 - `agreement.py`: how far reviewers agree and how reliable each is · `unclear_rules.py` · `vote_table.py`: votes as arrays
 - `calibration.py`: rounds in which all judge the same items blind, then see and discuss the votes

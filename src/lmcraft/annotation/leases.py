@@ -243,7 +243,7 @@ def _anonymous_verdicts(connection: sa.Connection, item: str, swapped: bool) -> 
     kept = ("rule", "comment", "correction", "version", "created")
     return [
         {
-            "reviewer": _letters(index),
+            "reviewer": letters_of(index),
             "label": map_label(row["label"], swapped=swapped),
             **{name: row[name] for name in kept},
         }
@@ -256,10 +256,10 @@ def _anonymous_escalations(connection: sa.Connection, item: str, num_verdicts: i
     s = skips.c
     query = sa.select(s.comment, s.created).where(s.item == item, s.kind == "escalate").order_by(s.created, s.reviewer)
     rows = connection.execute(query).mappings().all()
-    return [{"reviewer": _letters(num_verdicts + index), **row} for index, row in enumerate(rows)]
+    return [{"reviewer": letters_of(num_verdicts + index), **row} for index, row in enumerate(rows)]
 
 
-def _letters(index: int) -> str:
-    """A, B, ... Z, AA, AB, ..."""
+def letters_of(index: int) -> str:
+    """What an adjudicator sees in place of the name of the reviewer with this number: A, B, ... Z, AA, AB, ..."""
     last = chr(ord("A") + index % 26)
-    return last if index < 26 else _letters(index // 26 - 1) + last
+    return last if index < 26 else letters_of(index // 26 - 1) + last

@@ -54,10 +54,12 @@ def test_a_flagged_answer_is_claimed_with_its_chat(server: Server, stream: bool)
     assert (row["source"], row["subject"], row["traffic"]) == ("server", "answer", 2)
     details = httpx.get(f"{server.url}/api/review/items/{row['id']}").json()
     assert details["content"]["messages"] == [{"role": "user", "content": "Why?"}]
-    assert details["content"]["answers"] == [answer] and details["decision"]["action"] == "review"
+    assert details["content"]["answers"] == [answer] and details["decision"] is None  # until it is judged
     claimed = httpx.post(f"{server.url}/api/review/claims", json={}).json()["item"]
     body = {"claim": claimed["claim"]["token"], "id": f"v{stream}", "label": "acceptable", "rule": "H0"}
     assert httpx.post(f"{server.url}/api/review/items/{claimed['id']}/verdicts", json=body).status_code == 201
+    judged = httpx.get(f"{server.url}/api/review/items/{claimed['id']}").json()
+    assert judged["decision"]["action"] == "review"
 
 
 def test_completions_are_reviewed_with_their_prompt(server: Server) -> None:

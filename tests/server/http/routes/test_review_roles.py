@@ -165,14 +165,24 @@ def test_votes_of_an_open_round_are_hidden_from_all(store: ReviewStore) -> None:
         assert commented.status_code == 201
 
 
-def test_whoever_holds_an_item_for_review_is_as_blind_as_a_reviewer(store: ReviewStore) -> None:
+def test_whoever_may_still_review_an_item_is_as_blind_as_a_reviewer(store: ReviewStore) -> None:
     store.set_setting("gold_share", 0.0, "olga")
     app = build_app(store)
-    rosa, olga = As(app, "rosa"), As(app, "olga")
+    rosa, adam, olga = (As(app, name) for name in ("rosa", "adam", "olga"))
     first = rosa.claim()
     rosa.judge(first, comment=SECRET)
-    seen = olga.get(f"/api/review/items/{first['id']}").json()
-    assert seen["verdicts"][0]["comment"] == SECRET and seen["decision"]["reason"] == SECRET
+    for person in (adam, olga):
+        seen = person.get(f"/api/review/items/{first['id']}").json()
+        assert (seen["blind"], seen["verdicts"], seen["history"], seen["num_verdicts"], seen["label"]) == (
+            True,
+            [],
+            [],
+            0,
+            None,
+        )
+        rows = person.get("/api/review/items").json()["data"]
+        assert [row["num_verdicts"] for row in rows] == [0] * len(rows)
+        assert SECRET not in as_text([seen, rows]) and "rosa" not in as_text([seen, rows])
     item = olga.claim()
     while item["id"] != first["id"]:
         olga.judge(item)
@@ -181,7 +191,44 @@ def test_whoever_holds_an_item_for_review_is_as_blind_as_a_reviewer(store: Revie
     [row] = [row for row in olga.get("/api/review/items").json()["data"] if row["id"] == item["id"]]
     assert (row["num_verdicts"], row["state"], row["label"], row["source"]) == (0, "pending", None, "")
     olga.judge(item)
-    assert len(olga.get(f"/api/review/items/{item['id']}").json()["verdicts"]) == 2
+    for person in (olga, adam):  # settled
+        seen = person.get(f"/api/review/items/{item['id']}").json()
+        assert [verdict["reviewer"] for verdict in seen["verdicts"]] == ["rosa", "olga"] and not seen["blind"]
+        assert seen["label"] == "harmful" and seen["decision"]["reason"] == SECRET
+
+
+def test_names_are_letters_until_an_item_is_settled(store: ReviewStore) -> None:
+    store.set_setting("gold_share", 0.0, "olga")
+    app = build_app(store)
+    rita, rosa, adam, olga = (As(app, name) for name in ("rita", "rosa", "adam", "olga"))
+    item = rita.claim()
+    address_ = f"/api/review/items/{item['id']}"
+    rita.judge(item, "harmful")
+    rosa.judge(rosa.claim(), "acceptable", comment=SECRET)
+    seen = adam.get(address_).json()
+    assert [verdict["reviewer"] for verdict in seen["verdicts"]] == ["A", "B"] and seen["verdicts"][1]["comment"] == SECRET
+    assert [record["actor"] for record in seen["history"]] == ["server", "A", "B"]
+    assert not {"rita", "rosa"} & {seen["holder"]} and "rita" not in as_text(seen) and "rosa" not in as_text(seen)
+    assert not keys_of(seen["history"]) & {"hash", "previous", "expected_label", "expected_rule", "is_gold"}
+    owned = olga.get(address_).json()
+    assert [verdict["reviewer"] for verdict in owned["verdicts"]] == ["rita", "rosa"] and owned["history"][0]["hash"]
+    adam.judge(adam.claim(task="adjudicate"), kind="adjudication")
+    settled = adam.get(address_).json()
+    assert [verdict["reviewer"] for verdict in settled["verdicts"]] == ["rita", "rosa", "adam"]
+
+
+def test_a_gold_item_tells_its_verdict_to_owners_only(store: ReviewStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gold, "is_due", lambda reviewer, judged, share, salt: True)
+    app = build_app(store)
+    adam = As(app, "adam")
+    item = adam.claim()
+    for is_judged in (False, True):
+        if is_judged:
+            adam.judge(item)
+        seen = adam.get(f"/api/review/items/{item['id']}").json()
+        assert (seen["is_gold"], seen["expected"], seen["history"], seen["verdicts"]) == (None, None, [], [])
+        assert not keys_of(seen) & {"expected_label", "expected_rule"}
+    assert As(app, "olga").get(f"/api/review/items/{item['id']}").json()["expected"]["label"] == "harmful"
 
 
 def test_only_owners_see_which_items_are_gold(store: ReviewStore) -> None:

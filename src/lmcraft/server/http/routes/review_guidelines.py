@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from lmcraft.annotation.blindness import Sight, read_sights
 from lmcraft.annotation.front_matter import FENCE
 from lmcraft.annotation.guideline_changes import changed_rules, touched_verdicts
 from lmcraft.annotation.guideline_file import format_guideline, parse_guideline
@@ -18,6 +19,8 @@ from lmcraft.server.http.review_access import Adjudicator, Owner, Reviewer, Revi
 
 Json = dict[str, Any]
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_OFFSET = 50, 200, 10_000_000
+UNSEEN: dict[Sight, Json] = {"blind": {"reviewer": "", "label": None}, "letters": {"reviewer": ""}, "names": {}}
+"""What takes the place of fields of a verdict."""
 router = APIRouter(prefix="/api/review/guidelines", route_class=JsonRoute, tags=["review"])
 
 
@@ -63,10 +66,15 @@ def list_touched(
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = DEFAULT_PAGE_SIZE,
     after: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> Json:
-    """Verdicts that cite what has changed since, oldest first. For the next page, `after` is the `next` of the last one."""
+    """Verdicts that cite what has changed since, oldest first, without names and labels that the person may not see yet. For
+    the next page, `after` is the `next` of the last one."""
     touched = list(_touched(store, name))
     end = after + limit
-    return {"data": touched[after:end], "next": end if end < len(touched) else None, "total": len(touched)}
+    page = touched[after:end]
+    sights = read_sights(store, person.name, person.role, {verdict["item"] for verdict in page})
+    for verdict in page:
+        verdict |= UNSEEN[sights[verdict["item"]]]
+    return {"data": page, "next": end if end < len(touched) else None, "total": len(touched)}
 
 
 def _touched(store: ReviewStore, name: str) -> Iterator[Json]:

@@ -1,6 +1,7 @@
 """`/api/review/...` for adjudicators and owners: the list of items, everything about one, adjudication, agreement, settings.
 
-Whoever holds an item for review is as blind to it here as in `review.py`.
+Whoever may still review an item, owners too, is as blind to its verdicts here as in `review.py`; who adjudicates it sees
+letters for names.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from lmcraft.annotation.agreement import agreement_report
 from lmcraft.annotation.audit_log import head
+from lmcraft.annotation.blindness import Sight, read_sights, without_gold, without_names
 from lmcraft.annotation.records import ItemSummary
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.review import Judging, Plain, Requeuing, ReviewSettings
@@ -19,7 +21,9 @@ Json = dict[str, Any]
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 50, 200
 MAX_QUERY_CHARS = 200
 HIDDEN = {"state": "pending", "num_verdicts": 0, "label": None, "source": "", "is_gold": None, "priority": None}
-"""What the list does not say about an item to the person who is to judge it."""
+"""What the list does not say about an item to the person who holds it."""
+UNTOLD = {"num_verdicts": 0, "label": None}
+"""What it does not say to somebody who may still review it."""
 HIDDEN_DETAILS: Json = {
     "decision": None,
     "origin": None,
@@ -29,7 +33,7 @@ HIDDEN_DETAILS: Json = {
     "reports": [],
     "comments": [],
 }
-"""What its page does not say, either."""
+"""What its page says to neither."""
 SETTINGS = tuple(ReviewSettings.model_fields)
 ListState = Literal["", "pending", "claimed", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported"]
 ListSource = Literal["", "server", "report", "audit", "filter", "file"]
@@ -50,16 +54,23 @@ def list_items(
 ) -> Json:
     """Items by priority. For the next page, `after` is the `next` of the last one."""
     rows, next_ = store.find(state=state, guideline=guideline, source=source, search=search, limit=limit, after=after)
-    return {"data": [_row(person, row) for row in rows], "next": next_ or None}
+    sights = read_sights(store, person.name, person.role, [row.id for row in rows])
+    return {"data": [_row(person, row, sights[row.id]) for row in rows], "next": next_ or None}
 
 
 @router.get("/items/{item}")
 def get_item(person: Adjudicator, store: Reviews, item: str) -> Json:
-    """Everything about an item: content, decision, verdicts and history."""
+    """Everything about an item: content, decision, verdicts and history; if it is `blind`, without what could sway the
+    person, who may still review it."""
     details = store.get(item)
     if (details.get("claim") or {}).get("holder") == person.name and details["claim"]["task"] == "review":
-        return {**details, **HIDDEN, **HIDDEN_DETAILS}
-    return details if person.may("owner") else {**details, "is_gold": None, "expected": None}
+        return {**details, **HIDDEN, **HIDDEN_DETAILS, "expected": None, "blind": True}
+    sight = read_sights(store, person.name, person.role, [item])[item]
+    if sight == "blind":
+        details |= {**UNTOLD, **HIDDEN_DETAILS}
+    elif sight == "letters":
+        details = without_names(details)
+    return {**(details if person.may("owner") else without_gold(details)), "blind": sight == "blind"}
 
 
 @router.get("/counts")
@@ -116,8 +127,8 @@ def set_settings(person: Owner, store: Reviews, body: ReviewSettings) -> Json:
     return get_settings(person, store)
 
 
-def _row(person: Person, row: ItemSummary) -> Json:
-    values = vars(row)
+def _row(person: Person, row: ItemSummary, sight: Sight) -> Json:
+    values = {**vars(row), **(UNTOLD if sight == "blind" else {})}
     if row.holder == person.name:
         return {**values, **HIDDEN}
     return values if person.may("owner") else {**values, "is_gold": None}

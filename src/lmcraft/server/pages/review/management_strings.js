@@ -51,6 +51,7 @@ addStrings({
   texts: ["Texts", "文本"],
   verdicts: ["Verdicts", "判定"],
   finalVerdict: ["Final verdict", "最终判定"],
+  blindUntilJudged: ["You may still review this item, so verdicts, history and the policy’s decision are hidden until you have judged or skipped it, or it is settled.", "你仍可能审核此条目。在你完成判定或跳过之前，或条目有最终结论之前，判定、历史记录和策略决定均不显示。"],
   noVerdicts: ["No verdicts yet.", "暂无判定。"],
   blindUntilReveal: ["Part of an open calibration round: the votes are shown once it is revealed.", "该条目属于进行中的校准轮次，揭晓后才能看到投票。"],
   reviewerLetter: ["Reviewer {letter}", "审核员 {letter}"],

@@ -119,7 +119,7 @@ export class GuidelinesView {
   }
 
   #buildTouchedVerdict({ item, reviewer, rule, label, version, created, reason }) {
-    const note = t("touchedVerdict", { label: this.#nameLabel(label), name: reviewer, version });
+    const note = t("touchedVerdict", { label: label ? this.#nameLabel(label) : "…", name: reviewer || "…", version });
     return el(
       "li",
       {},

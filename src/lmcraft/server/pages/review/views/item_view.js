@@ -102,8 +102,8 @@ export class ItemView {
   }
 
   #buildVerdicts(guideline) {
-    const { verdicts, round, label } = this.item;
+    const { verdicts, round, label, blind } = this.item;
     if (verdicts?.length) return [el("h2", {}, t("verdicts")), buildVerdicts(verdicts, guideline)];
-    return [el("h2", {}, t("verdicts")), el("p", { class: "note" }, t(round && !label ? "blindUntilReveal" : "noVerdicts"))];
+    return [el("h2", {}, t("verdicts")), el("p", { class: "note" }, t(round && !label ? "blindUntilReveal" : blind ? "blindUntilJudged" : "noVerdicts"))];
   }
 }
