@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from lmcraft.annotation.gold import ExpectedVerdict
-from lmcraft.annotation.records import ConflictError, LeaseLostError, NewItem, NotFoundError, WrongStateError
+from lmcraft.annotation.records import (
+    AlreadyJudgedError,
+    ConflictError,
+    LeaseLostError,
+    NewItem,
+    NotFoundError,
+    WrongStateError,
+)
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError
 from tests.annotation.samples import BETTER, HARM, add_texts, claimed, judge_next, states, verdict
@@ -193,6 +200,22 @@ def test_pages_of_items(store: ReviewStore) -> None:
     ):
         with pytest.raises(UserError):
             store.find(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_second_verdict_of_a_person_says_that_there_is_one(store: ReviewStore) -> None:
+    add_texts(store, "Hello.")
+    held = claimed(store.claim("bob"))
+    first, second = verdict("harmful"), verdict("acceptable")
+    store.judge(held.id, held.token, "bob", first)
+    assert store.judge(held.id, held.token, "bob", first).num_verdicts == 1  # a client that lost the answer
+    for repeat in (
+        lambda: store.judge(held.id, held.token, "bob", second),
+        lambda: store.skip(held.id, held.token, "bob", "other"),
+    ):
+        with pytest.raises(AlreadyJudgedError, match="already judged"):
+            repeat()
+    with pytest.raises(LeaseLostError, match="has ended"):
+        store.judge(held.id, held.token, "eve", second)
 
 
 def test_a_search_looks_at_texts_only(store: ReviewStore) -> None:

@@ -196,8 +196,10 @@ def _draw(connection: sa.Connection, guideline: str, count: int, now: float) -> 
     rows = [dict(row) for row in connection.execute(query).mappings()]
     if len(rows) < count:
         raise UserError(
-            f"count={count} is more than the {len(rows)} items of guideline {guideline!a} that wait for their first review; "
-            "choose fewer, or add items"
+            f"count={count} is too many: items of guideline {guideline!a} that wait for their first review: {len(rows)}; "
+            "choose fewer, or add items",
+            code="too_few_items",
+            values={"waiting": len(rows)},
         )
     return rows
 

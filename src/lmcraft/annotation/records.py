@@ -42,8 +42,15 @@ class ConflictError(UserError):
 class LeaseLostError(UserError):
     """The caller does not hold the item: the claim was released or has ended, and another may hold it."""
 
+    def __init__(self, message: str = "your claim of this item has ended", *, code: str = "claim_expired") -> None:
+        super().__init__(f"{message}; claim the next item", code=code)
+
+
+class AlreadyJudgedError(LeaseLostError):
+    """The caller does not hold the item any more, since they have judged it, with another verdict."""
+
     def __init__(self) -> None:
-        super().__init__("your claim of this item has ended; claim the next item", code="claim_expired")
+        super().__init__("you have already judged this item, perhaps in another window", code="already_judged")
 
 
 class WrongStateError(UserError):

@@ -13,6 +13,7 @@ from lmcraft.annotation.content import MAX_TEXT_CHARS, is_swapped, map_label
 from lmcraft.annotation.guidelines import GuidelineVersion
 from lmcraft.annotation.leases import check_lease, is_token
 from lmcraft.annotation.records import (
+    AlreadyJudgedError,
     ConflictError,
     ItemState,
     Json,
@@ -97,7 +98,7 @@ def judge_item(
 
     Raises:
         NotFoundError: there is no such item.
-        LeaseLostError: the person does not hold it.
+        LeaseLostError: the person does not hold it; AlreadyJudgedError: since they have judged it.
         RoundClosedError: its calibration round was revealed.
         ConflictError: the id belongs to another verdict.
         UserError: the guideline has no such label or rule.
@@ -109,7 +110,7 @@ def judge_item(
     if (stored := _stored_verdict(connection, new)) is not None:
         return stored
     _check_round(connection, row)
-    check_lease(row, token, person, task)
+    _check_holder(connection, row, token, person, task)
     guideline = next(version for version in versions if version.version == row["lease_version"])
     _check_choice(guideline, columns)
     changes = _after_adjudication(new) if task == "adjudicate" else _after_review(connection, row, new, versions[-1].reviews)
@@ -150,7 +151,7 @@ def skip_item(
     is_same = (skips.c.item == item) & (skips.c.reviewer == person) & (skips.c.token == token)
     if (stored := connection.execute(sa.select(skips).where(is_same)).first()) is not None:
         return ItemState(item, stored.answer_state, stored.answer_verdicts)
-    check_lease(row, token, person, task)
+    _check_holder(connection, row, token, person, task)
     if kind == "escalate" and row["round"] is not None:
         raise WrongStateError(item, "part of an open calibration round", "judge or skip it", code="round_open")
     is_gold = row["expected_label"] is not None
@@ -193,6 +194,17 @@ def _stored_verdict(connection: sa.Connection, new: Json) -> ItemState | None:
     if any(stored[name] != new[name] for name in _COMPARED):
         raise ConflictError("verdict", new["id"])
     return ItemState(stored["item"], stored["answer_state"], stored["answer_verdicts"])
+
+
+def _check_holder(connection: sa.Connection, row: Mapping[str, Any], token: str, person: str, task: Task) -> None:
+    try:
+        check_lease(row, token, person, task)
+    except LeaseLostError:
+        v = verdicts.c
+        own = sa.exists().where(v.item == row["id"], v.reviewer == person, v.kind == task)
+        if connection.execute(sa.select(own)).scalar_one():
+            raise AlreadyJudgedError from None
+        raise
 
 
 def _check_round(connection: sa.Connection, row: Mapping[str, Any]) -> None:

@@ -89,8 +89,9 @@ def _parse(body: NewGuideline) -> Guideline:
     texts = body.text.model_dump(exclude_none=True)
     main = [language for language, text in texts.items() if text.lstrip("\ufeff").startswith(FENCE)]
     if len(main) != 1:
-        message = f"{len(main)} texts begin with front matter between lines of {FENCE}; one must"
-        raise ApiError(400, message, code="invalid_value", param="text")
+        held = "both texts begin" if main else "no text begins"
+        message = f"{held} with settings between two lines of {FENCE}; one text must, and the other is its translation"
+        raise ApiError(400, message, code="two_settings" if main else "no_settings", param="text")
     return parse_guideline(texts.pop(main[0]), texts)
 
 
