@@ -158,7 +158,7 @@ def test_a_round_takes_items_that_wait(store: ReviewStore) -> None:
     free = [item for item in ids if store.get(item)["round"] is None]
     judged, _ = judge_next(store, "bob")
     assert judged.round == drawn["id"]
-    with pytest.raises(UserError, match="count=4 is too many: .*: 3; choose fewer"):
+    with pytest.raises(UserError, match=r"count=4 is too many: .*: 3; choose fewer"):
         open_round(store, "second", "harm", "ann", count=4)
     for item in (judged.id, "none"):
         with pytest.raises(UserError, match=r"not available|there is no item"):

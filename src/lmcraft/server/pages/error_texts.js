@@ -58,6 +58,13 @@ const ERRORS = {
   },
   forbidden_task: ["Only adjudicators can do this.", "只有仲裁员可以执行此操作。"],
   wrong_state: ["This item has changed in the meantime.", "该条目的状态已发生变化。"],
+  no_settings: [
+    "The guideline has no settings. Begin one of its texts with a line of +++, the settings, and another line of +++.",
+    "规范缺少设置：请在其中一个文本的开头写一行 +++、设置内容，再写一行 +++。",
+  ],
+  two_settings: ["Both texts have settings. Leave them out of the translation.", "两个文本都有设置，请删除译文中的设置。"],
+  already_judged: ["You have already judged this item, perhaps in another tab or on another device.", "你已判定过这个条目，可能是在其他标签页或设备上。"],
+  too_few_items: ["Only {waiting} of the guideline’s items still wait for their first review. Choose fewer, or add items.", "该规范下尚待首次审核的条目只有 {waiting} 个，请减少数量或添加条目。"],
   round_exists: ["Another calibration round has this name. Choose another.", "已有同名的校准，请换一个名称。"],
   item_unavailable: ["Somebody has already judged or claimed one of these items. Choose others.", "所选条目中有的已被审核或领取，请另选条目。"],
   round_open: ["This calibration round is still open: its votes are hidden until it is revealed.", "校准仍在进行，揭晓前无法查看他人的判断。"],

@@ -1,5 +1,7 @@
 // The text on the page, in English and Chinese.
 
+import { escapeControls } from "./views/controls.js";
+
 const LANGUAGES = ["en", "zh"];
 const LANGUAGE_ITEM = "lmcraft-language"; // in the local storage
 
@@ -233,12 +235,12 @@ function loadLanguage() {
 /** The text of a key in the page's language, with the values in place of {name}. */
 export function t(key, values = {}) {
   const text = STRINGS[key][LANGUAGES.indexOf(language)];
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return text.replace(/\{(\w+)\}/g, (_, name) => escapeControls(String(values[name])));
 }
 
 /** The text in the page's language from the server's {en, zh}, or the English one if there is no other. */
 export function localize(texts) {
-  return texts[language] || texts.en || "";
+  return escapeControls(texts[language] || texts.en || "");
 }
 
 /** "en" or "zh". */

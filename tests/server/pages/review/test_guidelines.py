@@ -95,22 +95,26 @@ def test_a_reviewer_reads_and_cannot_edit(browser: Any, server_url: str) -> None
         expect(page.locator(".title")).to_contain_text("There is no guideline of this name.")
 
 
-def test_rules_are_compared_word_by_word(page: Any) -> None:
+def test_texts_are_compared_word_by_word(page: Any) -> None:
     compare = """async ([before, after]) => {
       const { src } = document.querySelector('script[src*="/review/main.js"]');
-      return (await import(src.replace("main.js", "state/guideline_rules.js"))).compareRules(before, after);
+      return (await import(src.replace("main.js", "state/guideline_rules.js"))).compareGuidelines(before, after);
     }"""
     before = "# T\n\n## A1 One\n\nold text\n\n```\n## A2 code\n```\n\n## A3 Gone\n\nx\n\n# Note\n\nrest"
     after = "+++\nname = 1\n+++\n## A1: One\r\n\r\nnew text\r\n\r\n```\r\n## A2 code\r\n```\r\n\r\n## A4\r\n\r\n"
     changes = page.evaluate(compare, [before, after])
     assert [(change["id"], change["change"]) for change in changes] == [
+        ("otherText", "changed"),
         ("A1", "changed"),
         ("A4", "added"),
         ("A3", "removed"),
     ]
-    kinds = [[kind, text] for kind, text in changes[0]["parts"] if kind != "same"]
+    kinds = [[kind, text] for kind, text in changes[1]["parts"] if kind != "same"]
     assert kinds == [["old", "old"], ["new", "new"]]
     assert page.evaluate(compare, [before, before]) == []
     assert page.evaluate(compare, ["", ""]) == []
+    settings = "\ufeff+++\r\nreviews = {}\r\n+++\r\n# T\r\n\r\n## A1 One\r\n\r\ntext"
+    (change,) = page.evaluate(compare, [settings.format(2), settings.format(3)])
+    assert (change["id"], change["parts"]) == ("settings", [["same", "reviews = "], ["old", "2"], ["new", "3"]])
     chinese = page.evaluate(compare, ["## 一\n## A1 侮辱\n\n侮辱他人属于有害。", "## A1 侮辱\n\n侮辱他人属于违规。"])
-    assert [part for part in chinese[0]["parts"] if part[0] != "same"] == [["old", "有害"], ["new", "违规"]]
+    assert [part for part in chinese[-1]["parts"] if part[0] != "same"] == [["old", "有害"], ["new", "违规"]]

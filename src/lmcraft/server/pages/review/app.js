@@ -6,6 +6,7 @@
 //   translate()             the language has changed: draws all words again, and keeps what was typed
 //   unmount()               another view is shown, or the same at another path: stops timers and listeners
 //   keys                    optional, lines of the help: [[key of a string, ["1", "2"]], ...]
+//   takeFocus()             optional, after mounting: puts the focus on what is used first; returns whether it has
 //   handleKey(event)        optional, a key that was pressed outside of fields and dialogs, without Ctrl, Alt or Meta
 //
 // To get at another view, a view has links or sets location.hash, with buildAddress of router.js.
@@ -96,7 +97,7 @@ export class App {
       const container = el("div", { class: `view ${tab.name}` });
       byId("view").replaceChildren(container);
       await view.mount(container, path);
-      if (!this.isFirst && opened === this.opened) byId("view").focus({ preventScroll: true });
+      if (!this.isFirst && opened === this.opened && !view.takeFocus?.()) byId("view").focus({ preventScroll: true });
       this.isFirst = false;
     } catch (error) {
       if (opened === this.opened) this.#showProblem(error, () => this.#open());

@@ -53,7 +53,8 @@ addStrings({
   showInvisible: ["Show them", "显示出来"],
   showText: ["Show text", "显示文本"],
   hideText: ["Hide text", "隐藏文本"],
-  sensitiveNote: ["This text may be disturbing. Skip it if you would rather not see it.", "内容可能令人不适。如不想查看，可以跳过。"],
+  sensitiveNote: ["This text may be disturbing.", "内容可能令人不适。"],
+  sensitiveSkip: ["Skip it if you would rather not see it.", "如不想查看，可以跳过。"],
   // The verdict
   yourVerdict: ["Your verdict", "你的判定"],
   citeRule: ["Cite a rule", "引用规则"],
@@ -117,6 +118,7 @@ addStrings({
     "Your claim on this item has expired, and someone else may be judging it. What you wrote stays in this browser and returns with the item.",
     "你对此条目的占用已过期，可能已有其他人在审核。已填写的内容保留在此浏览器中，再次分到此条目时会自动恢复。",
   ],
+  decidedElsewhere: ["You have decided about this item in another tab or on another device.", "你已在其他标签页或设备上处理过此条目。"],
   notAccepted: ["The server did not accept this: {reason}", "服务器未接受：{reason}"],
   notAcceptedEarlier: ["An earlier verdict was not accepted: {reason} It is kept as a draft.", "之前的一条判定未被接受：{reason}已保留为草稿。"],
   breakTime: ["You have been judging for 45 minutes. A short break keeps your judgment sharp.", "你已连续审核 45 分钟，短暂休息有助于保持判断力。"],

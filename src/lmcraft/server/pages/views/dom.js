@@ -1,14 +1,19 @@
 // Building elements. Text from models and users always becomes text nodes, never HTML.
 
+import { escapeControls } from "./controls.js";
+
+export { escapeControls };
+
 const PROPERTIES = ["value", "checked", "disabled", "hidden", "open", "indeterminate"];
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with attributes, properties (`value`, ...), event listeners (`onclick`, ...) and children; strings become text. */
+/** An element with attributes, properties (`value`, ...), event listeners (`onclick`, ...) and children; strings become text, with their control characters made visible. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   // Before the attributes: with dir="auto", a browser would look for the direction again with each child.
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.filter((child) => child !== null && child !== undefined && child !== false);
+  node.append(...shown.map((child) => (typeof child === "string" ? escapeControls(child) : child)));
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -16,18 +21,4 @@ export function el(tag, attributes = {}, ...children) {
     else node.setAttribute(name, value === true ? "" : value);
   }
   return node;
-}
-
-// Characters that are invisible or reorder the text after them, so that an answer could hide or mirror text.
-// The marks that right-to-left scripts need (U+200E, U+200F, joiners) are not among them, nor the tags in flags.
-const CONTROL =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]|(?<!\u{1f3f4}[\u{e0020}-\u{e007e}]*)[\u{e0000}-\u{e007f}]/gu;
-
-/** Makes control characters visible. For display only: the stored and the copied text stay unchanged. */
-export function escapeControls(text) {
-  return text.replace(/\r\n?/g, "\n").replace(CONTROL, (character) => {
-    const code = character.codePointAt(0);
-    if (code < 32) return String.fromCodePoint(0x2400 + code);
-    return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
-  });
 }

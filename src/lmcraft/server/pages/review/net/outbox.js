@@ -15,12 +15,14 @@ export class Outbox {
     Object.assign(this, { handlers: this.defaultHandlers, isAway: false, sending: null, retryMs: MIN_RETRY_MS, refusals: new Set() });
     this.journal = new Journal(localStorage, `review-${encodeURIComponent(user)}`);
     this.send = this.send.bind(this);
+    this.channel = new BroadcastChannel(`lmcraft-review-${user}`); // other tabs of this user
+    this.channel.addEventListener("message", ({ data }) => this.handlers.decided?.(data));
     addEventListener("online", this.send);
     addEventListener("visibilitychange", () => document.hidden || this.send());
     addEventListener("beforeunload", (event) => this.journal.isWritten || event.preventDefault());
   }
 
-  /** The view that is shown takes over: {changed(), refused(item, error)}, or null; `changed`: the server is away, or back. */
+  /** The view that is shown takes over: {changed(), refused(item, error), decided(item)}, or null. changed: the server is away, or back; decided: in another tab. */
   setHandlers(handlers) {
     this.handlers = handlers ?? this.defaultHandlers;
   }
@@ -95,11 +97,12 @@ export class Outbox {
       if (error.status === undefined) throw error; // a fault of this page
       this.journal.remove(item);
       this.refusals.add(item.key);
-      if (item.value.label) this.setDraft(id, draftOf(item.value));
+      if (item.value.label && error.report?.code !== "already_judged") this.setDraft(id, draftOf(item.value));
       this.handlers.refused(id, error);
       return null;
     }
     this.journal.remove(item);
+    this.channel.postMessage(id);
     return null;
   }
 }

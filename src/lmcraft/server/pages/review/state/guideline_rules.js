@@ -1,37 +1,51 @@
-// The rules in the text of a guideline, and how they differ between two versions.
+// The settings and rules in the text of a guideline, and how they differ between two versions.
 
 // A rule is a heading of the second level that begins with an id, with all that follows up to the next heading of the first or second level.
 const RULE = /^##[ \t]+([A-Z]{1,4}[0-9]{1,3}(?:\.[0-9]{1,3})*)(?:[:.：、]?[ \t\u3000]+(.+?))?[ \t]*#*[ \t]*$/;
 const HEADING = /^##?[ \t]/;
 const CODE_FENCE = /^ {0,3}(`{3,}|~{3,})/;
+const FRONT_MATTER = /^\ufeff?\+\+\+[ \t]*\n([^]*?)^\+\+\+[ \t]*$/m;
 const MAX_COMPARISONS = 4_000_000; // of words; longer rules are shown as removed and added
 
-/** [{id, title, text}] of a guideline in one language; the front matter, if there is any, is passed over. */
-function parseRules(source) {
+/** {settings, otherText, rules: [{id, title, text}]} of a guideline in one language; settings: the front matter, or "". */
+function parseGuideline(source) {
+  const text = source.replace(/\r\n?/g, "\n");
+  const frontMatter = text.match(FRONT_MATTER);
   const rules = [];
+  const others = [];
   let fence = null;
   let rule = null;
-  for (const line of source.replace(/\r\n?/g, "\n").split("\n")) {
+  for (const line of text.slice(frontMatter?.[0].length ?? 0).split("\n")) {
     const mark = line.match(CODE_FENCE)?.[1];
     if (fence === null && HEADING.test(line)) {
       const match = line.match(RULE);
       rule = match ? { id: match[1], title: match[2] ?? "", lines: [] } : null;
       if (rule) rules.push(rule);
+      else others.push(line);
       continue;
     }
     if (mark && fence === null) fence = mark;
     else if (mark && mark[0] === fence[0] && mark.length >= fence.length && line.trim() === mark) fence = null;
-    rule?.lines.push(line);
+    (rule?.lines ?? others).push(line);
   }
-  return rules.map(({ id, title, lines }) => ({ id, title, text: lines.join("\n").trim() }));
+  const texts = rules.map(({ id, title, lines }) => ({ id, title, text: lines.join("\n").trim() }));
+  return { settings: frontMatter?.[1].trim() ?? "", otherText: others.join("\n").trim(), rules: texts };
 }
 
-/** The rules that differ: [{id, title, change: "added" | "removed" | "changed", parts: [[kind, text], ...]}]; kind: "same", "old" or "new". */
-export function compareRules(oldSource, newSource) {
-  const before = new Map(parseRules(oldSource).map((rule) => [rule.id, rule]));
-  const after = parseRules(newSource);
+/**
+ * What differs: [{id, title, change: "added" | "removed" | "changed", parts: [[kind, text], ...]}]; kind: "same", "old" or "new".
+ * id: of a rule; or "settings" or "otherText", which are compared if both sources have them.
+ */
+export function compareGuidelines(oldSource, newSource) {
+  const [before, after] = [oldSource, newSource].map(parseGuideline);
+  const compare = (id) => before[id] !== after[id] && { id, title: "", change: "changed", parts: compareTexts(before[id], after[id]) };
+  return [before.settings && after.settings && compare("settings"), compare("otherText"), ...compareRules(before.rules, after.rules)].filter(Boolean);
+}
+
+function compareRules(oldRules, newRules) {
+  const before = new Map(oldRules.map((rule) => [rule.id, rule]));
   const changes = [];
-  for (const { id, title, text } of after) {
+  for (const { id, title, text } of newRules) {
     const old = before.get(id);
     before.delete(id);
     if (!old) changes.push({ id, title, change: "added", parts: [["new", text]] });

@@ -98,7 +98,7 @@ export class AgreementView {
   #buildMeasure(measure) {
     const metric = this.report[measure.name];
     const { fleiss_votes: votes, fleiss_items: items } = this.report;
-    const help = t(measure.help, { votes: formatNumber(votes ?? 0), items: formatNumber(items ?? 0) });
+    const help = t(measure.name === "fleiss" && !items ? "fleissHelpEmpty" : measure.help, { votes: formatNumber(votes ?? 0), items: formatNumber(items ?? 0) });
     const interval = formatInterval(metric, measure.format);
     return el(
       "div",

@@ -114,7 +114,6 @@ export class DecisionForm {
       const input = el("input", { type: "radio", name: "label", value: name, class: "visually-hidden", onchange: () => this.#choose("label", name), "aria-keyshortcuts": key });
       return el("label", { class: `verdict-label ${outcome}` }, input, key && el("kbd", { "aria-hidden": "true" }, key), el("span", { dir: "auto" }, localize(title) || name));
     });
-    this.labels.classList.toggle("in-a-row", this.draft.item.kind === "preference");
     this.labels.replaceChildren(el("legend", {}, t("yourVerdict")), ...options);
   }
 

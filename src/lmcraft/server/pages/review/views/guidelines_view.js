@@ -106,7 +106,7 @@ export class GuidelinesView {
       el("h2", {}, t("versions")),
       buildSelect(t("versionLabel"), options, String(guideline.version), open),
       buildFacts([[t("added"), created && buildTime(created)], [t("addedBy"), by], [t("changedRules"), changed?.length ? changed.join(t("listSeparator")) : null]]),
-      previous && el("details", { open: true }, el("summary", {}, t("changesSince", { version: previous.version })), ...buildRuleChanges(previous.text, guideline.text)),
+      previous && el("details", { open: true }, el("summary", {}, t("changesSince", { version: previous.version })), ...buildRuleChanges(previous.source ?? previous.text, guideline.source ?? guideline.text)),
     );
   }
 

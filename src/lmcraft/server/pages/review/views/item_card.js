@@ -41,7 +41,7 @@ export class ItemCard {
     const shape = el("div", { class: "blurred", "aria-hidden": "true", inert: true }, buildShape(this.item));
     const label = el("span", {}, t("showText"));
     const button = el("button", { type: "button", class: "main", "aria-keyshortcuts": "b", onclick: () => this.setHidden(false) }, buildIcon("eye"), label, el("kbd", { "aria-hidden": "true" }, "B"));
-    const cover = el("div", { class: "cover" }, button, el("p", { class: "note" }, t("sensitiveNote")));
+    const cover = el("div", { class: "cover" }, button, el("p", { class: "note" }, el("span", {}, t("sensitiveNote")), " ", el("span", {}, t("sensitiveSkip"))));
     const veil = el("div", { class: "veil" }, shape, cover);
     veil.addEventListener("click", () => this.setHidden(false));
     return veil;

@@ -6,6 +6,7 @@ import { byId, el, escapeControls } from "../../views/dom.js";
 import { buildAddress } from "../router.js";
 import { Poll } from "../state/poll.js";
 import { ItemView } from "./item_view.js";
+import { readKey } from "./keys.js";
 import { buildLabel, buildSelect, buildState, formatAge, SOURCES, STATES, titleOf } from "./marks.js";
 import { VirtualList } from "./virtual_list.js";
 
@@ -16,7 +17,7 @@ const ROW_REM = { narrow: 5, wide: 3.25 };
 const ALL = { state: "", guideline: "", source: "", search: "" };
 
 // The list stays as it was while one of its items is shown.
-const shown = { filters: { ...ALL }, items: [], next: null, counts: null, scrollTop: 0, revealsSensitive: false };
+const shown = { filters: { ...ALL }, items: [], next: null, counts: null, scrollTop: 0, opened: "", revealsSensitive: false };
 
 export class ItemsView {
   constructor(app) {
@@ -24,7 +25,7 @@ export class ItemsView {
   }
 
   get keys() {
-    return this.itemView ? [] : [["keysRows", ["↑", "↓"]], ["keyOpen", ["Enter"]], ["keySearch", ["/"]], ["refreshList", ["r"]]];
+    return this.itemView ? [] : [["keysRows", ["↑", "↓"]], ["keyOpen", ["Enter"]], ["keySearch", ["/"]], ["refreshList", ["R"]]];
   }
 
   async mount(container, [id]) {
@@ -32,6 +33,7 @@ export class ItemsView {
     this.guidelines = new Map((await this.app.guidelines.list()).map((guideline) => [guideline.name, guideline]));
     if (id !== undefined) {
       this.itemView = new ItemView(this.app, this.guidelines);
+      shown.opened = id;
       return this.itemView.mount(container, id);
     }
     this.scroller = byId("view");
@@ -71,10 +73,21 @@ export class ItemsView {
 
   handleKey(event) {
     if (this.itemView) return this.itemView.handleKey(event);
-    const action = { "/": () => this.search.focus(), r: () => this.#reload() }[event.key];
-    if (!action) return;
+    const key = readKey(event);
+    const enter = () => this.list.focusCurrent();
+    const action = { "/": () => this.search.focus(), r: () => this.#reload(), ArrowDown: enter, ArrowUp: enter, j: enter, k: enter }[key];
+    if (!action || event.shiftKey && key !== "/") return;
     event.preventDefault();
     action();
+  }
+
+  /** The row that was opened, or the current one. */
+  takeFocus() {
+    if (this.itemView || !shown.items.length) return false;
+    const index = shown.items.findIndex(({ id }) => id === shown.opened);
+    shown.opened = "";
+    this.list.focusCurrent(index);
+    return true;
   }
 
   #buildFilters() {
@@ -86,7 +99,7 @@ export class ItemsView {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.#filter({ search: this.search.value.trim() }), TYPING_MS);
     };
-    this.search = el("input", { type: "search", value: filters.search, maxlength: "200", autocomplete: "off", placeholder: t("searchItems"), "aria-label": t("searchItems"), oninput: search });
+    this.search = el("input", { type: "search", value: filters.search, maxlength: "200", autocomplete: "off", placeholder: t("searchItems"), "aria-label": t("searchItems"), oninput: search, onkeydown: (event) => this.#leaveSearch(event) });
     const reveal = (event) => {
       shown.revealsSensitive = event.currentTarget.checked;
       this.list.redraw();
@@ -101,6 +114,12 @@ export class ItemsView {
       el("div", { class: "search" }, this.search),
       hasSensitive && el("label", { class: "check" }, box, t("showSensitive")),
     );
+  }
+
+  #leaveSearch(event) {
+    if (event.key !== "ArrowDown" || event.isComposing || !shown.items.length) return;
+    event.preventDefault();
+    this.list.focusCurrent();
   }
 
   #filter(fields) {
@@ -166,7 +185,8 @@ export class ItemsView {
     const total = countMatches(filters, counts);
     this.#drawStates(counts);
     const loaded = formatNumber(items.length);
-    const text = !items.length ? t("noItems") : next && total > items.length ? t("itemsOf", { n: loaded, total: formatNumber(total) }) : t("itemCount", { n: loaded });
+    const count = !next ? t("itemCount", { n: loaded }) : total > items.length ? t("itemsOf", { n: loaded, total: formatNumber(total) }) : t("itemsLoaded", { n: loaded });
+    const text = items.length ? count : t("noItems");
     const refresh = shown.isStale && el("button", { type: "button", class: "link", onclick: () => this.#reload() }, t("listChanged"));
     this.note.replaceChildren(text, ...(refresh ? [" ", refresh] : []));
     const held = (this.claimed ?? []).map(({ id, holder }) => el("a", { href: buildAddress("items", id), dir: "auto" }, holder));

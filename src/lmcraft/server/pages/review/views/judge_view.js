@@ -52,7 +52,7 @@ export class JudgeView {
   async mount(container) {
     this.container = container;
     this.outbox = this.app.outbox;
-    this.outbox.setHandlers({ changed: () => this.#showAway(), refused: (item, error) => this.#handleRefusal(item, error) });
+    this.outbox.setHandlers({ changed: () => this.#showAway(), refused: (item, error) => this.#handleRefusal(item, error), decided: (item) => item === this.item?.id && !this.isBusy && this.#handleOwnDecision() });
     this.attention = new Attention(() => this.lease?.resume());
     this.bar = new DayBar({ selectGuideline: (name) => this.#selectGuideline(name), pause: () => this.#pause() });
     this.notices = new Notices();
@@ -320,6 +320,7 @@ export class JudgeView {
   #handleRefusal(item, error) {
     if (item !== this.item?.id) this.app.showRefusal(error);
     else if (error.report?.code === "claim_expired") this.#handleLoss();
+    else if (error.report?.code === "already_judged") this.#handleOwnDecision();
     else {
       const next = { label: t("nextItem"), run: () => this.#releaseAndGoOn() };
       this.notices.show("problem", t("notAccepted", { reason: error.message }), [next]);
@@ -335,6 +336,14 @@ export class JudgeView {
     const next = { label: t("nextItem"), run: () => this.#next() };
     this.notices.show("problem", t("claimLost"), [next]);
     this.app.announce(t("claimLost"));
+  }
+
+  /** The user has decided about this item in another tab or on another device. */
+  #handleOwnDecision() {
+    this.lease?.end();
+    this.outbox.setDraft(this.item.id, null);
+    this.notices.show("problem", t("decidedElsewhere"), [{ label: t("nextItem"), run: () => this.#next() }]);
+    this.app.announce(t("decidedElsewhere"));
   }
 
   #keepDraft() {

@@ -73,7 +73,14 @@ export class RoundView {
 
   #askReveal() {
     const { items, progress } = this.round;
-    const waiting = progress.filter(({ votes }) => votes < items).map(({ reviewer }) => reviewer);
+    const name = (voters) => voters.map(({ reviewer }) => reviewer).join(t("listSeparator"));
+    const [done, waiting] = [progress.filter(({ votes }) => votes >= items), progress.filter(({ votes }) => votes < items)];
+    const notes = [
+      done.length > 0 && t("revealDone", { names: name(done) }),
+      waiting.length > 0 && t("revealWaiting", { names: name(waiting) }),
+      t(progress.length ? "revealOthers" : "revealNobody"),
+      t("revealNote"),
+    ];
     const reveal = async () => {
       dialog.close();
       try {
@@ -82,8 +89,7 @@ export class RoundView {
         this.app.showError(error);
       }
     };
-    const note = waiting.length ? t("revealWaiting", { names: waiting.join(t("listSeparator")) }) : t("revealNote");
-    const dialog = openDialog(t("reveal"), [el("p", { dir: "auto" }, note), el("div", { class: "row buttons" }, el("button", { type: "button", class: "main", autofocus: true, onclick: reveal }, t("reveal")))], { small: true });
+    const dialog = openDialog(t("reveal"), [...notes.filter(Boolean).map((note) => el("p", { dir: "auto" }, note)), el("div", { class: "row buttons" }, el("button", { type: "button", class: "main", autofocus: true, onclick: reveal }, t("reveal")))], { small: true });
   }
 
   #buildRevealed(guideline) {

@@ -44,6 +44,11 @@ export class VirtualList {
     if (focused !== null) this.#focus(focused);
   }
 
+  /** Puts the focus on a row; -1: the one that had it last. */
+  focusCurrent(index = -1) {
+    if (this.items.length) this.#focus(Math.min(index < 0 ? this.current : index, this.items.length - 1));
+  }
+
   /** The index of the first row on the screen. */
   #findTop() {
     return Math.max(0, Math.floor((this.scroller.scrollTop - this.offset) / this.rowHeight));
