@@ -100,7 +100,7 @@ def test_a_verdict_can_be_sent_again(people: dict[str, As]) -> None:
     assert [(answer.status_code, answer.json()) for answer in answers] == [(201, {"id": item["id"]})] * 3
     assert len(stored_verdicts(olga, item)) == 1
     assert error(rita.judge(item, comment="changed")) == (409, "id_conflict")
-    assert error(rita.judge(item, id="another")) == (409, "claim_expired")
+    assert error(rita.judge(item, id="another")) == (409, "already_judged")
     other = rosa.claim()
     assert error(rosa.judge(other, id=f"v-{item['claim']['token']}")) == (409, "id_conflict")
 

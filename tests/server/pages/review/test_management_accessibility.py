@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.pages.review.axe_checks import check
 from tests.server.pages.review.conftest import review_page
 from tests.server.pages.review.scripted_management import (
     CREATED,
@@ -18,7 +19,6 @@ from tests.server.pages.review.scripted_management import (
     revealed_round,
     verdict,
 )
-from tests.server.pages.test_accessibility import check
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")

@@ -7,33 +7,15 @@ from typing import Any
 import pytest
 
 from tests.server.pages.conftest import new_context
+from tests.server.pages.review.axe_checks import check
 from tests.server.pages.review.conftest import open_queue, watched_page
 from tests.server.pages.review.scripted_reviews import BETTER, ScriptedReviews, item
-from tests.server.pages.test_accessibility import FIND_PROBLEMS, THEMES
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
 expect = playwright.expect
 
-WIDTHS = (1280, 390, 320)
-FIND_WIDE = """() => [...document.querySelectorAll("html, #bar, #view, .day, .reading, .item, .more-steps, dialog")]
-  .filter((node) => node.clientWidth && node.scrollWidth > node.clientWidth + 1)
-  .map((node) => `${node.className || node.localName}: ${node.scrollWidth} > ${node.clientWidth}`)"""
 TEXT = "A long answer with a word that is muchtoolongforthewidthofatelephoneandhastobebrokensomewhere. " * 30
-
-
-def check(page: Any, state: str) -> None:
-    """Demand that axe finds nothing in this state, and that nothing scrolls to the side."""
-    problems: list[str] = []
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 800})
-        for theme in THEMES:
-            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-            rules = None if theme == THEMES[0] else ["color-contrast"]
-            problems += [f"{state}, {width} px, {theme}: {problem}" for problem in page.evaluate(FIND_PROBLEMS, rules)]
-        problems += [f"{state}, {width} px: {problem}" for problem in page.evaluate(FIND_WIDE)]
-    page.set_viewport_size({"width": WIDTHS[0], "height": 800})
-    assert not problems, "\n".join(problems)
 
 
 @pytest.fixture(params=["en-US", "zh-CN"])
