@@ -1,12 +1,14 @@
 """Gold items: when one is due, which, and what a reviewer learns of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from lmcraft.annotation import gold
 from lmcraft.annotation.gold import ExpectedVerdict, check_expected, is_due, pick
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError
-from tests.annotation.samples import HARM, add_texts, claimed, judge_next
+from tests.annotation.samples import HARM, add_texts, claimed, judge_next, verdict
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
@@ -70,3 +72,24 @@ def test_a_reviewer_learns_of_gold_items_a_day_later(store: ReviewStore) -> None
         tomorrow = now + gold.SECONDS_PER_DAY
         assert gold.record(connection, "bob", tomorrow) == {"judged": 5, "correct": 4}
         assert gold.record(connection, "eve", tomorrow) is None and gold.record(connection, "joe", tomorrow) is None
+
+
+def test_the_number_of_items_left_does_not_tell_gold_items(store: ReviewStore) -> None:
+    add_texts(store, *(f"text {n}" for n in range(12)), guideline=replace(HARM, reviews=1))
+    add_texts(
+        store, *(f"gold {n}" for n in range(8)), guideline=replace(HARM, reviews=1), expected=ExpectedVerdict("harmful")
+    )
+    store.set_setting("gold_share", 0.4, "ann")
+    shown, golds = [], 0
+    while (item := store.claim("bob").item) is not None:
+        shown.append(item.num_left)
+        store.judge(item.id, item.token, "bob", verdict("harmful"))
+        golds += bool(store.get(item.id)["is_gold"])
+    assert shown == list(range(len(shown), 0, -1)) and len(shown) == 12 + golds and golds
+
+
+def test_a_large_number_of_items_left_is_rounded(store: ReviewStore) -> None:
+    add_texts(store, *(f"text {n}" for n in range(450)))
+    item = claimed(store.claim("bob"))
+    store.judge(item.id, item.token, "bob", verdict("harmful"))
+    assert (item.num_left, claimed(store.claim("bob")).num_left) == (400, 400)

@@ -58,6 +58,25 @@ def pick(reviewer: str, unseen: Sequence[str], salt: str) -> str | None:
     return min(unseen, key=lambda item: _number(salt, reviewer, item), default=None)
 
 
+def count_left(reviewer: str, judged: int, num_ordinary: int, num_unseen: int, share: float, salt: str) -> int:
+    """How many items a reviewer gets until no ordinary one is left, gold items among them: one fewer after each.
+
+    Args:
+        reviewer: their name.
+        judged: items that they have judged or skipped so far.
+        num_ordinary: ordinary items that they could claim.
+        num_unseen: gold items that they have not seen.
+        share: of gold items among all.
+        salt: a secret of the store.
+    """
+    num_left = 0
+    while num_ordinary:
+        is_gold = num_unseen > 0 and is_due(reviewer, judged + num_left, share, salt)
+        num_unseen, num_ordinary = num_unseen - is_gold, num_ordinary - (not is_gold)
+        num_left += 1
+    return num_left
+
+
 def record(connection: sa.Connection, reviewer: str, now: float) -> dict[str, int] | None:
     """What a reviewer may know of their gold items: how many they `judged` and how many were `correct`.
 

@@ -10,6 +10,7 @@ because each claim shortens the leases that end later than a new one would.
 import json
 import re
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,7 @@ from lmcraft.annotation.states import FREE, Bucket, open_buckets, read_item
 from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reviewers, rounds, skips, verdicts
 
 MAX_GOLD_CANDIDATES = 200
+MAX_COUNTED = 200  # items that are left, with the gold items among them; a larger number is rounded down
 _TOKEN = re.compile("[0-9a-f]{32}")
 
 
@@ -83,6 +85,8 @@ def claim_item(
     if guideline.sensitive:
         add_exposure(connection, reviewer, row["id"], now)
     num_left = sum(bucket.size for bucket in open_to_me)
+    if task == "review":
+        num_left = _count_left(connection, reviewer, open_to_me, rules)
     return Claim(_claimed_item(connection, row, reviewer, guideline, now, max(num_left, 1)))
 
 
@@ -199,6 +203,32 @@ def _gold_item(connection: sa.Connection, reviewer: str, guideline: str, rules: 
     unseen = [row.id for row in connection.execute(unknown.limit(MAX_GOLD_CANDIDATES)) if row.lease_expires <= now]
     item = gold.pick(reviewer, unseen, rules.salt)
     return None if item is None else read_item(connection, item)
+
+
+def _count_left(connection: sa.Connection, reviewer: str, open_to_me: Sequence[Bucket], rules: Rules) -> int:
+    """How many items a person could claim, told so that it does not show which were gold: these count, or it is rounded."""
+    sizes = Counter[str]()
+    for bucket in open_to_me:
+        sizes[bucket.guideline] += bucket.size
+    total = sum(sizes.values())
+    if total > MAX_COUNTED:
+        return total - total % MAX_COUNTED
+    r, c = reviewers.c, items.c
+    progress = {row.guideline: row for row in connection.execute(sa.select(reviewers).where(r.name == reviewer))}
+    gold_of = c.expected_label.is_not(None) & c.guideline.in_(sizes) & is_new_to(reviewer)
+    query = sa.select(c.guideline, sa.func.count()).where(gold_of).group_by(c.guideline)
+    unseen: dict[str, int] = dict(connection.execute(query).tuples().all())
+    return sum(
+        gold.count_left(
+            reviewer,
+            progress[name].num_judged if name in progress else 0,
+            size,
+            unseen.get(name, 0),
+            rules.gold_share,
+            rules.salt,
+        )
+        for name, size in sizes.items()
+    )
 
 
 def _claimed_item(

@@ -126,7 +126,8 @@ class ClaimedItem:
     seconds: float
     """How long the lease lasts from now."""
     num_left: int
-    """Items that this person could claim, with this one."""
+    """Items that this person could claim, with this one and, so that nothing tells them, with gold items; above 200, rounded
+    down."""
     adjudication: Json | None = None
     """For an adjudicator: `state`, `source`, `decision`, `reports`, `verdicts` and `escalations`, whose reviewers are
     letters."""
