@@ -88,8 +88,8 @@ def coverage_table(samples: int) -> None:
 
 def store_table() -> None:
     """The report on 100,000 items of a store in SQLite."""
-    from lmcraft.annotation import agreement
-    from lmcraft.annotation.guideline_file import open_guideline
+    from lmcraft.annotation.agreement import report as agreement
+    from lmcraft.annotation.guidelines.guideline_file import open_guideline
     from lmcraft.annotation.records import NewItem
     from lmcraft.annotation.store import ReviewStore
     from tests.annotation.bulk import add_votes

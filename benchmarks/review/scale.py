@@ -24,11 +24,11 @@ import numpy as np
 import sqlalchemy as sa
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from lmcraft.annotation.gold import ExpectedVerdict
-from lmcraft.annotation.guidelines import Guideline
-from lmcraft.annotation.people import read_today
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
+from lmcraft.annotation.guidelines.guideline import Guideline
+from lmcraft.annotation.queue.people import read_today
+from lmcraft.annotation.queue.states import bucket_of, grow_bucket
 from lmcraft.annotation.records import NewItem
-from lmcraft.annotation.states import bucket_of, grow_bucket
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import items, metadata, reviewers, skips, verdicts
 from lmcraft.processor import cpu_name

@@ -19,10 +19,10 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
+from lmcraft.annotation.audit_log.verification import verify
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import items, verdicts
-from lmcraft.annotation.verification import verify
 from lmcraft.server.http.keys import add_to_file
 from tests.annotation.samples import HARM
 

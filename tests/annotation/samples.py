@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from lmcraft.annotation.guidelines import Guideline, Label, Rule, hash_rule
+from lmcraft.annotation.guidelines.guideline import Guideline, Label, Rule, hash_rule
 from lmcraft.annotation.records import Claim, ClaimedItem, ItemState, NewItem, NewVerdict, Role, Task
 from lmcraft.annotation.store import ReviewStore
 

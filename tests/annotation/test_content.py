@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
 from lmcraft.annotation.content import MAX_CONTENT_CHARS, MAX_MESSAGES, MAX_TEXT_CHARS
-from lmcraft.annotation.gold import ExpectedVerdict
 from lmcraft.annotation.records import NewItem, NotFoundError
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
 from lmcraft.annotation.export import Export, export_verdicts, record_export
-from lmcraft.annotation.gold import ExpectedVerdict
-from lmcraft.annotation.guidelines import Label
+from lmcraft.annotation.guidelines.guideline import Label
 from lmcraft.annotation.records import NewItem, NotFoundError
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lmcraft.annotation.gold import ExpectedVerdict
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
 from lmcraft.annotation.records import (
     AlreadyJudgedError,
     ConflictError,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lmcraft import review_add, review_guideline
-from lmcraft.annotation import importing
-from lmcraft.annotation.anchors import read_anchors
-from lmcraft.annotation.guideline_file import format_guideline, open_guideline
+from lmcraft.annotation.audit_log.anchors import read_anchors
+from lmcraft.annotation.audit_log.verification import verify
+from lmcraft.annotation.guidelines.guideline_file import format_guideline, open_guideline
+from lmcraft.annotation.queue import importing
 from lmcraft.annotation.store import ReviewStore
-from lmcraft.annotation.verification import verify
 from lmcraft.cli import main
 from tests.annotation.samples import judge_next
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft import review_sample
-from lmcraft.annotation.samples import describe_plan
+from lmcraft.annotation.guidelines.samples import describe_plan
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError
 

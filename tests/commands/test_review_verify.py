@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lmcraft import prepare, review_verify
-from lmcraft.annotation.anchors import append_anchor
-from lmcraft.annotation.audit_log import head
+from lmcraft.annotation.audit_log.anchors import append_anchor
+from lmcraft.annotation.audit_log.log import head
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.cli import main
 from lmcraft.errors import RunError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lmcraft.annotation.guidelines import SUBJECTS, Guideline
+from lmcraft.annotation.guidelines.guideline import SUBJECTS, Guideline
 from lmcraft.annotation.records import SOURCES, NewItem
 from lmcraft.database import check_text, replace_invalid
 from lmcraft.errors import UserError

@@ -19,9 +19,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from lmcraft.annotation import audit_log
-from lmcraft.annotation.agreement import agreement_report
+from lmcraft.annotation.agreement.report import agreement_report
 from lmcraft.annotation.answer_tests import as_column, consistent_tests
+from lmcraft.annotation.audit_log import log as audit_log
 from lmcraft.annotation.records import Json, SettledItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import UserError

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from lmcraft.annotation.gold import ExpectedVerdict
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
 from lmcraft.errors import RunError, UserError
 
 Json = dict[str, Any]

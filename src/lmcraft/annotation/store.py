@@ -13,11 +13,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lmcraft.annotation import queries
-from lmcraft.annotation.adding import add_items
-from lmcraft.annotation.audit_log import append_many
-from lmcraft.annotation.guidelines import Guideline, GuidelineVersion
-from lmcraft.annotation.leases import Rules, claim_item, release_lease, renew_lease
+from lmcraft.annotation.audit_log.log import append_many
+from lmcraft.annotation.guidelines.guideline import Guideline, GuidelineVersion
+from lmcraft.annotation.queue import queries
+from lmcraft.annotation.queue.adding import add_items
+from lmcraft.annotation.queue.leases import Rules, claim_item, release_lease, renew_lease
+from lmcraft.annotation.queue.settings import Setting, check_setting, read_setting, read_settings, write_setting
+from lmcraft.annotation.queue.states import FREE, audited_columns, change_item, read_item, record_change
+from lmcraft.annotation.queue.verdicts import judge_item, skip_item, verdict_columns
+from lmcraft.annotation.queue.versions import GuidelineVersions, add_version
 from lmcraft.annotation.records import (
     ROLES,
     TASKS,
@@ -36,11 +40,7 @@ from lmcraft.annotation.records import (
     Vote,
     WrongStateError,
 )
-from lmcraft.annotation.states import FREE, audited_columns, change_item, read_item, record_change
-from lmcraft.annotation.store_settings import Setting, check_setting, read_setting, read_settings, write_setting
 from lmcraft.annotation.tables import SCHEMA, items, marker
-from lmcraft.annotation.verdicts import judge_item, skip_item, verdict_columns
-from lmcraft.annotation.versions import GuidelineVersions, add_version
 from lmcraft.database import check_text, close_database, display_name, error_text, open_database, read_clock
 from lmcraft.errors import UserError
 

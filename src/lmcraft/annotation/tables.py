@@ -7,7 +7,7 @@ priority the next item is the best of a few heads, however many items a person h
 
 import sqlalchemy as sa
 
-from lmcraft.annotation.audit_log import metadata
+from lmcraft.annotation.audit_log.log import metadata
 from lmcraft.database import Schema, marker_table
 
 VERSION = 1

@@ -16,8 +16,8 @@ from lmcraft.terminal import line_printer, print_result
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmcraft.annotation.guidelines import GuidelineVersion
-    from lmcraft.annotation.importing import ImportCounts
+    from lmcraft.annotation.guidelines.guideline import GuidelineVersion
+    from lmcraft.annotation.queue.importing import ImportCounts
     from lmcraft.annotation.store import ReviewStore
     from lmcraft.data.documents import ReadStats
 
@@ -105,7 +105,7 @@ def review_add(config: ReviewAddConfig) -> dict[str, int]:
 
 def _add_files(config: ReviewAddConfig) -> tuple[ImportCounts, ReadStats]:
     """Add the items of files, and print how many; see `review_add`."""
-    from lmcraft.annotation.importing import ImportCounts, import_items
+    from lmcraft.annotation.queue.importing import ImportCounts, import_items
     from lmcraft.annotation.sources.items import read_items
     from lmcraft.annotation.sources.rows import ItemFormat
     from lmcraft.data.documents import ReadStats
@@ -147,7 +147,7 @@ def review_guideline(config: ReviewGuidelineConfig) -> int:
     Raises:
         UserError: the guideline has a mistake, or the store cannot be opened.
     """
-    from lmcraft.annotation.guideline_file import open_guideline
+    from lmcraft.annotation.guidelines.guideline_file import open_guideline
 
     guideline = open_guideline(config.guideline)
     with opened_store(config.store, create=True) as store:
@@ -174,7 +174,7 @@ def stored_guideline(store: ReviewStore, address: str, actor: str) -> GuidelineV
     Raises:
         UserError: there is none, or a file differs from what the store has.
     """
-    from lmcraft.annotation.guideline_file import open_guideline
+    from lmcraft.annotation.guidelines.guideline_file import open_guideline
 
     stored = {version.name: version for version in store.guidelines()}
     if address in stored:

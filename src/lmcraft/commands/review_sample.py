@@ -56,9 +56,9 @@ def review_sample(config: ReviewSampleConfig) -> dict[str, int]:
         UserError: a file, the guideline or the store cannot be used, the pool is too small, or there is another sample of
             that name.
     """
-    from lmcraft.annotation.importing import check_items
-    from lmcraft.annotation.samples import add_sample
-    from lmcraft.annotation.sampling import find_stratum
+    from lmcraft.annotation.guidelines.samples import add_sample
+    from lmcraft.annotation.guidelines.sampling import find_stratum
+    from lmcraft.annotation.queue.importing import check_items
     from lmcraft.annotation.sources.items import read_items
     from lmcraft.annotation.sources.rows import ItemFormat
     from lmcraft.data.documents import ReadStats, describe_losses

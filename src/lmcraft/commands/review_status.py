@@ -39,13 +39,13 @@ def review_status(config: ReviewStatusConfig) -> list[dict[str, Any]]:
 
     Returns:
         Of each guideline: `guideline`, `counts` by state, `plan` (sentences about its sampling plan), and `agreement`, as
-        `annotation/agreement.py` lists it.
+        `annotation/agreement/report.py` lists it.
 
     Raises:
         UserError: the store cannot be opened, or has no such guideline.
     """
-    from lmcraft.annotation.agreement import agreement_report
-    from lmcraft.annotation.samples import describe_plan
+    from lmcraft.annotation.agreement.report import agreement_report
+    from lmcraft.annotation.guidelines.samples import describe_plan
 
     with opened_store(config.store) as store:
         names = [config.guideline] if config.guideline else [version.name for version in store.guidelines()]
@@ -69,7 +69,7 @@ def review_status(config: ReviewStatusConfig) -> list[dict[str, Any]]:
 
 def _status_parts(status: dict[str, Any]) -> Iterator[Table | str]:
     """The tables of one guideline."""
-    from lmcraft.annotation.agreement import describe_finding
+    from lmcraft.annotation.agreement.report import describe_finding
 
     report = status["agreement"]
     counts = {name: f"{count:,}" for name, count in status["counts"].items() if count or name in ("pending", "total")}

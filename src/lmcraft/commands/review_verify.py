@@ -13,7 +13,7 @@ from lmcraft.json_lines import format_json
 from lmcraft.terminal import print_result, progress_bar
 
 if TYPE_CHECKING:
-    from lmcraft.annotation.chain import Verification
+    from lmcraft.annotation.audit_log.chain import Verification
 
 MAX_PROBLEMS_PRINTED = 20
 
@@ -45,8 +45,8 @@ def review_verify(config: ReviewVerifyConfig) -> dict[str, Any]:
         UserError: the store or an anchor cannot be read.
         RunError: the store is not what was written.
     """
-    from lmcraft.annotation.anchors import read_anchors
-    from lmcraft.annotation.verification import verify
+    from lmcraft.annotation.audit_log.anchors import read_anchors
+    from lmcraft.annotation.audit_log.verification import verify
 
     if config.expect == ():
         raise UserError("expect is empty: give SEQ:HASH, a file of such lines, or the manifest of an export")

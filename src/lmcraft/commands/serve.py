@@ -274,8 +274,8 @@ def _open_reviews(config: ServeConfig) -> "ReviewStore | None":
 
     By default there is none if the server would send nothing: it has no policy, and keeps no chats that users could report.
     """
-    from lmcraft.annotation.anchors import append_anchor
-    from lmcraft.annotation.guideline_file import open_guideline
+    from lmcraft.annotation.audit_log.anchors import append_anchor
+    from lmcraft.annotation.guidelines.guideline_file import open_guideline
     from lmcraft.annotation.store import ReviewStore
     from lmcraft.server.moderation.reviews import GUIDELINE
 

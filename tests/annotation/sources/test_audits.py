@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.sources.items import read_items
 from lmcraft.annotation.sources.rows import ItemFormat
 from lmcraft.data.documents import ReadStats

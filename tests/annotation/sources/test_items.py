@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.sources.items import read_items
 from lmcraft.annotation.sources.rows import ItemFormat
@@ -35,10 +35,9 @@ def test_rows_that_cannot_be_used_are_counted_with_their_line(tmp_path: Path) ->
 def test_tables_in_other_formats(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("prompt,answer\nWhy?,Because.\nWhen?,\n", encoding="gb18030")
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"text": "One."}\n'))
-    assert [(item.subject, item.answers[0]) for item in _read(tmp_path / "rows.csv")] == [
-        ("answer", "Because."),
-        ("prompt", "When?"),
-    ]
+    stats = ReadStats()
+    assert [(item.subject, item.answers[0]) for item in _read(tmp_path / "rows.csv", stats)] == [("answer", "Because.")]
+    assert [row["line"] for row in stats.malformed_first] == [3]  # a cell without an answer
     assert [item.answers[0] for item in _read(tmp_path / "rows.jsonl.gz")] == ["One."]
 
 

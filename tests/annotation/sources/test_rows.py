@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from lmcraft.annotation.gold import ExpectedVerdict
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.sources.rows import ItemFormat, item_of_row
 from lmcraft.errors import UserError

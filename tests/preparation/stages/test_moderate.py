@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft import prepare
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.sources.items import read_items
 from lmcraft.annotation.sources.rows import ItemFormat
 from lmcraft.annotation.store import ReviewStore

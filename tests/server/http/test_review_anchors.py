@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lmcraft.annotation.anchors import read_anchors
+from lmcraft.annotation.audit_log.anchors import read_anchors
 from lmcraft.server.http import review_anchors
 from lmcraft.server.http.review_anchors import anchors_appended
 from tests.server.http.routes.review_app import audit_head, review_store, server_item

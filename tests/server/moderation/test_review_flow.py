@@ -10,7 +10,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.moderation.reviews import StoreQueue
 from tests.server.moderation.guarded_server import guarded_server

@@ -12,7 +12,7 @@ from tests.server.pages.conftest import new_context, wait_until_ready
 from tests.server.tiny_server import running
 
 pytest.importorskip("sqlalchemy")
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.store import ReviewStore
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from lmcraft.annotation.guidelines import Guideline
+from lmcraft.annotation.guidelines.guideline import Guideline
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.sources.decisions import weigh_decision
 from lmcraft.data.documents import ReadStats

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmcraft.annotation.priority import uncertainty_of
+from lmcraft.annotation.queue.priority import uncertainty_of
 
 # How grave the harm is if a text of this category passes, 0 to 1, for the order of the queue only. Harm to life and to
 # children comes first, then harm to a person or a group, then what only annoys.

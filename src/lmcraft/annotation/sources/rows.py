@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lmcraft.annotation.gold import ExpectedVerdict, check_expected
-from lmcraft.annotation.guidelines import SUBJECTS, Guideline, Subject
+from lmcraft.annotation.agreement.gold import ExpectedVerdict, check_expected
+from lmcraft.annotation.guidelines.guideline import SUBJECTS, Guideline, Subject
 from lmcraft.annotation.records import NewItem, Source
 from lmcraft.annotation.sources.decisions import weigh_decision
 from lmcraft.data.formats import lookup

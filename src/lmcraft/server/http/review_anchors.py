@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from lmcraft.annotation.anchors import append_anchor
+from lmcraft.annotation.audit_log.anchors import append_anchor
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.errors import RunError
 

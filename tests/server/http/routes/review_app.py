@@ -10,9 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from lmcraft.annotation.audit_log import Head, head
-from lmcraft.annotation.gold import ExpectedVerdict
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.agreement.gold import ExpectedVerdict
+from lmcraft.annotation.audit_log.log import Head, head
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.conversations.store import Store

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from lmcraft.annotation import gold
+from lmcraft.annotation.agreement import gold
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.http.app import REVIEW_ROUTES
 from lmcraft.server.http.keys import Keys

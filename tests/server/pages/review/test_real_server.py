@@ -9,8 +9,8 @@ from tests.server.pages.conftest import new_context
 from tests.server.tiny_server import Server, running
 
 pytest.importorskip("sqlalchemy")
-from lmcraft.annotation.calibration import open_round
-from lmcraft.annotation.guideline_file import parse_guideline
+from lmcraft.annotation.agreement.calibration import open_round
+from lmcraft.annotation.guidelines.guideline_file import parse_guideline
 from lmcraft.annotation.store import ReviewStore
 from tests.annotation.samples import add_texts, judge_next
 from tests.server.pages.review.conftest import wait_for_item

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lmcraft.annotation.guideline_file import open_guideline
+from lmcraft.annotation.guidelines.guideline_file import open_guideline
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.store import ReviewStore
 from tests.server.killable_server import KillableServer, killable_server

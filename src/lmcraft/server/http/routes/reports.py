@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
+from lmcraft.annotation.queue.reports import report_item
 from lmcraft.annotation.records import NewItem
-from lmcraft.annotation.reports import report_item
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.conversations.store import NotFoundError, Store
 from lmcraft.server.errors import ApiError

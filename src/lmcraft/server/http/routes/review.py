@@ -9,8 +9,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from lmcraft.annotation import gold
-from lmcraft.annotation.people import read_today
+from lmcraft.annotation.agreement import gold
+from lmcraft.annotation.queue.people import read_today
 from lmcraft.annotation.records import ClaimedItem, NewVerdict
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute

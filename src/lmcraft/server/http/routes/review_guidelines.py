@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from lmcraft.annotation.blindness import Sight, read_sights
-from lmcraft.annotation.front_matter import FENCE
-from lmcraft.annotation.guideline_changes import changed_rules, touched_verdicts
-from lmcraft.annotation.guideline_file import format_guideline, parse_guideline
-from lmcraft.annotation.guidelines import Guideline, GuidelineVersion
+from lmcraft.annotation.guidelines.changes import changed_rules, touched_verdicts
+from lmcraft.annotation.guidelines.front_matter import FENCE
+from lmcraft.annotation.guidelines.guideline import Guideline, GuidelineVersion
+from lmcraft.annotation.guidelines.guideline_file import format_guideline, parse_guideline
+from lmcraft.annotation.queue.blindness import Sight, read_sights
 from lmcraft.annotation.records import NotFoundError
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.errors import ApiError

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
-from lmcraft.annotation.agreement import agreement_report
-from lmcraft.annotation.audit_log import head
-from lmcraft.annotation.blindness import Sight, read_sights, without_gold, without_names
+from lmcraft.annotation.agreement.report import agreement_report
+from lmcraft.annotation.audit_log.log import head
+from lmcraft.annotation.queue.blindness import Sight, read_sights, without_gold, without_names
 from lmcraft.annotation.records import ItemSummary
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.review import Judging, Plain, Requeuing, ReviewSettings

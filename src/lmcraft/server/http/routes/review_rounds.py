@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from lmcraft.annotation import calibration
+from lmcraft.annotation.agreement import calibration
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.review import NewComment, NewRound
 from lmcraft.server.http.review_access import Owner, Reviewer, Reviews
