@@ -325,7 +325,7 @@ class ReviewStore:
             return versions[-1]
         match = next((candidate for candidate in versions if candidate.version == version), None)
         if match is None:
-            raise NotFoundError("version", f"{version} of guideline {name}")
+            raise NotFoundError("version of this guideline", str(version))
         return match
 
     def guideline_versions(self, name: str) -> Sequence[GuidelineVersion]:
@@ -376,7 +376,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise StoreError(f"the review store failed ({error_text(error)}); nothing was saved, try again") from error
+        raise StoreError(f"the review store failed ({error_text(error)}); this change was not saved, try again") from error
 
 
 def _person(name: str, value: str) -> str:

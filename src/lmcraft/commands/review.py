@@ -112,6 +112,8 @@ def _add_files(config: ReviewAddConfig) -> tuple[ImportCounts, ReadStats]:
 
     if not config.files:
         raise UserError("files is empty: name a file of items")
+    if "" in config.files:
+        raise UserError("files has an empty name: name a file of items, or . for this folder")
     files = [expand_user(file) for file in config.files]
     for file in files:
         if not file.exists():

@@ -34,6 +34,15 @@ SMALL_TABLES = {
     "sample_items": ("guideline", "stratum", "name", "item"),
 }
 KEYS = {"items": ("id",), **LARGE_TABLES, **SMALL_TABLES}
+DESCRIPTIONS = {
+    "guidelines": "version {1} of guideline {0!r}",
+    "skips": "the skip of item {0!r} by {1!r}",
+    "reports": "a report of item {0!r}",
+    "round_items": "item {1!r} of round {0!r}",
+    "samples": "sample {2!r} of stratum {1!r} of guideline {0!r}",
+    "sample_items": "item {3!r} of sample {2!r} of stratum {1!r} of guideline {0!r}",
+}
+"""What a row of a table is, by its key; of others, the table's name and the key."""
 
 
 class Row(NamedTuple):
@@ -226,9 +235,10 @@ def _key(table: str, values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _describe(key: tuple[str, ...]) -> str:
-    noun = {"items": "item", "verdicts": "verdict", "skips": "skip", "reports": "report", "round_items": "item of round"}
     table, *parts = key
-    return f"{noun.get(table, table.removesuffix('s'))} {' '.join(map(repr, parts))}"
+    if table in DESCRIPTIONS:
+        return DESCRIPTIONS[table].format(*parts)
+    return f"{table.removesuffix('s')} {', '.join(map(repr, parts))}"
 
 
 def _is_equal(actual: Any, logged: Any) -> bool:

@@ -345,7 +345,7 @@ def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         with engine.begin() as connection:
             yield connection
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        raise StoreError(f"the store failed ({error_text(error)}); nothing was saved, try again") from error
+        raise StoreError(f"the store failed ({error_text(error)}); this change was not saved, try again") from error
 
 
 def _conversation(connection: sa.Connection, owner: str, conversation: str) -> Json:

@@ -36,7 +36,7 @@ def get_guideline(person: Reviewer, store: Reviews, name: str, version: Annotate
     versions = store.guideline_versions(name)
     matches = [candidate for candidate in versions if version in (None, candidate.version)]
     if not matches:
-        raise NotFoundError("version", f"{version} of guideline {name}")
+        raise NotFoundError("version of this guideline", str(version))
     guideline = matches[-1]
     source = {"source": format_guideline(guideline)} if person.may("owner") else {}
     return {**_as_json(guideline), "text": dict(guideline.text), "versions": list(_list_versions(versions)), **source}
