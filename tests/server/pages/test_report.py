@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.server.pages.conftest import new_context, wait_until_ready
+from tests.server.pages.review.conftest import wait_for_item
 from tests.server.tiny_server import running
 
 pytest.importorskip("sqlalchemy")
@@ -122,6 +123,11 @@ def test_a_reported_answer_reaches_the_reviewers(browser: Any, tmp_path: Path) -
         page.fill("dialog textarea", "It insults me.")
         page.click("dialog .main")
         expect(page.locator("#toasts")).to_contain_text("will be reviewed")
+        page.goto(f"{server.url}/review")
+        wait_for_item(page)
+        for key in ("b", "1", "a", "Enter"):  # who may still judge it does not see why it is there
+            page.keyboard.press(key)
+        page.get_by_role("heading", name="Nothing to judge right now").wait_for()
         page.goto(f"{server.url}/review#/items")
         page.locator(".virtual li a").click()
         expect(page.locator(".thread")).to_contain_text("Harmful or offensive")
