@@ -58,7 +58,7 @@ MALICIOUS = {
 
 @pytest.mark.parametrize("name", MALICIOUS)
 def test_a_malicious_template_is_stopped(name: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(UserError, match=r"^the chat template cannot render these messages: "):
@@ -66,7 +66,7 @@ def test_a_malicious_template_is_stopped(name: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 100_000_000
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_normal_templates_render_unchanged() -> None:
