@@ -1,4 +1,4 @@
-"""Fixtures that many tests share, and one torch thread for every test process.
+"""Fixtures that many tests share, one torch thread for every test process, and no time limits for drawing examples.
 
 `scripts/test` starts a test process per core. Tiny models gain nothing from a second thread, and threads that wait for
 each other on a busy machine cost minutes.
@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by torch at its import below, and by the processes that tests start
 
@@ -17,6 +18,8 @@ import torch
 from tests.assets import fetch
 
 torch.set_num_threads(1)
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 @pytest.hookimpl(tryfirst=True)

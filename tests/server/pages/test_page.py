@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.conftest import new_context, wait_until_ready
+from tests.server.pages.conftest import new_context, wait_until_all_is_saved, wait_until_ready
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -162,9 +162,11 @@ def test_a_branch_opened_during_an_answer_is_still_open_after_a_reload(page: Any
     page.evaluate("window.endless = true")
     page.click(f'{LAST} [data-act="regenerate"]')
     expect(page.locator("#messages .live .body")).to_contain_text("word word")
-    click_and_wait_for_patch(page, f'{LAST} [data-act="previous"]')
+    page.click(f'{LAST} [data-act="previous"]')
     expect(version_label(page, LAST)).to_have_text("1/2")
-    click_and_wait_for_patch(page, "#stop")  # saves the answer of the other branch
+    page.click("#stop")  # saves the answer of the other branch
+    expect(page.locator("#stop")).to_be_hidden()
+    wait_until_all_is_saved(page)
     page.reload()
     expect(version_label(page, LAST)).to_have_text("1/2")
 
