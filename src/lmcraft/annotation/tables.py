@@ -85,8 +85,11 @@ items = sa.Table(
     sa.Index("items_by_source_and_state", "source", "state", sa.desc("priority"), "position"),
     sqlite_autoincrement=True,
 )
-IS_HELD = items.c.holder != sa.literal_column("''")
-"""Whether an item has a holder, whose lease may have ended; a literal, since no index on a condition serves a parameter."""
+# Literals: an index on a condition serves no parameters. Not `holder != ''`: without statistics PostgreSQL expects that of
+# most rows, and reads the whole table.
+_TASKS: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{task}'") for task in ("review", "adjudicate")]
+IS_HELD = items.c.lease_task.in_(_TASKS)
+"""Whether an item has a holder, whose lease may have ended."""
 sa.Index("items_by_holder", items.c.holder, sqlite_where=IS_HELD, postgresql_where=IS_HELD)
 sa.Index(
     "items_by_round", items.c.round, sqlite_where=items.c.round.is_not(None), postgresql_where=items.c.round.is_not(None)
