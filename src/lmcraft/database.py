@@ -25,6 +25,7 @@ MAX_MERGE_MILLISECONDS = 1000  # how long `close_database` waits for readers in 
 POSTGRESQL_DRIVER = "postgresql+psycopg"
 # Seconds, and milliseconds, after which a silent connection to PostgreSQL is given up; by default a quarter of an hour.
 NETWORK = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+POOL_SIZE = 15  # connections to PostgreSQL that stay open; SQLAlchemy's own is 5, and closes what is more after each use
 CREATION_LOCK = 0x6C6D6372616674  # of PostgreSQL, while tables are created or changed
 MARKERS = ("lmcraft_store", "lmcraft_reviews", "lmcraft_searches_version")
 """The version tables of all kinds: a PostgreSQL database that has one is lmcraft's, and other kinds may join it."""
@@ -149,7 +150,7 @@ def connect(url: sa.URL, subject: str, **options: Any) -> sa.Engine:
     """
     is_sqlite = url.get_backend_name() == "sqlite"
     # A server may be restarted, and a network may fail.
-    network: dict[str, Any] = {"pool_pre_ping": True, "connect_args": NETWORK}
+    network: dict[str, Any] = {"pool_pre_ping": True, "connect_args": NETWORK, "pool_size": POOL_SIZE}
     defaults = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}} if is_sqlite else network
     try:
         engine = sa.create_engine(url, **defaults | options)

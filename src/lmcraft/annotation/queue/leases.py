@@ -22,12 +22,11 @@ from lmcraft.annotation.content import is_swapped, map_label, shown_answers
 from lmcraft.annotation.guidelines.guideline import GuidelineVersion
 from lmcraft.annotation.queue.exposure import add_exposure, count_exposures
 from lmcraft.annotation.queue.queries import read_reports
-from lmcraft.annotation.queue.reviewers import is_new_to
+from lmcraft.annotation.queue.reviewers import is_new_to, unknown_gold
 from lmcraft.annotation.queue.states import FREE, Bucket, open_buckets, read_item
 from lmcraft.annotation.records import Claim, ClaimedItem, Json, LeaseLostError, Task
 from lmcraft.annotation.tables import IS_HELD, buckets, contents, items, reviewers, rounds, skips, verdicts
 
-MAX_GOLD_CANDIDATES = 200
 MAX_COUNTED = 200  # items that are left, with the gold items among them; a larger number is rounded down
 _TOKEN = re.compile("[0-9a-f]{32}")
 
@@ -193,14 +192,12 @@ def _round_item(connection: sa.Connection, reviewer: str, guidelines: Collection
 
 def _gold_item(connection: sa.Connection, reviewer: str, guideline: str, rules: Rules, now: float) -> Json | None:
     """A gold item of a guideline, if a person's turn has come and there is one that they do not know."""
-    r, c = reviewers.c, items.c
+    r = reviewers.c
     progress = connection.execute(sa.select(reviewers).where(r.name == reviewer, r.guideline == guideline)).first()
     num_judged, done = (progress.num_judged, progress.gold_position) if progress else (0, 0)
     if not gold.is_due(reviewer, num_judged, rules.gold_share, rules.salt):
         return None
-    is_gold = c.expected_label.is_not(None) & (c.guideline == guideline) & (c.position > done)
-    unknown = sa.select(c.id, c.lease_expires).where(is_gold & is_new_to(reviewer)).order_by(c.position)
-    unseen = [row.id for row in connection.execute(unknown.limit(MAX_GOLD_CANDIDATES)) if row.lease_expires <= now]
+    unseen = [item.id for item in unknown_gold(connection, reviewer, guideline, done) if item.lease_expires <= now]
     item = gold.pick(reviewer, unseen, rules.salt)
     return None if item is None else read_item(connection, item)
 
