@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, write_json, write_lineage
+from lmcraft.folder import ModelFolder, write_json
 from lmcraft.language_model import LanguageModel
+from lmcraft.lineage.record import write_lineage
 from lmcraft.model_source import open_adapter, open_model, read_lineage
 from lmcraft.tokenizer.train import train_bpe
 from tests.finetuning.chat import chat_folder, chat_model, chat_tokenizer

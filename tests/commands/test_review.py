@@ -99,6 +99,7 @@ def test_gold_items_have_the_right_verdict(capsys: pytest.CaptureFixture[str]) -
     judged = write_rows("judged.jsonl", {"text": "judged", "label": "acceptable"})
     review_add(STORE, [judged])
     store = ReviewStore.open(STORE)
+    store.set_setting("gold_share", 0.0, "ann")  # gold items are drawn by chance
     judge_next(store, "ann", "acceptable", rule="H0")
     store.close()
     assert review_add(STORE, [judged], gold=True)["not_gold"] == 1

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from lmcraft.config import takes_settings
 from lmcraft.finetuning.config import FinetuneConfig
-from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines, write_lineage
+from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines
 from lmcraft.folder.output import Input, claim_run
+from lmcraft.lineage.record import write_lineage
 from lmcraft.terminal import line_printer
 
 if TYPE_CHECKING:

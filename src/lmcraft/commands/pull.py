@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from lmcraft.config import Config, command_config, takes_settings
-from lmcraft.folder import ModelFolder, is_model_file, replace_output, write_lineage
+from lmcraft.folder import ModelFolder, is_model_file, replace_output
 from lmcraft.folder.output import MODEL, check_apart
+from lmcraft.lineage.record import write_lineage
 
 
 @command_config

@@ -7,11 +7,12 @@ import torch
 
 from lmcraft.conversion.config import ExportConfig
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import ModelFolder, replace_output, write_lineage
+from lmcraft.folder import ModelFolder, replace_output
 from lmcraft.folder.layout import DOCUMENTS
 from lmcraft.folder.output import GGUF, MODEL, check_apart
 from lmcraft.gguf import Quantization, write_gguf
 from lmcraft.language_model import LanguageModel
+from lmcraft.lineage.record import write_lineage
 from lmcraft.model.adapter import save_adapter
 from lmcraft.model.families import family_for
 from lmcraft.model.families.lmcraft import LMCRAFT

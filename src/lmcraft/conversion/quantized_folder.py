@@ -9,10 +9,11 @@ from lmcraft.conversion.config import MIN_SEQUENCES, TOKENS_PER_SEQUENCE, Quanti
 from lmcraft.conversion.quantization import QualityLoss, measure_quality_loss, quantize_model, quantize_vocabulary
 from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder, replace_output, write_json, write_lineage
+from lmcraft.folder import ModelFolder, replace_output, write_json
 from lmcraft.folder.output import MODEL, check_apart
 from lmcraft.inference.engine import Engine
 from lmcraft.language_model import LanguageModel
+from lmcraft.lineage.record import write_lineage
 from lmcraft.model.families import family_for
 from lmcraft.model_source import open_model
 from lmcraft.terminal import progress_bar

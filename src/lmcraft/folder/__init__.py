@@ -2,9 +2,8 @@
 
 names       names of files that tell what a folder holds
 layout      the files of model and dataset folders
-lineage     what a model was made from
 paths       paths as callers in Python have them
-reading     JSON files that may come from strangers
+reading     JSON files that may come from strangers; hashes
 writing     atomic writes of files and folders, durable on the disk
 lock        a lock that the system releases when its process ends
 recognition what a folder holds, by its files
@@ -14,11 +13,10 @@ output      the one check of every `--out`: what a command may write to, and wha
 """
 
 from lmcraft.folder.layout import MODEL_FILES, DatasetFolder, ModelFolder, is_model_file
-from lmcraft.folder.lineage import sha256_of, write_lineage
 from lmcraft.folder.mismatch import has_file, is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.output import check_saved_model, replace_output
 from lmcraft.folder.paths import to_path
-from lmcraft.folder.reading import read_json
+from lmcraft.folder.reading import read_json, sha256_of
 from lmcraft.folder.writing import (
     atomic_write,
     name_file,
@@ -53,6 +51,5 @@ __all__ = [
     "working_folder",
     "write_json",
     "write_json_lines",
-    "write_lineage",
     "write_text",
 ]

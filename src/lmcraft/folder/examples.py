@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lmcraft.folder.layout import DatasetFolder
-from lmcraft.folder.lineage import sha256_of
+from lmcraft.folder.reading import sha256_of
 from lmcraft.folder.writing import write_json, write_text
 from lmcraft.json_lines import format_json_line
 

@@ -1,5 +1,6 @@
-"""Reads the JSON files of model folders, which may come from strangers."""
+"""Reads the JSON files of model folders, which may come from strangers; hashes of files."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,9 @@ def read_json(path: Path) -> dict[str, Any]:
     if is_deeper(value, MAX_DEPTH):
         raise UserError(f"'{path}' is nested more than {MAX_DEPTH} levels deep; download or save it again")
     return value
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -13,9 +13,10 @@ import torch
 from lmcraft.data.loader import check_dataset
 from lmcraft.errors import UserError
 from lmcraft.evaluation.in_training import RunTasks
-from lmcraft.folder import DatasetFolder, ModelFolder, write_lineage
+from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
+from lmcraft.lineage.record import write_lineage
 from lmcraft.machine import Machine, choose_machine
 from lmcraft.model.initialization import initialize
 from lmcraft.model.storage import load_model

@@ -69,3 +69,12 @@ def wait_for_item(page: Any) -> None:
 def wait_for_screen(page: Any, title: str) -> None:
     """Wait until a message stands in place of an item."""
     page.get_by_role("heading", name=title).wait_for()
+
+
+def expect_request(page: Any, reviews: ScriptedReviews, request: str) -> None:
+    """Wait until the page has sent a request."""
+    for _ in range(200):
+        if request in reviews.requests:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{request} is not among {reviews.requests}")

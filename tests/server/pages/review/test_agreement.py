@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.review.conftest import review_page
+from tests.server.pages.review.conftest import expect_request, review_page
 from tests.server.pages.review.scripted_management import EMPTY_REPORT, REPORT, ScriptedManagement
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -85,7 +85,7 @@ def test_another_guideline(page: Any, management: ScriptedManagement) -> None:
     page.get_by_label("Guideline").select_option("helpfulness")
     page.wait_for_url("**/review#/agreement/helpfulness")
     expect(page.locator(".measure")).to_have_count(4)
-    assert "GET agreement?guideline=helpfulness" in management.requests
+    expect_request(page, management, "GET agreement?guideline=helpfulness")
 
 
 def test_settings_are_shown_in_their_units_and_saved(page: Any, management: ScriptedManagement) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.review.conftest import open_queue
+from tests.server.pages.review.conftest import expect_request, open_queue
 from tests.server.pages.review.scripted_reviews import ScriptedReviews, item
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -80,4 +80,4 @@ def test_an_empty_answer_and_odd_ids(page: Any, reviews: ScriptedReviews) -> Non
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     page.wait_for_timeout(300)
-    assert "POST items/a%2Fb%3Fc%23d%25/verdicts" in reviews.requests
+    expect_request(page, reviews, "POST items/a%2Fb%3Fc%23d%25/verdicts")

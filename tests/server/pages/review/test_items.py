@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.review.conftest import review_page
+from tests.server.pages.review.conftest import expect_request, review_page
 from tests.server.pages.review.scripted_management import (
     CREATED,
     ScriptedManagement,
@@ -139,7 +139,7 @@ def test_the_owner_takes_back_and_returns_items(page: Any, management: ScriptedM
     page.fill("dialog textarea", "A translation exists now.")
     page.click("dialog .main")
     expect(page.locator(".title .badge")).to_have_text("Pending")
-    assert "POST items/item000005/requeue" in management.requests
+    expect_request(page, management, "POST items/item000005/requeue")
 
 
 def test_an_adjudicator_cannot_take_items_back(browser: Any, server_url: str) -> None:

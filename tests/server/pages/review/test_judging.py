@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.review.conftest import open_queue, review_page, wait_for_item, wait_for_screen
+from tests.server.pages.review.conftest import expect_request, open_queue, review_page, wait_for_item, wait_for_screen
 from tests.server.pages.review.scripted_reviews import BETTER, ScriptedReviews, item
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -154,7 +154,7 @@ def test_a_pause_gives_the_item_back_and_enter_ends_it(page: Any, reviews: Scrip
     press(page, "2", "p")
     wait_for_screen(page, "Take your time")
     expect(page.locator(".pause")).to_be_focused()
-    assert "DELETE claims/token-a" in reviews.requests
+    expect_request(page, reviews, "DELETE claims/token-a")
     press(page, "Enter")
     wait_for_item(page)
     expect(page.locator(".labels input:checked")).to_have_value("harmful")

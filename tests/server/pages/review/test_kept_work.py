@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.pages.review.conftest import open_queue, wait_for_item, wait_for_screen
+from tests.server.pages.review.conftest import expect_request, open_queue, wait_for_item, wait_for_screen
 from tests.server.pages.review.scripted_reviews import ScriptedReviews, error, item
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -132,14 +132,14 @@ def test_an_item_that_cannot_be_judged_any_more_is_left(page: Any, reviews: Scri
     page.get_by_role("button", name="Next item").click()
     expect(page.locator(".judged")).to_have_text("Talk to him.")
     expect(page.locator(".review-notice")).to_have_count(0)
-    assert "DELETE claims/token-a" in reviews.requests
+    expect_request(page, reviews, "DELETE claims/token-a")
 
 
 def test_a_claim_is_renewed_while_somebody_is_here(page: Any, reviews: ScriptedReviews) -> None:
     reviews.lease_seconds = 0.3
     open_queue(page, reviews, item("a", ["You fool."]))
     page.wait_for_timeout(500)
-    assert "POST claims/token-a/renew" in reviews.requests
+    expect_request(page, reviews, "POST claims/token-a/renew")
     reviews.gone_leases = {"token-a"}
     expect(page.locator(".review-notice.problem")).to_contain_text("Your claim on this item has expired")
 
@@ -158,7 +158,7 @@ def test_a_claim_is_not_renewed_for_nobody(page: Any, reviews: ScriptedReviews) 
     page.clock.run_for(100)
     expect(page.locator(".item")).to_be_visible()
     page.wait_for_timeout(200)
-    assert "POST claims/token-a/renew" in reviews.requests
+    expect_request(page, reviews, "POST claims/token-a/renew")
 
 
 def test_an_empty_queue_is_looked_at_again(page: Any, reviews: ScriptedReviews) -> None:

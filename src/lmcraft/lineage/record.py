@@ -1,18 +1,9 @@
 """What a model was made from: `lineage.json`."""
 
-import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 
-from lmcraft.folder.layout import DatasetFolder, ModelFolder
-from lmcraft.folder.writing import write_json
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+from lmcraft.folder import DatasetFolder, ModelFolder, sha256_of, write_json
 
 
 def write_lineage(

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from lmcraft.folder import ModelFolder, sha256_of, write_lineage
+from lmcraft.folder import ModelFolder, sha256_of
+from lmcraft.lineage.record import write_lineage
 
 
 def test_lineage_records_hashes_and_leaves_out_unknown_values(tmp_path: Path) -> None:
