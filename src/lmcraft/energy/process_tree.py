@@ -1,0 +1,61 @@
+"""The processor time of this process and of all its descendants: those that live, and those that ended."""
+
+import os
+import time
+from pathlib import Path
+
+PROC = Path("/proc")
+MAX_ATTEMPTS = 3
+# Fields of /proc/PID/stat after the name, which may hold spaces and brackets: times are in clock ticks.
+STAT_TIMES = slice(11, 15)  # utime, stime, cutime, cstime
+
+
+def processor_seconds(proc: Path = PROC) -> float:
+    """Seconds of all threads of this process and of its descendants, also those that have ended.
+
+    A descendant that ended is counted once its parent has waited for it. Where the system has no /proc, living ones are
+    counted when they end.
+    """
+    for _ in range(MAX_ATTEMPTS):
+        ended_before = _ended_children_seconds()
+        living = sum(_seconds_of(pid, proc) for pid in _descendants(os.getpid(), proc))
+        ended = _ended_children_seconds()
+        if ended == ended_before:  # else one ended meanwhile, and may have been counted twice or not at all
+            break
+    return time.process_time() + ended + living
+
+
+def _ended_children_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _descendants(pid: int, proc: Path) -> list[int]:
+    """The living descendants of a process; a child belongs to the thread that started it."""
+    descendants: list[int] = []
+    pending = [pid]
+    while pending:
+        parent = pending.pop()
+        try:
+            threads = os.listdir(proc / str(parent) / "task")  # noqa: PTH208 - a tenth of the time of iterdir
+        except OSError:
+            continue
+        for thread in threads:
+            try:
+                children = (proc / str(parent) / "task" / thread / "children").read_text(encoding="ascii")
+            except OSError:  # it has ended
+                continue
+            pids = [int(child) for child in children.split()]
+            descendants += pids
+            pending += pids
+    return descendants
+
+
+def _seconds_of(pid: int, proc: Path) -> float:
+    """Of a process and of its ended children."""
+    try:
+        stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        times = stat[stat.rindex(")") + 2 :].split()[STAT_TIMES]
+        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):  # it has ended
+        return 0.0
