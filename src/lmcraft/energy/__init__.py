@@ -4,6 +4,7 @@ energy        an amount of electricity: best estimate, interval, method, parts
 meter         this process's meter: readings, and the energy between two of them
 process_tree  processor time of this process and of all its descendants
 carbon        emissions, by the carbon intensity of a region's grid
+record        energy.json: what each start of a command has drawn
 """
 
 from lmcraft.energy.carbon import Emissions, emissions, find_grid, format_emissions
