@@ -76,6 +76,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     from lmcraft.evaluation.requirements import Requirement
     from lmcraft.folder.lock import lock_folder
     from lmcraft.reports.evaluation import TITLE, figure_rows, write_evaluation
+    from lmcraft.reports.evidence.evaluations import write_figures
     from lmcraft.reports.template import check_page
     from lmcraft.terminal import column_table, line_printer, print_result
 
@@ -92,6 +93,9 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
             methods = [evaluation.open_method(task, config.limit) for task in tasks]
             requirements = [Requirement.parse(setting, methods) for setting in config.require]
             results = [run_method(evaluation, method, method.task.name) for method in methods]
+            if _is_in_model(config, evaluation):
+                for method, result in zip(methods, results, strict=True):
+                    write_figures(ModelFolder(expand_user(config.model)), method.task, evaluation.settings, result)
         if config.fit_temperature:
             _fit_temperature(config, results)
     head, rows = figure_rows(results)
@@ -101,6 +105,12 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     if shortfalls := list(filter(None, (requirement.shortfall(results) for requirement in requirements))):
         raise RunError("\n".join(shortfalls))
     return results
+
+
+def _is_in_model(config: EvaluateConfig, evaluation: Evaluation) -> bool:
+    """Whether the results lie in the folder of the model."""
+    own = ModelFolder(expand_user(config.model)).run / "evaluations"
+    return own.is_dir() and own.samefile(evaluation.folder)
 
 
 def _failed_lines(results: Sequence[TaskResult]) -> list[str]:

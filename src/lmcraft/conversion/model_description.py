@@ -21,13 +21,17 @@ PARTS = {  # by a word in a weight's name
 }
 
 
-def describe_model(address: str | Path) -> dict[str, Any]:
+def describe_model(address: str | Path, *, offline: bool = False) -> dict[str, Any]:
     """The description of a model, without loading its weights.
+
+    Args:
+        address: of the model.
+        offline: never use the network.
 
     Raises:
         UserError: there is no such model, or it is damaged.
     """
-    with open_model(address) as source:
+    with open_model(address, offline=offline) as source:
         model = source.build_empty()
         config = model.config
         parameters = Counter[str]()

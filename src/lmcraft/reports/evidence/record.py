@@ -1,0 +1,266 @@
+"""The evidence of a model folder: types."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lmcraft.reports.evidence.figure import Figure
+
+Kind = Literal["text-generation", "text-classification", "reward"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the model is."""
+
+    rows: Mapping[str, str]
+    """For people: layers, attention, context, vocabulary."""
+    parameters: Figure
+    has_chat_template: bool
+    is_portable: bool
+    """Whether transformers, or PEFT for an adapter, opens the folder."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of a dataset."""
+
+    name: str
+    license: str
+    """Empty: nobody stated one."""
+    documents: Figure | None
+    bytes: Figure | None
+    share: Figure | None
+    """Share of what the run read; None: it had one source, or the mixture was not recorded."""
+    epochs: Figure | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a preparation: what it removed."""
+
+    kind: str
+    name: str
+    removed: Figure | None
+    """Number of documents that it removed."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset that the model was trained on."""
+
+    role: str
+    name: str
+    address: str
+    manifest_sha256: str
+    tokens: Figure | None
+    """Of the training split."""
+    documents: Figure | None
+    validation_tokens: Figure | None
+    sources: Sequence[Source]
+    licenses: Mapping[str, Figure]
+    """Documents by license."""
+    languages: Mapping[str, Figure]
+    """Documents by language, if the preparation told them apart."""
+    stages: Sequence[Stage]
+    decontaminated: Mapping[str, Any]
+    """What the preparation removed because tests contain it."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run."""
+
+    command: Literal["pretrain", "finetune"]
+    objective: str
+    settings: Mapping[str, Any]
+    """Of run.toml, nested as there."""
+    settings_file: str
+    starts: int
+    """How often the run was started or resumed."""
+    state: str
+    """running, paused, stopped, finished, failed, or empty if no status.json says."""
+    rows: Sequence[Mapping[str, Any]]
+    """Of metrics.jsonl."""
+    samples: Sequence[Mapping[str, Any]]
+    """Of samples.jsonl."""
+    figures: Mapping[str, Figure]
+    """By key: steps, tokens, seconds, loss, validation_loss, best_step, bits_per_byte, tokens_per_second, peak_memory."""
+    machine: str
+    """Device and precision, for people."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A measure on held-out data before and after fine-tuning."""
+
+    name: str
+    before: Figure | None
+    after: Figure | None
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """The results of `lmcraft evaluate` on a task."""
+
+    task: str
+    kind: str
+    description: str
+    language: str
+    origin: str
+    """Where the task's data come from."""
+    settings: Mapping[str, Any]
+    figures: Sequence[Figure]
+    """The first is the main one."""
+    chance: Figure | None
+    overlap: Figure | None
+    """Number of items that the training data contain; None: not checked."""
+    clean_figures: Sequence[Figure]
+    """The figures without these items."""
+    file: str
+    """The record with the figures."""
+    items_file: str
+    """JSON lines: the result of each item."""
+    time: str
+    """When it was measured, in ISO 8601."""
+
+
+@dataclass(frozen=True)
+class SafetyGap:
+    """How far groups of people are apart in one figure."""
+
+    source: str
+    """What it was measured on."""
+    attribute: str
+    lowest: str
+    """The group with the lowest mean."""
+    highest: str
+    gap: Figure
+    """The highest mean less the lowest."""
+    expected: Figure | None
+    """The gap that chance alone makes."""
+    p_value: float | None
+    """Adjusted for the number of gaps."""
+
+
+@dataclass(frozen=True)
+class Safety:
+    """The safety audit."""
+
+    figures: Sequence[tuple[str, Figure]]
+    """With the title of what each was measured on."""
+    gaps: Sequence[SafetyGap]
+    parts: Sequence[str]
+    """What was measured: toxicity, attacks, over_refusal, groups, perplexity."""
+    scorer_hash: str
+    settings: Mapping[str, Any]
+    failed: Sequence[str]
+    reference: str
+    file: str
+    is_complete: bool
+    """False if the audit asked a sample of the prompts."""
+
+
+@dataclass(frozen=True)
+class EnergyUse:
+    """The energy of the run, and of what was measured later."""
+
+    energy: Figure
+    """In joules, with its interval."""
+    emissions: Figure | None
+    """In grams of CO2 equivalent."""
+    method: str
+    region: str
+    year: str
+    source: str
+    """Of the carbon intensity."""
+    per_token: Figure | None
+    """Joules per token."""
+    per_1000_queries: Figure | None
+    """Wh."""
+    wasted: Figure | None
+    """Share of the energy of steps that do not count."""
+    rows: Sequence[Mapping[str, Any]]
+    """Of energy.json, one per start."""
+    file: str
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A model that this one was made from."""
+
+    role: str
+    address: str
+    license: str
+    sha256: str
+    """Of its lineage."""
+    lineage: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What quantization cost."""
+
+    bits: int
+    method: str
+    text: str
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What was not measured, or not stated."""
+
+    id: str
+    sentence: str
+    """For people, with how to measure or state it."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a model folder knows about its model."""
+
+    name: str
+    kind: Kind
+    is_adapter: bool
+    architecture: Architecture | None
+    license: str
+    """As its publisher stated it; empty: nobody did."""
+    address: str
+    """Where the model was downloaded from; empty: it was made here."""
+    created: str
+    lmcraft_version: str
+    lineage_sha256: str
+    parents: Sequence[Parent]
+    datasets: Sequence[Dataset]
+    training: Training | None
+    tuning: Sequence[Change]
+    evaluations: Sequence[TaskEvaluation]
+    outdated: Sequence[str]
+    """Files of results that other weights had, and that are left out."""
+    safety: Safety | None
+    energy: EnergyUse | None
+    later_energy: Mapping[str, EnergyUse]
+    """By kind: of evaluations and audits."""
+    quantization: Quantization | None
+    missing: Sequence[Missing] = ()
+    damaged: Sequence[str] = ()
+    """A sentence for each file that could not be read."""
+
+    def figures(self) -> list[Figure]:
+        """All figures, each once."""
+        return list({figure.id: figure for figure in _walk(self)}.values())
+
+
+def _walk(value: Any) -> list[Figure]:
+    if isinstance(value, Figure):
+        return [value]
+    if isinstance(value, Training):
+        return list(value.figures.values())
+    if hasattr(value, "__dataclass_fields__"):
+        return [figure for name in value.__dataclass_fields__ for figure in _walk(getattr(value, name))]
+    if isinstance(value, Mapping):
+        return [figure for part in value.values() for figure in _walk(part)]
+    if isinstance(value, list | tuple):
+        return [figure for part in value for figure in _walk(part)]
+    return []
