@@ -19,4 +19,5 @@
 | `template` | fills the HTML templates, whose head is the same |
 | `language`, `chinese` | the texts of a page in English and Chinese |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
+| `chart_text` | charts in words, for people who do not see them |
 """

@@ -5,18 +5,21 @@ from dataclasses import dataclass, replace
 from html import escape
 from itertools import chain, repeat
 from math import ceil
+from typing import Self
 
 from lmcraft.reports.axis import Axis, shorten, ticks
+from lmcraft.reports.chart_text import describe_intervals, describe_series, say_interval
 from lmcraft.reports.language import say
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 72, 20, 12, 40
-NAME_WIDTH, ROW_HEIGHT = 240, 24  # of an interval chart
+NAME_WIDTH, ROW_HEIGHT, VALUE_WIDTH = 220, 24, 160  # of an interval chart
 LEGEND_HEIGHT = 20  # of a row
 MIN_TICK_WIDTH = 50
 LABEL_GAP, LABEL_HEIGHT = 8, 13
 CHARACTER_WIDTH = 6.5  # about, of the font in page.css
-MAX_POINTS_PER_LINE = 600
+MAX_POINTS_PER_LINE = 400
+MAX_NUMBER = 1e300  # in absolute value, on an axis
 MANY_DOTS = 150  # from here on they are smaller
 COLORS = "abcdef"  # CSS classes of curves
 SPARKLINE_BLOCKS = "▁▂▃▄▅▆▇█"
@@ -42,26 +45,63 @@ class Series:
     labels: Sequence[str] = ()
     """What stands beside each point."""
 
+    def finite(self) -> Self:
+        """Without the points that are on no axis (NaN, infinity); such an end of an interval is moved to its point."""
+        kept = [n for n, point in enumerate(self.points) if all(map(_is_finite, point))]
+        points = [self.points[n] for n in kept]
+        ups, acrosses = ([ends[n] for n in kept if n < len(ends)] for ends in (self.intervals, self.x_intervals))
+        return replace(
+            self,
+            points=points,
+            intervals=[_finite_ends(y, ends) for (_, y), ends in zip(points, ups, strict=False)],
+            x_intervals=[_finite_ends(x, ends) for (x, _), ends in zip(points, acrosses, strict=False)],
+            titles=self.titles if len(self.titles) == 1 else [self.titles[n] for n in kept if n < len(self.titles)],
+            labels=[self.labels[n] for n in kept if n < len(self.labels)],
+        )
+
+
+def _is_finite(number: float) -> bool:
+    return abs(number) <= MAX_NUMBER
+
+
+def _finite_ends(value: float, ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = (end if _is_finite(end) else value for end in ends)
+    return low, high
+
 
 def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: bool = False) -> str:
-    """An SVG element with axes, a legend and the series; with `log_x` every x must be positive."""
+    """A figure with axes, a legend and the series; with `log_x` every x must be positive."""
+    series = [s.finite() for s in series]
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for y in (*(y for _, y in s.points), *(end for ends in s.intervals for end in ends))]
     if not xs:
         return f"<p>{say('No points yet.')}</p>"
-    return draw_chart(series, Axis.of_numbers(x_label, xs, log=log_x), Axis.of_numbers(y_label, ys))
+    return figure(draw_chart(series, Axis.of_numbers(x_label, xs, log=log_x), Axis.of_numbers(y_label, ys)))
+
+
+def figure(chart: str, caption: str = "") -> str:
+    """A chart that scrolls sideways where the window is narrow; empty if there is none.
+
+    Args:
+        chart: an SVG element.
+        caption: below it, as HTML.
+    """
+    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f'<figure tabindex="0">{chart}{below}</figure>' if chart else ""
 
 
 def draw_chart(series: Sequence[Series], x: Axis, y: Axis, width: int = WIDTH, height: int = HEIGHT) -> str:
     """An SVG element with these axes, a legend above them, and the series; what lies outside is drawn at the edge."""
-    series = [s if s.dots or s.intervals else replace(s, points=_thin_out(s.points)) for s in series if s.points]
+    series = [s for s in (s.finite() for s in series) if s.points]
+    description = describe_series(series, x, y)
+    series = [s if s.dots else _thin_out(s) for s in series]
     legend, top = _draw_legend([s for s in series if s.name], width)
     height += round(top)
 
     def to_pixels(a: float, b: float) -> tuple[float, float]:
         return LEFT + x.share(a) * (width - LEFT - RIGHT), height - BOTTOM - y.share(b) * (height - top - TOP - BOTTOM)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(y.label)}">', *legend]
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(description)}">', *legend]
     for tick, text in y.ticks:
         left, up = to_pixels(x.low, tick)
         parts.append(f'<line class="grid" x1="{left:.1f}" x2="{width - RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
@@ -126,32 +166,53 @@ class Interval:
     value: float
     low: float | None
     high: float | None
+    mark: float | None = None
+    """A number to compare it with, such as that of chance."""
 
 
-def interval_chart(intervals: Sequence[Interval], *, x_label: str) -> str:
-    """An SVG element with a dot and a bar for each number, below each other, and a line at 0."""
-    numbers = [x for i in intervals for x in (i.value, i.low, i.high) if x is not None]
+def interval_chart(intervals: Sequence[Interval], *, x_label: str, mark_label: str = "") -> str:
+    """A figure with a dot and a bar for each number, below each other, beside its text, and a line at 0.
+
+    Args:
+        intervals: those without a finite value are left out.
+        x_label: unit of the numbers.
+        mark_label: what the marks are, for the legend.
+    """
+    intervals = [i for i in intervals if _is_finite(i.value)]
+    if not intervals:
+        return f"<p>{say('No points yet.')}</p>"
+    numbers = [x for i in intervals for x in (i.value, i.low, i.high, i.mark) if x is not None and _is_finite(x)]
     x_ticks = ticks(min(0.0, *numbers), max(0.0, *numbers))
-    bottom = TOP + ROW_HEIGHT * len(intervals)
+    right = WIDTH - VALUE_WIDTH
+    top = TOP + (LEGEND_HEIGHT if mark_label else 0)
+    bottom = top + ROW_HEIGHT * len(intervals)
 
     def to_pixels(x: float) -> float:
         share = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
-        return NAME_WIDTH + share * (WIDTH - NAME_WIDTH - RIGHT)
+        return NAME_WIDTH + share * (right - NAME_WIDTH)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" aria-label="{escape(x_label)}">']
+    description = describe_intervals([(i.name, i.value, i.low, i.high) for i in intervals], x_label)
+    parts = [f'<svg viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" aria-label="{escape(description)}">']
+    if mark_label:
+        parts.append(f'<line class="b key" x1="{NAME_WIDTH}" x2="{NAME_WIDTH}" y1="{TOP - 6}" y2="{TOP + 8}"/>')
+        parts.append(draw_text(NAME_WIDTH + 10, TOP + 5, mark_label))
     for tick in x_ticks:
         x, style = to_pixels(tick), "ink" if tick == 0 else "grid"
-        parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>')
+        parts.append(f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>')
         parts.append(draw_text(x, bottom + 16, f"{tick:g}", "middle"))
-    parts.append(draw_text((NAME_WIDTH + WIDTH) / 2, bottom + BOTTOM - 6, x_label, "middle", WIDTH - NAME_WIDTH))
+    parts.append(draw_text((NAME_WIDTH + right) / 2, bottom + BOTTOM - 6, x_label, "middle", WIDTH - NAME_WIDTH))
     for row, i in enumerate(intervals):
-        y = TOP + ROW_HEIGHT * (row + 0.5)
-        parts.append(draw_text(NAME_WIDTH - 8, y + 4, i.name, "end", NAME_WIDTH - 8))
-        if i.low is not None and i.high is not None:
+        y = top + ROW_HEIGHT * (row + 0.5)
+        parts.append(draw_text(NAME_WIDTH - 10, y + 4, i.name, "end", NAME_WIDTH - 10))
+        if i.low is not None and i.high is not None and _is_finite(i.low) and _is_finite(i.high):
             ends = f'x1="{to_pixels(i.low):.1f}" x2="{to_pixels(i.high):.1f}"'
             parts.append(f'<line class="key a" {ends} y1="{y}" y2="{y}"/>')
+        if i.mark is not None and _is_finite(i.mark):
+            x = to_pixels(i.mark)
+            parts.append(f'<line class="b key" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 7}" y2="{y + 7}"/>')
         parts.append(f'<circle class="a" cx="{to_pixels(i.value):.1f}" cy="{y}" r="4"/>')
-    return "".join([*parts, "</svg>"])
+        parts.append(draw_text(WIDTH, y + 4, say_interval(i.value, i.low, i.high), "end", VALUE_WIDTH - 8))
+    return figure("".join([*parts, "</svg>"]))
 
 
 def _draw_intervals(series: Series, to_pixels: ToPixels) -> list[str]:
@@ -192,8 +253,17 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(SPARKLINE_BLOCKS[round((len(SPARKLINE_BLOCKS) - 1) * (v - low) / ((high - low) or 1.0))] for v in values)
 
 
-def _thin_out(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """At most about `MAX_POINTS_PER_LINE` points: the mean of each group of neighbors."""
-    size = ceil(len(points) / MAX_POINTS_PER_LINE)
-    groups = [points[i : i + size] for i in range(0, len(points), size)]
-    return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
+def _thin_out(series: Series) -> Series:
+    """At most about `MAX_POINTS_PER_LINE` points: the mean of each group of neighbors, in a band from its lowest to its
+    highest value."""
+    size = ceil(len(series.points) / MAX_POINTS_PER_LINE)
+    if size <= 1:
+        return series
+    starts = range(0, len(series.points), size)
+    groups = [series.points[i : i + size] for i in starts]
+    ends = [series.intervals[i : i + size] or [(y, y) for _, y in group] for i, group in zip(starts, groups, strict=True)]
+    return replace(
+        series,
+        points=[(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups],
+        intervals=[(min(low for low, _ in pairs), max(high for _, high in pairs)) for pairs in ends],
+    )

@@ -1,6 +1,18 @@
 """The texts of reports in Chinese, by the English ones."""
 
 CHINESE = {
+    # Any page
+    "Theme": "主题",
+    "Auto": "自动",
+    "Light": "浅色",
+    "Dark": "深色",
+    "{y} by {x}.": "横轴为{x}，纵轴为{y}。",
+    "{value} at {x}.": "{x} 处为 {value}。",
+    "{first} at {first_x}, {last} at {last_x}; lowest {low} at {low_x}, highest {high} at {high_x}.": (
+        "{first_x} 处为 {first}，{last_x} 处为 {last}；最低 {low}（{low_x} 处），最高 {high}（{high_x} 处）。"
+    ),
+    "And {n} more.": "另有 {n} 条。",
+    "and {n} more": "另有 {n} 项",
     # A run
     "Loss": "损失",
     "Samples during training": "训练中的样例",

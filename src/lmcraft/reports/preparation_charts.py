@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from lmcraft.preparation.output.histograms import LENGTH, SHARE_BINS, edges, nonempty
-from lmcraft.reports.chart import BOTTOM, NAME_WIDTH, RIGHT, ROW_HEIGHT, TOP, WIDTH, Series, draw_text, line_chart
+from lmcraft.reports.chart import BOTTOM, NAME_WIDTH, RIGHT, ROW_HEIGHT, TOP, WIDTH, Series, draw_text, figure, line_chart
 from lmcraft.reports.language import say
 from lmcraft.terminal import format_bytes
 
@@ -34,7 +34,7 @@ def flow_chart(stages: Sequence[Mapping[str, Any]]) -> str:
         share = f" \N{MINUS SIGN}{(came_in - kept) / came_in:.1%}" if came_in > kept else ""
         text = f"{format_bytes(came_in)}{share}"
         parts.append(draw_text(NAME_WIDTH + came_in * scale + 8, y + 16, text, "start", LABEL_WIDTH))
-    return "".join([*parts, "</svg>"])
+    return figure("".join([*parts, "</svg>"]))
 
 
 def length_chart(histograms: Histograms, *steps: str) -> str:

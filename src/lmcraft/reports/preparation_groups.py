@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from lmcraft.reports.chart import BOTTOM, NAME_WIDTH, RIGHT, ROW_HEIGHT, TOP, WIDTH, draw_text
+from lmcraft.reports.chart import BOTTOM, NAME_WIDTH, RIGHT, ROW_HEIGHT, TOP, WIDTH, draw_text, figure
 from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table
 from lmcraft.terminal import format_bytes
@@ -43,7 +43,7 @@ def _chart(groups: Groups) -> str:
             parts.append(f'<rect class="{style}" {position}><title>{escape(title)}</title></rect>')
         text = f"{before[name]:.1%} → {after[name]:.1%}"
         parts.append(draw_text(NAME_WIDTH + max(before[name], after[name]) * scale + 8, y + 16, text, "start", LABEL_WIDTH))
-    return "".join([*parts, "</svg>"])
+    return figure("".join([*parts, "</svg>"]))
 
 
 def _shares(groups: Groups, moment: str) -> dict[str, float]:

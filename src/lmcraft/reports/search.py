@@ -12,10 +12,9 @@ from lmcraft.hyperparameters.importance import Importance
 from lmcraft.hyperparameters.ledger import DISCARDED, KEPT, trial_statuses
 from lmcraft.hyperparameters.space import describe
 from lmcraft.hyperparameters.trial import State, Trial
-from lmcraft.reports.chart import Interval, interval_chart
+from lmcraft.reports.chart import Interval, figure, interval_chart
 from lmcraft.reports.search_charts import (
     curves_chart,
-    figure,
     history_charts,
     parallel_chart,
     pareto_charts,
@@ -221,9 +220,7 @@ def _winner(record: SearchRecord) -> str:
             if isfinite(gain.difference.value)
         ]
         if gains:
-            parts.append(
-                figure(interval_chart(gains, x_label=f"gain of the winner in {verdict.objective}; a bar over 0: a tie"))
-            )
+            parts.append(interval_chart(gains, x_label=f"gain of the winner in {verdict.objective}; a bar over 0: a tie"))
     return "".join(parts)
 
 
@@ -252,7 +249,7 @@ def _importance(record: SearchRecord, objective: str) -> str:
         share = _format_share(importance.explained)
         parts.append(f"<p>All settings together explain {share} of the differences between {importance.trials} trials.</p>")
         bars = [Interval(record.names[name], s.value, s.low, s.high) for name, s in importance.settings.items()]
-        parts.append(figure(interval_chart(bars, x_label=f"share of the differences in {objective}")))
+        parts.append(interval_chart(bars, x_label=f"share of the differences in {objective}"))
     return "".join(parts)
 
 

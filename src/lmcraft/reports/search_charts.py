@@ -239,8 +239,3 @@ def parallel_chart(record: SearchRecord, objective: str) -> str:
         parts.append(f'<line class="grid" x1="{NAME_ROOM}" x2="{width - NAME_ROOM}" y1="{y}" y2="{y}"/>')
         parts.append(draw_text(NAME_ROOM - 6, y + 4, "not set", "end"))
     return "".join([*parts, "</svg>"])
-
-
-def figure(chart: str) -> str:
-    """A chart that scrolls sideways where the window is narrow."""
-    return f'<figure tabindex="0">{chart}</figure>' if chart else ""

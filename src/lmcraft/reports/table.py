@@ -9,7 +9,7 @@ from lmcraft.reports.language import say
 
 def key_value_rows(rows: Mapping[str, str]) -> str:
     """The rows of an HTML table with a name and a value in each, without the <table> tag."""
-    return "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+    return "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items())
 
 
 def say_metric(metric: Mapping[str, float | None]) -> str:
@@ -24,6 +24,6 @@ def say_metric(metric: Mapping[str, float | None]) -> str:
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table with a row of headings, which scrolls sideways where the window is narrow."""
-    heading = "".join(f"<th>{escape(name)}</th>" for name in head)
+    heading = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row) + "</tr>" for row in rows)
-    return f'<div class="wide" tabindex="0"><table><tr>{heading}</tr>{body}</table></div>'
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -1,12 +1,12 @@
 """Fills the HTML templates of this folder, which begin with the same head: `head.html` and the styles of `page.css`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
 from lmcraft.errors import UserError
-from lmcraft.reports.language import LANGUAGES, say, writing_in
+from lmcraft.reports.language import LANGUAGES, Language, say, writing_in
 
 PAGE_NAME = "report.html"
 FOLDER = Path(__file__).parent
@@ -24,7 +24,7 @@ def fill_page(template: str, title: str, **values: object) -> str:
         values: those of the template's variables, as HTML.
     """
     head = _read("head.html").substitute(title=title, style=STYLE)
-    return _read(template).substitute(values, head=head, title=title)
+    return _read(template).substitute({"theme": _theme_switch(LANGUAGES[:1])} | values, head=head, title=title)
 
 
 def fill_bilingual(template: str, build: Callable[[], Mapping[str, object]]) -> str:
@@ -41,7 +41,18 @@ def fill_bilingual(template: str, build: Callable[[], Mapping[str, object]]) -> 
             contents = _read(template).substitute(values)
         halves.append(f'<main lang="{language}">\n{contents}</main>')
         titles.append(values["title"])
-    return fill_page("bilingual.html", str(titles[0]), halves="\n".join(halves))
+    return fill_page("bilingual.html", str(titles[0]), halves="\n".join(halves), theme=_theme_switch(LANGUAGES))
+
+
+def _theme_switch(languages: Sequence[Language]) -> str:
+    """The switch between a light and a dark page, labeled in each of these languages; the page shows one of them."""
+    labels = dict.fromkeys(("legend", "auto", "light", "dark"), "")
+    for language in languages:
+        with writing_in(language):
+            spoken = {"legend": say("Theme"), "auto": say("Auto"), "light": say("Light"), "dark": say("Dark")}
+        for name, text in spoken.items():
+            labels[name] += f'<span lang="{language}">{text}</span>'
+    return _read("theme.html").substitute(labels)
 
 
 def check_page(folder: Path, title: str, writer: str) -> None:

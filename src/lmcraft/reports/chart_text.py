@@ -1,0 +1,59 @@
+"""Charts in words, for people who do not see them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lmcraft.reports.axis import Axis, format_number
+from lmcraft.reports.language import say
+
+if TYPE_CHECKING:
+    from lmcraft.reports.chart import Series
+
+MAX_DESCRIBED = 20  # series, or intervals
+
+NamedInterval = tuple[str, float, float | None, float | None]
+"""The name, the value, and the ends of the interval."""
+
+
+def describe_series(series: Sequence["Series"], x: Axis, y: Axis) -> str:
+    """The axes of a chart, and where each of its curves begins and ends."""
+    sentences = [say("{y} by {x}.", y=y.label, x=x.label)]
+    sentences += [_describe_one(s, x, y) for s in series[:MAX_DESCRIBED]]
+    if len(series) > MAX_DESCRIBED:
+        sentences.append(say("And {n} more.", n=len(series) - MAX_DESCRIBED))
+    return " ".join(sentences)
+
+
+def _describe_one(series: "Series", x: Axis, y: Axis) -> str:
+    (first_x, first), (last_x, last) = series.points[0], series.points[-1]
+    low_x, low = min(series.points, key=lambda point: point[1])
+    high_x, high = max(series.points, key=lambda point: point[1])
+    name = f"{series.name}: " if series.name else ""
+    if len(series.points) == 1:
+        return name + say("{value} at {x}.", value=y.say_value(first), x=x.say_value(first_x))
+    return name + say(
+        "{first} at {first_x}, {last} at {last_x}; lowest {low} at {low_x}, highest {high} at {high_x}.",
+        first=y.say_value(first),
+        first_x=x.say_value(first_x),
+        last=y.say_value(last),
+        last_x=x.say_value(last_x),
+        low=y.say_value(low),
+        low_x=x.say_value(low_x),
+        high=y.say_value(high),
+        high_x=x.say_value(high_x),
+    )
+
+
+def describe_intervals(intervals: Sequence[NamedInterval], unit: str) -> str:
+    """The numbers of a chart of intervals."""
+    shown = [f"{name} {say_interval(value, low, high)}" for name, value, low, high in intervals[:MAX_DESCRIBED]]
+    if len(intervals) > MAX_DESCRIBED:
+        shown.append(say("and {n} more", n=len(intervals) - MAX_DESCRIBED))
+    return f"{unit}: {'; '.join(shown)}"
+
+
+def say_interval(value: float, low: float | None, high: float | None) -> str:
+    """A number with the ends of its interval, in few digits."""
+    if low is None or high is None:
+        return format_number(value)
+    return say("{value} ({low} to {high})", value=format_number(value), low=format_number(low), high=format_number(high))
