@@ -30,8 +30,8 @@ def test_tuples_may_be_lists_or_a_single_value() -> None:
 
 
 def test_whole_numbers_are_numbers() -> None:
-    config = PretrainConfig("d", max_time=30, optimizer=OptimizerConfig(beta1=0))  # type: ignore[arg-type]
-    assert (repr(config.max_time), repr(config.optimizer.beta1)) == ("30.0", "0.0")
+    config = PretrainConfig("d", optimizer=OptimizerConfig(learning_rate=30, beta1=0))  # type: ignore[arg-type]
+    assert (repr(config.optimizer.learning_rate), repr(config.optimizer.beta1)) == ("30.0", "0.0")
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_whole_numbers_are_numbers() -> None:
         ({"seed": None}, "seed=None is not a whole number"),
         ({"out": 3}, "out=3 is not a path"),
         ({"out": ""}, "out='' is not a path"),
-        ({"max_time": float("nan")}, "max_time=nan is not a finite number"),
-        ({"max_time": 10**400}, "is not a finite number"),
+        ({"label_smoothing": float("nan")}, "label_smoothing=nan is not a finite number"),
+        ({"label_smoothing": 10**400}, "is not a finite number"),
         (
             {"optimizer": OptimizerConfig(learning_rate=0.1), "label_smoothing": "0.1"},
             "label_smoothing='0.1' is not a finite",
@@ -63,7 +63,7 @@ def test_a_value_of_another_type_is_refused(settings: dict[str, Any], message: s
 @pytest.mark.parametrize(
     "command",
     [
-        "pretrain d --max-time",
+        "pretrain d --label-smoothing",
         "pretrain d --optimizer.learning-rate",
         "plan --data d --watts",
         "finetune m d --method.alpha",
@@ -121,8 +121,8 @@ def test_every_command_can_be_called_with_its_settings(command: Command) -> None
 
 
 def test_the_text_form_shows_what_was_set() -> None:
-    config = PretrainConfig(Path("d"), max_time=30, optimizer=OptimizerConfig(momentum=0.9))
-    assert repr(config) == "PretrainConfig(data='d', optimizer=OptimizerConfig(momentum=0.9), max_time=30.0)"
+    config = PretrainConfig(Path("d"), time_budget=30, optimizer=OptimizerConfig(momentum=0.9))
+    assert repr(config) == "PretrainConfig(data='d', optimizer=OptimizerConfig(momentum=0.9), time_budget='30m')"
     assert repr(lmcraft.GenerationConfig(top_p=0.9)) == "GenerationConfig(top_p=0.9)"
 
 

@@ -111,7 +111,7 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training takes two steps of a small model, whatever the settings say."""
     size = {"batch_size": 2, "sequence_length": 32, "device": "cpu", "precision": "fp32", "compile": "off"}
-    pretrain = {**size, "depth": 1, "max_steps": 2, "max_tokens": 0, "max_time": 0.0, "attention": "matmul"}
+    pretrain = {**size, "depth": 1, "max_steps": 2, "max_tokens": 0, "time_budget": 0, "attention": "matmul"}
     _shorten(monkeypatch, PretrainConfig, **pretrain)
     _shorten(monkeypatch, PlanConfig, **pretrain)
     _shorten(monkeypatch, ScalingConfig, tokens_per_parameter=(0.001, 0.002), **size)

@@ -37,8 +37,8 @@ def test_a_number_gets_the_type_of_python(value: Any, expected: object) -> None:
 @pytest.mark.parametrize("steps", [np.int32(7), torch.tensor(7), Decimal(7)])
 @pytest.mark.parametrize("rate", [np.float32(0.5), Decimal("0.5"), Fraction(1, 2)])
 def test_settings_take_numbers_of_any_kind(steps: Any, rate: Any) -> None:
-    config = PretrainConfig(data="data", max_steps=steps, max_time=rate)
-    assert (config.max_steps, config.max_time) == (7, 0.5)
+    config = PretrainConfig(data="data", max_steps=steps, time_budget=rate)
+    assert (config.max_steps, config.time_budget) == (7, 30)
     generation = GenerationConfig().updated({"max_new_tokens": steps, "temperature": rate, "do_sample": np.True_})
     assert (generation.max_new_tokens, generation.temperature) == (7, 0.5)
 

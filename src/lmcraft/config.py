@@ -19,6 +19,7 @@ import cyclopts
 import tomli_w
 
 from lmcraft.errors import UserError
+from lmcraft.quantities import Quantity
 from lmcraft.setting_values import converted_fields, field_types, is_group
 from lmcraft.standard_streams import check_utf8
 from lmcraft.text_file import read_text
@@ -27,6 +28,10 @@ C = TypeVar("C", bound="Config")
 Settings = ParamSpec("Settings")
 ConfigT = TypeVar("ConfigT", contravariant=True)
 ResultT = TypeVar("ResultT", covariant=True)
+
+
+RENAMED = {"max_time": "time_budget", "max_energy": "energy_budget", "minutes": "time_budget"}
+"""Earlier names of settings and their present ones; files of earlier runs have `max_time`, in minutes."""
 
 
 def command_config(cls: type[C]) -> type[C]:
@@ -47,6 +52,11 @@ def command_config(cls: type[C]) -> type[C]:
 def automatic(rule: str) -> cyclopts.Parameter:
     """For the annotation of a field whose default of 0 stands for a rule: the help shows `[default: RULE]` instead of 0."""
     return cyclopts.Parameter(show_default=lambda value: value or rule)
+
+
+def quantity(rule: str) -> cyclopts.Parameter:
+    """For the annotation of a field with a `Quantity`, whose default of 0 stands for a rule; `Config` reads the text."""
+    return cyclopts.Parameter(show_default=lambda value: value or rule, converter=lambda _, tokens: tokens[0].value)
 
 
 BY_DEPTH, OFF = automatic("set by --depth"), automatic("off")
@@ -148,7 +158,7 @@ class Config:
         read.__annotations__["config"] = cls
         if all(parameter.default is not Parameter.empty for parameter in signature(cls).parameters.values()):
             read.__defaults__ = (cls(),)  # as cyclopts wants it where no setting is required
-        app = cyclopts.App(name="", config=[table_source(table, source)])
+        app = cyclopts.App(name="", config=[table_source(_with_present_names(table), source)])
         app.default(read)
         result: C = parse(app, [])()
         return result
@@ -219,7 +229,7 @@ def _locate_setting(cls: Any, name: str) -> str:
     for field, hint in field_types(cls).items():
         if is_group(hint) and name in field_types(hint):
             return f"write {field}={{{name!r}: ...}}"
-    near = get_close_matches(name, field_types(cls), n=1)
+    near = [RENAMED[name]] if name in RENAMED else get_close_matches(name, field_types(cls), n=1)
     return f"is it {near[0]!r}?" if near else f"help(lmcraft.{cls.__name__}) lists its settings"
 
 
@@ -269,6 +279,9 @@ def _unknown_option(error: cyclopts.UnknownOptionError) -> str:
     if error.token.source != "cli":  # a key of a file
         option, origin = option.strip("[]").replace("][", "."), f" in {error.token.source}"
         names = [name.removeprefix("--").replace("-", "_") for name in names]
+    present = RENAMED.get(option.removeprefix("--").replace("-", "_"), "")
+    if renamed := next((name for name in names if name.removeprefix("--").replace("-", "_") == present), ""):
+        return f"{option}{origin} is now {renamed}, and takes a unit: such as 10m or 0.2kWh"
     near = [name for name in names if name.startswith(option)] or get_close_matches(option, names, n=1)
     return f"there is no option {option}{origin}" + (f": is it {near[0]}?" if near else ": see --help")
 
@@ -284,8 +297,14 @@ def toml_source(path: Path, *, without: Collection[str] = (), **replaced: Any) -
     Raises:
         UserError: the file does not exist, or it is not TOML.
     """
-    values = {key: replaced.get(key, value) for key, value in read_toml(path).items() if key not in without}
+    table = _with_present_names(read_toml(path))
+    values = {key: replaced.get(key, value) for key, value in table.items() if key not in without}
     return table_source(values, str(path))
+
+
+def _with_present_names(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file, which an earlier version may have written, by their present names."""
+    return {"time_budget" if key == "max_time" else key: value for key, value in table.items()}
 
 
 def table_source(table: Mapping[str, Any], source: str) -> "cyclopts.config.Dict":
@@ -356,7 +375,7 @@ def _is_flat(hint: Any) -> bool:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return as_dict(value)
-    if isinstance(value, Path):
+    if isinstance(value, Path | Quantity):
         return str(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lmcraft.errors import UserError
+from lmcraft.quantities import Quantity
 from lmcraft.scalars import as_python
 from lmcraft.standard_streams import check_utf8
 
@@ -97,6 +98,8 @@ def _convert(hint: Any, value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, bool) and hint is not bool:
         return _MISMATCH
+    if isinstance(hint, type) and issubclass(hint, Quantity):
+        return _MISMATCH if (quantity := hint.read(value)) is None else quantity
     if hint is float and isinstance(value, int | float):
         return _to_float(value)
     return value if not isinstance(hint, type) or isinstance(value, hint) else _MISMATCH
@@ -141,6 +144,8 @@ def _describe(hint: Any) -> str:
         str: "a string",
         Path: "a path",
     }
+    if isinstance(hint, type) and issubclass(hint, Quantity):
+        return hint.takes
     if is_group(hint):
         return f"a dict with these settings: {', '.join(field_types(hint))}"
     return names.get(hint, f"a {getattr(origin or hint, '__name__', hint)}")

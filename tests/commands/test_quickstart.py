@@ -22,7 +22,7 @@ def test_a_short_text_tells_nothing_about_quality(tmp_path: Path) -> None:
 def test_the_pipeline_runs_on_your_own_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(8 * TEXT, encoding="utf-8")
-    arguments = ["quickstart", "--text", str(text), "--out", str(out), "--minutes", "0.05", "--depth", "1"]
+    arguments = ["quickstart", "--text", str(text), "--out", str(out), "--time-budget", "3s", "--depth", "1"]
     assert cli.main([*arguments, "--vocab-size", "300"]) == 0
     output = capsys.readouterr().out
     assert all(f"== {n}. " in output for n in range(1, 6)) and "nats per token" in output

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from lmcraft.config import Config, command_config
+from lmcraft.config import Config, command_config, quantity
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_json_lines, write_text
 from lmcraft.hyperparameters.stages import StageCommand
+from lmcraft.quantities import Duration
 
 STEPS = 6
 TOKENS_PER_STEP = 10
@@ -42,7 +44,7 @@ class TrainConfig(Config):
     rate: float = 0.1
     width: int = 8
     max_steps: int = STEPS
-    max_time: float = 0.0
+    time_budget: Annotated[Duration, quantity("no limit")] = Duration(0)
     eval_tokens: int = 0
     sample_every: int = 0
     holdout: float = 0.0

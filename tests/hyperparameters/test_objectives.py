@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.hyperparameters.objectives import Objective, parse_duration, parse_objectives
+from lmcraft.hyperparameters.objectives import Objective, parse_objectives
 
 STAGES: Mapping[str, Mapping[str, Any]] = {"pretrain": {}, "evaluate": {"tasks": ["arithmetic", "induction"]}}
 
@@ -42,14 +42,3 @@ def test_objectives_have_a_direction(texts: Sequence[str], stages: Sequence[str]
 def test_an_objective_that_no_trial_has_is_refused(texts: Sequence[str], stages: Sequence[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_objectives(texts, {name: STAGES.get(name, {}) for name in stages})
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("", 0), ("30s", 30), ("5m", 300), ("1.5h", 5400), (" 2 m ", 120)])
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["5", "m", "5x", "-5m", "0s", "1h30m", "nan s", "1e3s"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=f"time_budget={text} is not a duration"):
-        parse_duration(text)

@@ -27,7 +27,7 @@ def test_a_plan_is_the_same_in_another_process(tmp_path: Path) -> None:
         ({"objectives": ["seconds"]}, "none"),
         ({"objectives": ["bits_per_byte", "bytes"]}, "none"),
         ({"objectives": ["bits_per_byte", "bytes"], "promotion": "asha"}, "asha"),
-        ({"time_budget": "30s"}, "none"),
+        ({"trial_time": "30s"}, "none"),
     ],
 )
 def test_trials_are_promoted_if_they_can_be_judged_before_their_end(
@@ -35,7 +35,7 @@ def test_trials_are_promoted_if_they_can_be_judged_before_their_end(
 ) -> None:
     plan = plan_of(tmp_path, SPACE.replace("max_steps = 6", ""), **settings)
     assert plan.config.promotion == promotion
-    assert plan.pipeline.budget_seconds == (30 if "time_budget" in settings else 0)
+    assert plan.pipeline.budget_seconds == (30 if "trial_time" in settings else 0)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_trials_are_promoted_if_they_can_be_judged_before_their_end(
     [
         (SPACE, {"promotion": "asha", "objectives": ["seconds"]}, "promotion=asha judges trials during training"),
         (SPACE + "max_steps = { low = 2, high = 900 }", {"promotion": "asha"}, "needs the same number of steps"),
-        (SPACE, {"promotion": "asha", "time_budget": "30s"}, "leave one of them out"),
-        (SPACE + "max_steps = 7", {"time_budget": "30s"}, "and so does pretrain.max_steps"),
+        (SPACE, {"promotion": "asha", "trial_time": "30s"}, "leave one of them out"),
+        (SPACE + "max_steps = 7", {"trial_time": "30s"}, "and so does pretrain.max_steps"),
         (SPACE, {"trials": 0}, "trials=0 is too small"),
         (SPACE, {"holdout": 1.0}, "holdout=1 is out of range"),
         (SPACE, {"watts": -1.0}, "watts=-1 must not be negative"),

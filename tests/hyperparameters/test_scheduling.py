@@ -9,6 +9,7 @@ from lmcraft.hyperparameters.promotion import Promoter, create_promoter
 from lmcraft.hyperparameters.samplers import create_sampler
 from lmcraft.hyperparameters.scheduling import Done, NewTrial, Promote, Rerun, Scheduler, Wait
 from lmcraft.hyperparameters.trial import Kind, Point, State, Totals, Trial
+from lmcraft.quantities import Duration, EnergyAmount
 from tests.hyperparameters.spaces import RATE, SIGNS, Simulation, complete, paused, space_of
 
 NEW = NewTrial(point={"x": 9}, kind=Kind.CONFIRMATION, source=0, seed=2)
@@ -59,10 +60,10 @@ def test_the_first_trial_is_the_default() -> None:
 
 
 def test_limits_of_the_whole_search() -> None:
-    decide = scheduler(max_time=2.0, max_energy=0.5).decide
+    decide = scheduler(time_budget=Duration(120), energy_budget=EnergyAmount(1.8e6)).decide
     assert isinstance(decide([], Totals(seconds=119, energy_kwh=0.4)), NewTrial)
-    assert decide([], Totals(seconds=120)) == Done("max_time=2 minutes are used up")
-    assert decide([], Totals(energy_kwh=0.5)) == Done("max_energy=0.5 kWh are used up")
+    assert decide([], Totals(seconds=120)) == Done("time_budget=2m is used up")
+    assert decide([], Totals(energy_kwh=0.5)) == Done("energy_budget=500Wh is used up")
 
 
 def test_a_space_that_runs_out_ends_the_search() -> None:

@@ -32,10 +32,10 @@ def test_the_number_of_blocks_is_given_in_either_way(data: Path) -> None:
     assert config.depth == config.model.num_hidden_layers == 2 and config.resolved() == config
 
 
-def test_max_time_leaves_the_length_to_autotune(data: Path) -> None:
-    config = PretrainConfig(data, max_time=3.0).resolved()
+def test_a_budget_leaves_the_length_to_autotune(data: Path) -> None:
+    config = PretrainConfig(data, time_budget="3m").resolved()
     assert (config.max_steps, config.batch_size, config.eval_every) == (0, 0, 0)
-    assert PretrainConfig(data, max_time=3.0, max_steps=5).resolved().max_steps == 5
+    assert PretrainConfig(data, energy_budget="3Wh", max_steps=5).resolved().max_steps == 5
 
 
 def test_tokens_become_steps(data: Path) -> None:
@@ -48,7 +48,7 @@ def test_tokens_become_steps(data: Path) -> None:
     [
         ({"depth": 0}, "depth=0 must be at least 1"),
         ({"depth": 4, "model": TransformerConfig(num_hidden_layers=2)}, "depth=4 contradicts model.num_hidden_layers=2"),
-        ({"max_time": -1.0}, "max_time=-1.0 must not be negative"),
+        ({"time_budget": -1.0}, "time_budget=-1.0 is not a duration: write 30s, 10m"),
         ({"label_smoothing": 1.0}, "label_smoothing=1.0 must be at least 0 and less than 1"),
         ({"model": TransformerConfig(vocab_size=3)}, "model.vocab_size=3 is smaller than the dataset's"),
         ({"batch_size": 8, "micro_batch_size": 3}, "micro_batch_size=3 must divide batch_size=8"),

@@ -62,7 +62,7 @@ def test_base_width_makes_real_models_move_as_far_at_any_width(data: Path, optim
 
 def test_models_of_a_check_have_the_proportions_of_the_narrowest(data: Path) -> None:
     sizes = {"hidden_size": 640, "num_attention_heads": 10, "num_key_value_heads": 5, "intermediate_size": 77}
-    config = PretrainConfig(data, depth=1, model=sizes, max_time=3.0, find_lr=False)
+    config = PretrainConfig(data, depth=1, model=sizes, time_budget="3m", find_lr=False)
     models = [config_at_width(config, width, 16).model for width in (16, 64)]
     assert [model.hidden_size for model in models] == [16, 64]
     assert [model.num_attention_heads for model in models] == [1, 4]

@@ -187,6 +187,6 @@ def test_epochs_that_do_not_fit_the_run_are_an_error(tmp_path: Path) -> None:
 
 def test_a_time_limit_and_a_holdout_work_with_a_mixture(data: Path, tmp_path: Path) -> None:
     folder = pretrain(
-        config_of(data, tmp_path / "model", max_steps=0, max_time=0.15, eval_every=0, save_every=0, holdout=0.2)
+        config_of(data, tmp_path / "model", max_steps=0, time_budget="9s", eval_every=0, save_every=0, holdout=0.2)
     )
     assert rows_of(folder.path)[-1]["holdout_loss"] > 0

@@ -68,7 +68,7 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     estimate = autotune.estimate_step_memory
     monkeypatch.setattr(autotune, "estimate_step_memory", lambda *a, **k: estimates.append(1) or estimate(*a, **k))
     lines: list[str] = []
-    run = open_run(data, tmp_path, batch_size=4, max_time=0.5, compile="auto")
+    run = open_run(data, tmp_path, batch_size=4, time_budget="30s", compile="auto")
     choices = run.autotune(lines.append)
     assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps) and choices.max_steps > 0
     assert [line.split()[0] for line in lines] == ["attention:", "blocks", "time", "micro-batches"]
@@ -87,10 +87,10 @@ def test_explicit_settings_are_kept(data: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("first_step", [0, 40])
-def test_max_time_becomes_steps_that_fit_with_everything_else(
+def test_a_time_budget_becomes_steps_that_fit_with_everything_else(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_step: int
 ) -> None:
-    run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, max_time=2.0)
+    run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, time_budget="2m")
     costs = Costs(token=0.5 / (4 * 256), update=0.1, validation_token=1e-4, sample=1.0, save=0.5)
     set_clock(monkeypatch, autotune, monotonic=lambda: 1000.0)
     measured: list[TrainConfig] = []
@@ -134,7 +134,7 @@ def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypat
 
 def test_a_run_limited_by_time_resumes_with_its_number_of_steps(data: Path, tmp_path: Path) -> None:
     config = PretrainConfig(
-        data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=32, batch_size=4, max_time=0.005
+        data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=32, batch_size=4, time_budget="0.3s"
     )
     pretrain(config)
     steps = PretrainConfig.from_toml(ModelFolder(config.out).config_toml).max_steps

@@ -99,9 +99,9 @@ def test_a_resumed_run_keeps_the_plan(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_only_a_length_that_follows_from_the_time_is_planned_again(data: Path, tmp_path: Path) -> None:
     limits = {"batch_size": 4, "micro_batch_size": 4, "attention": "matmul"}
-    assert open_run(data, tmp_path, max_time=1.0, max_steps=4, **limits).autotuned(str).planned is None
+    assert open_run(data, tmp_path, time_budget="1m", max_steps=4, **limits).autotuned(str).planned is None
     assert open_run(data, tmp_path, max_steps=4, **limits).autotuned(str).build_trainer().change_length is None
-    run = open_run(data, tmp_path, max_time=1.0, sample_every=7, **limits).autotuned(str)
+    run = open_run(data, tmp_path, time_budget="1m", sample_every=7, **limits).autotuned(str)
     trainer = run.build_trainer()
     assert trainer.change_length is not None
     changed = trainer.change_length(replace(run.config, pause_at=3), 400)

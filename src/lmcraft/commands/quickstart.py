@@ -7,15 +7,17 @@ import sysconfig
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from lmcraft.commands.generate import GenerateConfig, generate
 from lmcraft.commands.prepare import PrepareConfig, prepare
 from lmcraft.commands.pretrain import pretrain
-from lmcraft.config import Config, command_config, takes_settings
+from lmcraft.config import Config, command_config, quantity, takes_settings
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.folder.output import QUICKSTART, replace_in_place
 from lmcraft.json_lines import read_json_lines
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.quantities import Duration
 from lmcraft.reports.chart import sparkline
 
 CODE_PROMPT = "def read_json(path):\n"
@@ -33,8 +35,8 @@ class QuickstartConfig(Config):
     """Your own text: a file or a folder. [default: Python's standard library]"""
     out: Path = Path("quickstart")
     """Folder to write the dataset and the model to."""
-    minutes: float = 3.5
-    """Training time in minutes."""
+    time_budget: Annotated[Duration, quantity("no limit")] = Duration(210)
+    """Time for the training, such as 10m."""
     depth: int = 4
     """Number of blocks; the model's sizes follow from it."""
     vocab_size: int = 4096
@@ -60,10 +62,12 @@ def _run(config: QuickstartConfig) -> ModelFolder:
     data, model = DatasetFolder(config.out / "data"), ModelFolder(config.out / "model")
     _print_heading(f"1. Text to tokens: {config.text or 'the standard library of this Python'}")
     prepare(_prepare_config(config, data))
-    _print_heading(f"2. Training a Transformer for about {config.minutes:g} minutes (Ctrl-C saves and stops)")
+    _print_heading(f"2. Training a Transformer for about {config.time_budget} (Ctrl-C saves and stops)")
     prompt = "" if config.text else CODE_PROMPT
     pretrain(
-        PretrainConfig(data=data.path, out=model.path, depth=config.depth, max_time=config.minutes, sample_prompt=prompt)
+        PretrainConfig(
+            data=data.path, out=model.path, depth=config.depth, time_budget=config.time_budget, sample_prompt=prompt
+        )
     )
     _print_heading("3. What the model has learned")
     print(_format_curve(model))
@@ -103,7 +107,7 @@ def _describe_quality(data: DatasetFolder, model: ModelFolder) -> str:
     comparison = f"Text that it has not seen costs it {bits:.2f} bits per byte; gzip needs {gzip_bits:.2f}."
     if bits < MAX_SHARE_OF_GZIP * gzip_bits:
         return f"{comparison} Expect text that looks right line by line, and makes little sense."
-    return f"{comparison} Expect noise: train longer, with --minutes 15, or on more text."
+    return f"{comparison} Expect noise: train longer, with --time-budget 15m, or on more text."
 
 
 def _next_steps(config: QuickstartConfig, data: DatasetFolder, model: ModelFolder, prompt: str) -> str:
@@ -115,7 +119,7 @@ def _next_steps(config: QuickstartConfig, data: DatasetFolder, model: ModelFolde
 Let it continue a text:
   {program} generate {model.path} {prompt!r} --temperature 0.7
 Train a larger model for half an hour:
-  {program} pretrain {data.path} --depth {config.depth + 2} --max-time 30 --out models/larger
+  {program} pretrain {data.path} --depth {config.depth + 2} --time-budget 30m --out models/larger
 It continues text and does not answer questions. Chat with a model that has read far more (a download of 93 MB):
   {program} chat smollm2-135m-instruct"""
 

@@ -9,6 +9,7 @@ from lmcraft.folder import write_text
 from lmcraft.hyperparameters.stages import Pipeline, nested
 from lmcraft.hyperparameters.trial import Trial
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.quantities import Duration
 
 BEST = "best"
 
@@ -33,7 +34,7 @@ def write_best(pipeline: Pipeline, trial: Trial) -> list[Path]:
         outs = {other: pipeline.folder / BEST / other for other in tables}
         values_of_stage = pipeline.fill_in(settings, outs)
         if pipeline.budget_seconds and name == pipeline.training[-1]:
-            values_of_stage["max_time"] = pipeline.budget_seconds / 60
+            values_of_stage["time_budget"] = str(Duration(pipeline.budget_seconds))
         config = pipeline.config_class(name).from_table(nested({**values_of_stage, "out": "unused"}), f"[{name}]")
         if isinstance(config, PretrainConfig):  # so that a wider model can take over the learning rates
             values_of_stage["base_width"] = config.rates_width

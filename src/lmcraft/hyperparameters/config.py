@@ -11,19 +11,18 @@ import tomli_w
 
 from lmcraft.config import (
     ADVANCED,
-    OFF,
     OUTPUT,
     SEVERAL_VALUES,
     Config,
     as_dict,
     automatic,
     command_config,
+    quantity,
     read_toml,
 )
 from lmcraft.errors import UserError
-from lmcraft.hyperparameters.objectives import parse_duration
+from lmcraft.quantities import Duration, EnergyAmount
 
-NO_LIMIT = automatic("no limit")
 SEARCH_TABLE, SEARCH_FILE = "search", "search.toml"
 OF_ONE_CALL = ("space", "resume", "ask", "tell", "values", "failed", "change", "set", "export_optuna")
 """Settings that a file does not have: what one call does with a search."""
@@ -73,12 +72,12 @@ class SearchConfig(Config):
     """Share of the validation data that the search does not look at, for the confirmation."""
     confirm: int = 3
     """Runs with new seeds of the winner, the runner-up and the default, judged on the holdout; 0: no confirmation."""
-    time_budget: Annotated[str, OFF] = ""
+    trial_time: Annotated[Duration, quantity("off")] = Duration(0)
     """The same time for every trial, such as 30s, 5m or 1h."""
-    max_time: Annotated[float, NO_LIMIT] = 0.0
-    """Minutes for the whole search, over all workers and restarts."""
-    max_energy: Annotated[float, NO_LIMIT] = 0.0
-    """Energy in kWh, over all workers and restarts."""
+    time_budget: Annotated[Duration, quantity("no limit")] = Duration(0)
+    """Time for the whole search, over all workers and restarts, such as 8h."""
+    energy_budget: Annotated[EnergyAmount, quantity("no limit")] = EnergyAmount(0)
+    """Energy of the whole search, over all workers and restarts, such as 0.2kWh."""
     watts: float = 65.0
     """Power that the machine draws, if a run does not record its energy."""
     storage: Annotated[str, ADVANCED, automatic("SQLite in --out")] = ""
@@ -117,14 +116,13 @@ class SearchConfig(Config):
         for name, minimum in (("trials", 1), ("workers", 1), ("reduction_factor", 2), ("min_steps", 0), ("confirm", 0)):
             if (value := getattr(self, name)) < minimum:
                 raise UserError(f"{name}={value} is too small: give at least {minimum}")
-        for name in ("max_time", "max_energy", "watts"):
-            if (value := getattr(self, name)) < 0:
-                raise UserError(f"{name}={value:g} must not be negative")
+        if self.watts < 0:
+            raise UserError(f"watts={self.watts:g} must not be negative")
         if not 0 <= self.holdout < 1:
             raise UserError(f"holdout={self.holdout:g} is out of range: give a share of at least 0 and less than 1")
-        if parse_duration(self.time_budget) and self.promotion not in ("auto", "none"):
+        if self.trial_time and self.promotion not in ("auto", "none"):
             raise UserError(
-                f"promotion={self.promotion} trains the better trials for longer, but time_budget={self.time_budget} gives "
+                f"promotion={self.promotion} trains the better trials for longer, but trial_time={self.trial_time} gives "
                 "all the same time: leave one of them out"
             )
         if self.tell is None and (self.values or self.failed):
@@ -168,7 +166,17 @@ def read_search_table(file: Path, *, resumed: bool) -> dict[str, Any]:
         raise UserError(f"search={table!r} in '{file}' is not a table: write [search] above the settings of the search")
     if misplaced := next((name for name in table if name in OF_ONE_CALL), None):
         raise UserError(f"'{file}' sets search.{misplaced}, which belongs to one call: give --{misplaced}")
-    return {name: value for name, value in table.items() if not (resumed and name == "out")}
+    return {name: value for name, value in with_present_names(table).items() if not (resumed and name == "out")}
+
+
+def with_present_names(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search, perhaps of one that recorded minutes, kWh and, as `time_budget`, the time of a trial."""
+    if not {"max_time", "max_energy"} & table.keys():
+        return dict(table)
+    earlier = {"time_budget": "trial_time", "max_time": "time_budget", "max_energy": "energy_budget"}
+    values = {earlier.get(name, name): value for name, value in table.items()}
+    values["trial_time"] = str(Duration.read(values.get("trial_time") or 0))
+    return values | {"energy_budget": f"{values.get('energy_budget', 0)}kWh"}
 
 
 def format_space(config: SearchConfig, tables: Mapping[str, Any]) -> str:

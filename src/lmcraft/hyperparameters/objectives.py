@@ -1,6 +1,5 @@
 """What the trials of a search are judged by."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -28,8 +27,6 @@ MEASURES: Mapping[str, Sequence[str]] = {
 """The stages of which a trial needs one; none: every trial has it."""
 DEFAULTS = {"pretrain": "bits_per_byte", "finetune": "validation_loss", "quantize": "kl_divergence"}
 DIRECTIONS = {"minimize ": False, "maximize ": True}
-DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|m|h)")
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -112,17 +109,3 @@ def _is_maximized(name: str, stages: Mapping[str, Mapping[str, Any]]) -> bool:
     if metric not in measures:
         raise UserError(f"objectives={name} names no metric of '{task_name}': use {', '.join(measures)}")
     return measures[metric].higher_is_better
-
-
-def parse_duration(text: str) -> float:
-    """Seconds of a duration such as 30s, 5m or 1h; 0 of an empty text.
-
-    Raises:
-        UserError: it is not written so, or it is 0.
-    """
-    if not text:
-        return 0.0
-    match = DURATION.fullmatch(text.strip())
-    if match is None or not (seconds := float(match[1]) * UNIT_SECONDS[match[2]]):
-        raise UserError(f"time_budget={text} is not a duration: write 30s, 5m or 1h")
-    return seconds

@@ -11,7 +11,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.hyperparameters.config import SEARCH_TABLE, SearchConfig
 from lmcraft.hyperparameters.confirmation import next_confirmation
-from lmcraft.hyperparameters.objectives import parse_duration, parse_objectives
+from lmcraft.hyperparameters.objectives import parse_objectives
 from lmcraft.hyperparameters.promotion import Promoter, create_promoter
 from lmcraft.hyperparameters.samplers import Sampler, create_sampler
 from lmcraft.hyperparameters.scheduling import NewTrial, Scheduler
@@ -53,7 +53,7 @@ class Plan:
             folder=config.out,
             holdout=config.holdout,
             watts=config.watts / config.workers,
-            budget_seconds=parse_duration(config.time_budget),
+            budget_seconds=config.trial_time,
         )
         _check_training(config, pipeline)
         config = replace(
@@ -124,14 +124,14 @@ def _check_training(config: SearchConfig, pipeline: Pipeline) -> None:
         for setting in FIXED_BY_SEARCH:
             if setting in pipeline.space.settings[name]:
                 raise UserError(f"{name}.{setting} is set by the search itself: leave it out")
-    if not config.time_budget:
+    if not config.trial_time:
         return
     if pipeline.training[-1:] != ["pretrain"]:
-        raise UserError(f"time_budget={config.time_budget} is a limit of [pretrain], which the trials do not end with")
+        raise UserError(f"trial_time={config.trial_time} is a limit of [pretrain], which the trials do not end with")
     names = [*pipeline.space.settings["pretrain"], *(d.name.removeprefix("pretrain.") for d in pipeline.space.dimensions)]
-    if length := next((name for name in ("max_steps", "max_tokens", "max_time") if name in names), None):
+    if length := next((name for name in ("max_steps", "max_tokens", "time_budget", "energy_budget") if name in names), None):
         raise UserError(
-            f"time_budget={config.time_budget} sets the length of a trial, and so does pretrain.{length}: leave one"
+            f"trial_time={config.trial_time} sets the length of a trial, and so does pretrain.{length}: leave one"
         )
 
 
@@ -141,7 +141,7 @@ def _choose_promotion(config: SearchConfig, pipeline: Pipeline) -> Any:
     Raises:
         UserError: the one that is asked for cannot work.
     """
-    if config.promotion == "none" or config.time_budget:
+    if config.promotion == "none" or config.trial_time:
         return "none"
     first, steps = pipeline.objectives[0], pipeline.num_steps()
     if config.promotion == "auto":  # of several objectives, those known only at the end would not count

@@ -11,6 +11,7 @@ from lmcraft.folder import ModelFolder, read_json
 from lmcraft.hyperparameters.objectives import TRAINING_LOSSES
 from lmcraft.hyperparameters.trial import CurvePoint
 from lmcraft.json_lines import read_json_lines
+from lmcraft.quantities import Duration, EnergyAmount
 
 if TYPE_CHECKING:
     from lmcraft.evaluation.results import ItemResult, TaskResult
@@ -78,12 +79,13 @@ class RunRecord:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has reached its end: the last step, or that at which its time was up."""
+        """Whether the run has reached its end: the last step, or that at which a budget was used up."""
         if not self.folder.report.is_file() or not self.curve:  # the report is the last file that a run writes
             return False
         settings, step = read_toml(self.folder.config_toml), self.curve[-1].step
-        is_out_of_time = settings.get("max_time", 0) > 0 and step == self.rows[-1]["step"]
-        return bool(step >= settings["max_steps"] or is_out_of_time)
+        time, energy = settings.get("time_budget", settings.get("max_time", 0)), settings.get("energy_budget", 0)
+        has_budget = Duration.read(time) or EnergyAmount.read(energy)
+        return bool(step >= settings["max_steps"] or (has_budget and step == self.rows[-1]["step"]))
 
 
 def count_weight_bytes(folder: Path) -> int:

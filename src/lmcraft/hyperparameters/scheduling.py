@@ -100,10 +100,9 @@ class Scheduler:
 
     def used_up(self, totals: Totals) -> str:
         """Which limit of the whole search is reached, for the user; empty: none."""
-        limits = (("max_time", totals.seconds / 60, "minutes"), ("max_energy", totals.energy_kwh, "kWh"))
-        for name, used, unit in limits:
+        for name, used in (("time_budget", totals.seconds), ("energy_budget", 3.6e6 * totals.energy_kwh)):
             if (limit := getattr(self.settings, name)) and used >= limit:
-                return f"{name}={limit:g} {unit} are used up"
+                return f"{name}={limit} is used up"
         return ""
 
 

@@ -17,7 +17,14 @@ from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.folder import write_text
 from lmcraft.folder.output import claim_folder
 from lmcraft.hyperparameters.asking import ask, tell
-from lmcraft.hyperparameters.config import OF_ONE_CALL, SEARCH_FILE, SEARCH_TABLE, SearchConfig, format_space
+from lmcraft.hyperparameters.config import (
+    OF_ONE_CALL,
+    SEARCH_FILE,
+    SEARCH_TABLE,
+    SearchConfig,
+    format_space,
+    with_present_names,
+)
 from lmcraft.hyperparameters.confirmation import Verdict, judge
 from lmcraft.hyperparameters.crew import Crew
 from lmcraft.hyperparameters.holder import is_here
@@ -38,7 +45,7 @@ WATCH_SECONDS = 1.0  # between two looks at the table
 RUNS = {"pretrain": "lmcraft.pretraining.run", "finetune": "lmcraft.finetuning.run"}
 LOCATION = ("out", "storage")
 """Settings that say where a search is."""
-MAY_CHANGE = ("trials", "workers", "confirm", "max_time", "max_energy", "watts")
+MAY_CHANGE = ("trials", "workers", "confirm", "time_budget", "energy_budget", "watts")
 """Settings of a search that its continuation may change; all others decide which trials there are."""
 
 
@@ -123,6 +130,7 @@ class Search:
         store: TrialStore,
         recorded: dict[str, Any],
     ) -> "Search":
+        recorded = recorded | {SEARCH_TABLE: with_present_names(recorded[SEARCH_TABLE])}
         if config.space is None:  # on another machine, whose folder has no file of the search
             earlier = SearchConfig.from_table(recorded[SEARCH_TABLE], f"the search '{config.out.name}'")
             config = replace(earlier, **_changed_settings(config))

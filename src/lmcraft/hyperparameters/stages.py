@@ -24,6 +24,7 @@ from lmcraft.folder import DatasetFolder
 from lmcraft.hyperparameters.objectives import TRAINING_STAGES, Objective
 from lmcraft.hyperparameters.space import Space
 from lmcraft.hyperparameters.trial import Point
+from lmcraft.quantities import Duration
 
 SHARED_FOLDER = "stages"  # in OUT
 REFERENCE = re.compile(r"\{([a-z]+)\}")  # to the folder of an earlier command
@@ -170,7 +171,7 @@ class Pipeline:
         if name == self.training[-1]:
             added |= {"holdout": self.holdout, "pause_at": pause_at}
             if self.budget_seconds:
-                added["max_time"] = self.budget_seconds / 60
+                added["time_budget"] = str(Duration(self.budget_seconds))
         if name == "pretrain" and (tokens := self._eval_tokens(values)):
             added["eval_tokens"] = tokens
         return added

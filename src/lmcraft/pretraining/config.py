@@ -18,11 +18,13 @@ from lmcraft.config import (
     SEVERAL_VALUES,
     automatic,
     command_config,
+    quantity,
     section,
 )
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.model.config import InitConfig, TransformerConfig
+from lmcraft.quantities import Duration, EnergyAmount
 from lmcraft.training import depth_rule
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.schedule import check_schedule
@@ -33,7 +35,8 @@ SINGLE_RUN_SETTINGS = (
     "depth",
     "max_steps",
     "max_tokens",
-    "max_time",
+    "time_budget",
+    "energy_budget",
     "find_lr",
     "coordinate_check",
 )  # which a family sets itself
@@ -67,12 +70,10 @@ class PretrainConfig(TrainConfig):
     """Tokens per row of a batch."""
     batch_size: Annotated[int, automatic("set by the length of the run"), LENGTH] = 0
     """Rows per step."""
-    max_steps: Annotated[int, automatic("set by --max-time, --max-tokens or --depth"), LENGTH] = 0
+    max_steps: Annotated[int, automatic("set by the budgets, --max-tokens or --depth"), LENGTH] = 0
     """Length of the run in steps."""
     max_tokens: Annotated[int, automatic("20 per parameter"), LENGTH] = 0
     """Length of the run in tokens."""
-    max_time: Annotated[float, automatic("no limit"), LENGTH] = 0.0
-    """Minutes for the whole command: preparation, training and the last evaluation. The steps that fit are measured."""
     eval_tokens: Annotated[int, automatic("15% of the tokens since the last one"), OUTPUT] = 0
     """Validation tokens per evaluation, from the start of the split."""
     document_mask: Annotated[bool, DATA] = True
@@ -110,13 +111,13 @@ class PretrainConfig(TrainConfig):
     """Instead of training, plot how far a few steps move the activations of models of these widths (arXiv 2203.03466)."""
 
     def resolved(self) -> Self:
-        """Fill in every 0 by the depth rule; the length of a run limited by `max_time` is left to `autotune`.
+        """Fill in every 0 by the depth rule; the length of a run limited by a budget is left to `autotune`.
 
         Raises:
             UserError: a setting is invalid, or does not fit the dataset.
         """
         depth = self._choose_depth()
-        lengths = ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "max_time", "sequence_length")
+        lengths = ("batch_size", "micro_batch_size", "max_steps", "max_tokens", "sequence_length")
         for name in (*lengths, "base_width"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative; 0 sets it automatically")
@@ -127,7 +128,7 @@ class PretrainConfig(TrainConfig):
         self._check(model, vocab_size, length)
         optimizer = depth_rule.resolve_optimizer(self.optimizer, self.rates_width)
         config = replace(self, model=model, depth=depth, sequence_length=length, optimizer=optimizer)
-        if self.max_time and not self.max_steps:
+        if (self.time_budget or self.energy_budget) and not self.max_steps:
             return config
         return depth_rule.resolve_length(config, length, self.max_tokens or depth_rule.optimal_tokens(model))
 
@@ -241,7 +242,8 @@ class PlanConfig(PretrainConfig):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"{name}={value} must not be negative")
         if config.tflops and not config.max_steps:
-            raise UserError(f"max_time={config.max_time:g} needs a measured speed: leave --tflops out, or use --max-steps")
+            name = "time_budget" if config.time_budget else "energy_budget"
+            raise UserError(f"{name}={getattr(config, name)} needs a measured speed: leave --tflops out, or use --max-steps")
         return config
 
 
@@ -272,7 +274,8 @@ class ScalingConfig(PretrainConfig):
     depth: Annotated[int | None, HIDDEN] = None
     max_steps: Annotated[int, HIDDEN] = 0
     max_tokens: Annotated[int, HIDDEN] = 0
-    max_time: Annotated[float, HIDDEN] = 0.0
+    time_budget: Annotated[Duration, quantity("no limit"), HIDDEN] = Duration(0)
+    energy_budget: Annotated[EnergyAmount, quantity("no limit"), HIDDEN] = EnergyAmount(0)
     find_lr: Annotated[bool, HIDDEN] = False
     coordinate_check: Annotated[tuple[int, ...], SEVERAL_VALUES, HIDDEN] = ()
 

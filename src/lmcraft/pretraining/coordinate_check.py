@@ -24,6 +24,7 @@ from lmcraft.machine import choose_machine
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.quantities import Duration, EnergyAmount
 from lmcraft.terminal import PrintLine
 from lmcraft.training import depth_rule
 from lmcraft.training.display import Display
@@ -132,7 +133,15 @@ def config_at_width(config: PretrainConfig, width: int, narrowest: int) -> Pretr
     model = replace(config.model, num_attention_heads=0, num_key_value_heads=0, intermediate_size=0)
     model = depth_rule.keep_proportions(replace(model, hidden_size=width), width, config.base_width or narrowest)
     return replace(
-        config, model=model, coordinate_check=(), micro_batch_size=0, max_time=0.0, tasks=(), evaluate_every=0, compile="off"
+        config,
+        model=model,
+        coordinate_check=(),
+        micro_batch_size=0,
+        time_budget=Duration(0),
+        energy_budget=EnergyAmount(0),
+        tasks=(),
+        evaluate_every=0,
+        compile="off",
     ).resolved()
 
 

@@ -61,7 +61,7 @@ class PretrainingRun:
     """Output folder."""
     processes: Processes = field(default_factory=Processes)
     begin: float = field(default_factory=time.monotonic)
-    """Start of the command, from which `max_time` counts."""
+    """Start of the command, from which `time_budget` counts."""
     first_step: int = 0
     """The steps that a resumed run has done."""
     tasks: RunTasks | None = None
@@ -72,7 +72,7 @@ class PretrainingRun:
     @property
     def deadline(self) -> float:
         """The end of the command, on `time.monotonic`'s clock."""
-        return self.begin + 60 * self.config.max_time if self.config.max_time else math.inf
+        return self.begin + self.config.time_budget if self.config.time_budget else math.inf
 
     @classmethod
     def open(
@@ -208,7 +208,7 @@ def run_pretraining(
         config: as it was given, not yet resolved.
         processes: the processes of the run.
         print_line: prints a line of progress.
-        begin: start of the command on `time.monotonic`'s clock, from which `max_time` counts; None: now.
+        begin: start of the command on `time.monotonic`'s clock, from which `time_budget` counts; None: now.
 
     Raises:
         UserError: the configuration cannot run; `out` already holds a run and `resume` is false, or it holds one that these

@@ -3,8 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from lmcraft.config import ADVANCED, BY_DEPTH, LENGTH, MACHINE, OFF, OUTPUT, SEVERAL_VALUES, Config, automatic, section
+from lmcraft.config import (
+    ADVANCED,
+    BY_DEPTH,
+    LENGTH,
+    MACHINE,
+    OFF,
+    OUTPUT,
+    SEVERAL_VALUES,
+    Config,
+    automatic,
+    quantity,
+    section,
+)
 from lmcraft.errors import UserError
+from lmcraft.quantities import Duration, EnergyAmount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +85,10 @@ class TrainConfig(Config):
     """Sequences per forward pass. Gradients accumulate over the batch, with the same result."""
     max_steps: Annotated[int, automatic("automatic"), LENGTH] = 0
     """Length of the run in steps."""
+    time_budget: Annotated[Duration, quantity("no limit"), LENGTH] = Duration(0)
+    """Time for the whole command, such as 10m or 1.5h; --resume with a larger one goes on."""
+    energy_budget: Annotated[EnergyAmount, quantity("no limit"), LENGTH] = EnergyAmount(0)
+    """Energy of the whole run, such as 50Wh or 0.2kWh, its earlier starts included; --resume with a larger one goes on."""
     eval_every: Annotated[int, automatic("20 times per run"), OUTPUT] = 0
     """Steps between evaluations on the validation split."""
     eval_tokens: Annotated[int, automatic("automatic"), OUTPUT] = 0

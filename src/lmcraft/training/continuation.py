@@ -31,11 +31,11 @@ CONTENTS = ("model", "data", "validation_data", "general", "chat_template", "tea
 """Folders and files that may move, since a run is compared by what is in them (`check_contents`)."""
 TOKENS = "tokens"
 """Beside the `CONTENTS` in the record: what the data became when they were encoded."""
-LENGTH = ("max_tokens", "max_time", "epochs")
+LENGTH = ("max_tokens", "time_budget", "energy_budget", "epochs")
 INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
-    *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "max_time", "eval_tokens", *INTERVALS),
-    *("attention", "compile", "precision", "device"),
+    *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "time_budget", "energy_budget"),
+    *("eval_tokens", *INTERVALS, "attention", "compile", "precision", "device"),
 )
 """Settings that stay automatic until the data and the machine are open."""
 MAY_CHANGE = frozenset(
