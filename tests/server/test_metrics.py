@@ -3,6 +3,7 @@
 import re
 import threading
 
+from lmcraft.energy.energy import Energy
 from lmcraft.server.metrics import Metrics
 
 LINE = re.compile(r'[a-z]+:[a-z0-9_]+\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\} (?:[0-9.e+-]+|\+Inf)')
@@ -38,6 +39,7 @@ def test_counters_start_at_zero() -> None:
     metrics.add_source(Engine())
     text = metrics.render()
     assert value(text, "vllm:prompt_tokens_total") == 0
+    assert value(text, "lmcraft:energy_joules_total") == value(text, "lmcraft:energy_joules_high_total") == 0
     assert value(text, "vllm:request_success_total", 'finished_reason="stop",model_name="tiny"') == 0
     assert value(text, "vllm:time_to_first_token_seconds_count") == 0
 
@@ -72,6 +74,7 @@ def test_histogram_buckets_are_cumulative_and_include_their_bound() -> None:
 def test_every_line_is_prometheus_text_whatever_the_models_name() -> None:
     metrics = Metrics()
     metrics.record_finish('a"b\\c\nd', "stop", 1, 1, 1.0)
+    metrics.record_energy('a"b\\c\nd', Energy(1e-7, 0.0, 1e22))
     metrics.record_refusal(401)
     metrics.record_judgment("answer", 0.001)
     metrics.record_decision("answer", "flag")
@@ -81,7 +84,7 @@ def test_every_line_is_prometheus_text_whatever_the_models_name() -> None:
     lines = text.splitlines()
     assert all(LINE.fullmatch(line) for line in lines if not line.startswith("#"))
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(names) == len(set(names)) == 16
+    assert len(names) == len(set(names)) == 19
     assert r'model_name="a\"b\\c\nd"' in text
 
 

@@ -28,6 +28,7 @@ block_pool           memory for keys and values, shared by all requests
 paged_cache          one request's part of the pool, as attention reads it
 prompt_speed         how fast prompts are computed on this machine
 thread_tuner         how many threads a step uses
+step_clock           the time of a step, divided among its sequences
 plain_generation     generation without an engine: samples in one batch, or beam search
 beam_search          the search itself
 sequence_batch       sequences that share a prompt

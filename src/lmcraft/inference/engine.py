@@ -5,8 +5,7 @@ ones. A text does not depend on what else is in the batch: each row's arithmetic
 """
 
 import math
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -30,6 +29,7 @@ from lmcraft.inference.speculation.prompt_lookup import NGRAM_LENGTHS, PromptLoo
 from lmcraft.inference.speculation.proposer import Proposer
 from lmcraft.inference.speculation.speculator import Speculator
 from lmcraft.inference.steering import Steering
+from lmcraft.inference.step_clock import StepClock, busy_clock
 from lmcraft.inference.thought_limit import ThoughtLimit
 from lmcraft.inference.turns import Turns
 from lmcraft.model.lora_linear import select_adapter
@@ -80,7 +80,7 @@ class Engine:
         self.weights: Weights = weights or stored_weights(model)
         self.runner = build_runner(model, tier=tier, weights=weights, cache_tokens=cache_tokens, adapters=adapters)
         self.pool = self.runner.pool
-        self._turns = Turns()
+        self._turns, self._busy_seconds = Turns(), busy_clock(model.device)
         proposers: list[Proposer] = [PromptLookupProposer(lengths) for lengths in NGRAM_LENGTHS] if prompt_lookup else []
         if draft is not None:
             proposers.append(self._draft_proposer(draft))
@@ -255,28 +255,27 @@ class Engine:
 
     @torch.inference_mode()
     def _step(self) -> list[tuple[SequenceState, Token]]:
-        batch = self.scheduler.next_batch()
+        batch, clock = self.scheduler.next_batch(), StepClock(self._busy_seconds)
         tokens: list[tuple[SequenceState, Token]] = []
-        start = time.perf_counter()
+        read = [(sequence, stop - sequence.num_computed) for sequence, stop in batch.prefill]
         for sequence, stop in batch.prefill:
             if sequence.pooled is not None:
                 self._compute_hidden_states(sequence, stop)
         tokens += self._prefill([(sequence, stop) for sequence, stop in batch.prefill if sequence.pooled is None])
-        start = self._charge({sequence.request.client for sequence, _ in batch.prefill}, start)
+        self._charge(read, clock)
         for sequence, ids, logits, first_row in self.runner.decode(batch.decode):
             tokens += self._accept(sequence, ids, logits, first_row)
         if len(batch.decode) == 1:
-            self._speculator.step_times.record(len(batch.decode[0][1]), time.perf_counter() - start)
-        self._charge({sequence.request.client for sequence, _ in batch.decode}, start)
+            self._speculator.step_times.record(len(batch.decode[0][1]), clock.seconds)
+        self._charge([(sequence, len(ids)) for sequence, ids in batch.decode], clock)
         self.scheduler.remove_finished()
         return tokens
 
-    def _charge(self, clients: Collection[str], start: float) -> float:
-        """Charge the time since `start` to each of the clients; returns the time."""
-        now = time.perf_counter()
-        for client in clients:
-            self.scheduler.share.charge(client, now - start)
-        return now
+    def _charge(self, work: Sequence[tuple[SequenceState, int]], clock: StepClock) -> None:
+        """End a part of a step: its time is charged to each of its clients, and divided among its sequences."""
+        seconds = clock.end_part(work)
+        for client in {sequence.request.client for sequence, _ in work}:
+            self.scheduler.share.charge(client, seconds)
 
     def _compute_hidden_states(self, sequence: SequenceState, stop: int) -> None:
         """Compute a sequence that is pooled up to the position `stop`."""

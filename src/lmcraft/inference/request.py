@@ -115,6 +115,10 @@ class SequenceState:
         """How many of the prompt's tokens the engine did not compute, because an earlier request began with them."""
         self.last_turn = 0
         """Number of its last turn among the sequences of its client; 0: none yet."""
+        self.work_seconds = 0.0
+        """Its share of the engine's steps, by tokens: processor time of all threads, or seconds of a GPU."""
+        self.work_tokens = 0
+        """How many tokens the engine has computed for it, with those computed twice or in vain."""
         self.finished = False
         self.error: Exception | None = None
         """Why the request failed; it has ended, and no other request is affected."""

@@ -5,10 +5,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
+from lmcraft.energy.energy import NO_ENERGY, Energy
+
 PROMPT_TOKENS, GENERATION_TOKENS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
 FINISHED_REQUESTS, REFUSED_REQUESTS = "vllm:request_success_total", "lmcraft:requests_refused_total"
 DECISIONS, JUDGE_RESTARTS = "lmcraft:moderation_decisions_total", "lmcraft:judge_restarts_total"
 REVIEWS = "lmcraft:texts_for_review_total"
+ENERGY, ENERGY_LOW, ENERGY_HIGH = (f"lmcraft:energy_joules{bound}_total" for bound in ("", "_low", "_high"))
 COUNTERS = {
     PROMPT_TOKENS: "Prompt tokens of finished sequences.",
     GENERATION_TOKENS: "Generated tokens of finished sequences.",
@@ -17,6 +20,9 @@ COUNTERS = {
     DECISIONS: "Prompts and answers that the policy has decided about, by stage and action.",
     JUDGE_RESTARTS: "Judges that have ended, and were replaced.",
     REVIEWS: "Texts that the policy sent to review, by whether they were kept or lost.",
+    ENERGY: "Joules drawn for requests, without idle time: the best estimate.",
+    ENERGY_LOW: "Joules drawn for requests: the low end of the interval.",
+    ENERGY_HIGH: "Joules drawn for requests: the high end of the interval.",
 }
 FINISH_REASONS = ("stop", "length", "abort")
 TIME_TO_FIRST_TOKEN = "vllm:time_to_first_token_seconds"
@@ -85,6 +91,7 @@ class Metrics:
                 self._record_finish(source.name, reason, 0, 0, 0.0, sequences=0)
             for name in (TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY):
                 self._observe(name, {"model_name": source.name}, 0.0, 0)
+            self._count_energy(source.name, NO_ENERGY)
 
     def record_first_token(self, model: str, seconds: float) -> None:
         """Record a request's first token, `seconds` after the request arrived."""
@@ -126,6 +133,15 @@ class Metrics:
         with self._lock:
             self._count(JUDGE_RESTARTS, {"judge": "policy"}, 1)
 
+    def record_energy(self, model: str, energy: Energy) -> None:
+        """Record what was drawn for requests to a model."""
+        with self._lock:
+            self._count_energy(model, energy)
+
+    def _count_energy(self, model: str, energy: Energy) -> None:
+        for name, joules in ((ENERGY, energy.joules), (ENERGY_LOW, energy.low), (ENERGY_HIGH, energy.high)):
+            self._count(name, {"model_name": model}, joules)
+
     def _record_finish(
         self, model: str, reason: str, prompt_tokens: int, generated: int, seconds: float, *, sequences: int
     ) -> None:
@@ -137,7 +153,7 @@ class Metrics:
         for name, value in values:
             self._observe(name, labels, value, sequences)
 
-    def _count(self, name: str, labels: Mapping[str, str], count: int) -> None:
+    def _count(self, name: str, labels: Mapping[str, str], count: float) -> None:
         values, key = self._counters[name], _format_labels(labels)
         values[key] = values.get(key, 0) + count
 

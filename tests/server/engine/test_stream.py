@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lmcraft.inference.continuation import Token
+from lmcraft.server.engine.energy_ledger import EnergyShare
 from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError
 
@@ -16,7 +17,7 @@ def token(token_id: int) -> Token:
 
 
 def new_stream(sequences: list[Any]) -> TokenStream:
-    return TokenStream(sequences, "ada", asyncio.get_running_loop())
+    return TokenStream(sequences, "ada", asyncio.get_running_loop(), EnergyShare("tiny", sequences))
 
 
 def test_tokens_arrive_in_chunks_until_the_end() -> None:

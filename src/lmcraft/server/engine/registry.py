@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Union
@@ -20,6 +20,7 @@ from lmcraft.inference.steering import Steering
 from lmcraft.inference.thought_format import ReasoningParser, ThoughtFormat
 from lmcraft.inference.thoughts import find_format
 from lmcraft.language_model import LanguageModel
+from lmcraft.server.engine.energy_ledger import EnergyLedger
 from lmcraft.server.engine.worker import Worker
 from lmcraft.server.errors import ApiError, shutdown_error
 from lmcraft.server.limits import Limits
@@ -116,6 +117,7 @@ class Registry:
 
     def __init__(self, limits: Limits, metrics: Metrics, options: LoadOptions, root: Path | None = None) -> None:
         self._limits, self._metrics, self._options = limits, metrics, options
+        self.energy = EnergyLedger(metrics)
         self._models: dict[str, ServedModel] = {}
         self._root_models = {} if root is None else _list_models(root)
         self._lock = threading.Lock()
@@ -156,9 +158,7 @@ class Registry:
         options = self._options
         model = Classifier.load(path, dtype=options.dtype or torch.float32, device=options.device)
         max_num_seqs = self._limits.max_num_seqs
-        return model, Worker(
-            name, lambda: Engine(model.transformer, tier="eager", max_num_seqs=max_num_seqs), self._limits, self._metrics
-        )
+        return model, self._worker(name, lambda: Engine(model.transformer, tier="eager", max_num_seqs=max_num_seqs))
 
     def _load_language_model(
         self, name: str, path: Path, adapters: Mapping[str, str | Path]
@@ -168,7 +168,10 @@ class Registry:
             path, dtype=options.dtype, device=options.device, weights=options.weights, adapters=adapters
         )
         model = model if options.steering is None else model.steered(options.steering)
-        return model, Worker(name, lambda: model.new_engine(max_num_seqs=max_num_seqs), self._limits, self._metrics)
+        return model, self._worker(name, lambda: model.new_engine(max_num_seqs=max_num_seqs))
+
+    def _worker(self, name: str, make_engine: Callable[[], Engine]) -> Worker:
+        return Worker(name, make_engine, self._limits, self._metrics, self.energy)
 
     def find(self, name: str = "") -> ServedModel | None:
         """The loaded model with this name; the first one if `name` is empty; None if it is not loaded."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.request import SequenceState
+from lmcraft.server.engine.energy_ledger import EnergyShare
 from lmcraft.server.errors import ApiError
 
 Chunk = dict[int, list[Token]]
@@ -21,10 +22,27 @@ class _End:
 
 
 class TokenStream:
-    """The tokens of one request's sequences, with their sequence numbers."""
+    """The tokens of one request's sequences, with their sequence numbers.
 
-    def __init__(self, sequences: Sequence[SequenceState], owner: str, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        sequences: the sequences.
+        owner: of the request.
+        loop: the event loop that reads the stream.
+        share: of the energy; it is complete at the end if `measures_energy` is set, and soon after it otherwise.
+        measures_energy: whether the answer reports its energy.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequence[SequenceState],
+        owner: str,
+        loop: asyncio.AbstractEventLoop,
+        share: EnergyShare,
+        *,
+        measures_energy: bool = False,
+    ) -> None:
         self.sequences, self.owner = sequences, owner
+        self.share, self.measures_energy = share, measures_energy
         self.arrival_time = time.monotonic()
         self.admitted = asyncio.Event()
         """Set when the request leaves the queue, for whatever reason."""

@@ -16,6 +16,7 @@ from lmcraft.inference.engine import Engine
 from lmcraft.inference.grammar import StructureError
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.engine.admission import queue_full_error, timeout_error
+from lmcraft.server.engine.energy_ledger import EnergyLedger, EnergyShare
 from lmcraft.server.engine.queue import owner_to_displace
 from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError, damaged_model_response, structure_error
@@ -26,6 +27,7 @@ log = logging.getLogger("lmcraft.server")
 FAILURE_WINDOW_SECONDS = 120.0
 # Pauses before a restart: none after the first failure, then 1, 3, 7, 15 and 31 seconds.
 RESTART_PAUSE_SECONDS, MAX_PAUSE_DOUBLINGS = 1.0, 5
+TRAINING_FLOPS_PER_FLOP = 3  # a backward pass takes twice as many as a forward pass
 LATENCY_SMOOTHING = 0.2  # weight of the newest request in the moving average
 State = Literal["starting", "ready", "failed"]
 
@@ -38,10 +40,19 @@ class Worker:
         make_engine: builds the engine; called again, in the thread, after a failure.
         limits: limits on queued and running requests.
         metrics: records every request.
+        energy: divides the energy of all engines of this process among their requests.
     """
 
-    def __init__(self, name: str, make_engine: Callable[[], Engine], limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        name: str,
+        make_engine: Callable[[], Engine],
+        limits: Limits,
+        metrics: Metrics,
+        energy: EnergyLedger,
+    ) -> None:
         self.name, self._make_engine, self._limits, self._metrics = name, make_engine, limits, metrics
+        self.energy, self._flops_per_token = energy, 0.0
         self.state: State = "starting"
         self.engine: Engine | None = None
         """None while a failed engine is being restarted."""
@@ -61,6 +72,7 @@ class Worker:
             UserError: the engine cannot be built.
         """
         self.engine = self._make_engine()
+        self._flops_per_token = self.engine.model.flops_per_token(0) / TRAINING_FLOPS_PER_FLOP
         self._thread.start()
 
     def stop(self) -> None:
@@ -102,15 +114,21 @@ class Worker:
         engine = self.engine
         return 0.0 if engine is None else engine.cache_usage
 
-    def submit(self, sequences: Sequence[SequenceState], owner: str) -> TokenStream:
+    def submit(self, sequences: Sequence[SequenceState], owner: str, *, measures_energy: bool = False) -> TokenStream:
         """Queue sequences that the engine has prepared.
 
         If the queue is full, the newest request of the owner that has the most of them there is dropped.
 
+        Args:
+            sequences: in the order in which the engine gets them.
+            owner: of the request.
+            measures_energy: have the stream's share of the energy complete when the stream ends.
+
         Raises:
             ApiError: the queue is full (429), or the engine is not running (503).
         """
-        stream = TokenStream(sequences, owner, asyncio.get_running_loop())
+        share = EnergyShare(self.name, sequences, self._flops_per_token)
+        stream = TokenStream(sequences, owner, asyncio.get_running_loop(), share, measures_energy=measures_energy)
         with self._changed:
             if self.state != "ready" or self._stopping:
                 message = f"the engine of '{self.name}' is {self.state}; try again"
@@ -159,6 +177,8 @@ class Worker:
             except Exception:
                 log.exception("the engine of '%s' failed", self.name)
                 self._handle_failure()
+            finally:
+                self.energy.rest(self.name)
         self._abort_all(ApiError(503, "the server is shutting down; try again later", code="shutting_down"))
 
     def _handle_failure(self) -> None:
@@ -177,6 +197,7 @@ class Worker:
             streams, self._streams = self._streams, []
         for stream in streams:
             stream.cancel()
+            self.energy.close(stream.share)
             stream.end(error)
 
     def _serve(self, engine: Engine) -> None:
@@ -188,14 +209,19 @@ class Worker:
                 if self._stopping:
                     return
                 streams = list(self._streams)
+            self.energy.start(self.name)
             for stream in streams:
                 self._feed(engine, stream)
             engine.step()
             self._deliver(streams)
+            if not (self._streams or engine.has_work):
+                self.energy.rest(self.name)
 
     def _feed(self, engine: Engine, stream: TokenStream) -> None:
         """Give the engine a stream's next sequences: no more than `max_texts` at a time."""
         while stream.num_enqueued < min(len(stream.sequences), stream.num_ended + self._limits.max_texts):
+            if stream.num_enqueued == 0:
+                self.energy.open(stream.share)
             engine.enqueue(stream.sequences[stream.num_enqueued])
             stream.num_enqueued += 1
 
@@ -214,6 +240,7 @@ class Worker:
                 with self._changed:
                     self._streams.remove(stream)
                 self._record_end(stream, now)
+                self.energy.close(stream.share, settles=stream.measures_energy)
                 stream.end(error)
 
     def _collect(self, stream: TokenStream, now: float) -> ApiError | None:

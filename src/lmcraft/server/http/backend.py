@@ -33,6 +33,9 @@ class Backend(Protocol):
     def panel_settings(self) -> list[dict[str, Any]]:
         """The generation settings that the chat page's panel offers."""
 
+    def describe_energy(self) -> dict[str, Any] | None:
+        """What the engines have drawn since the server began, and for 1,000 answers; None: another machine draws it."""
+
     async def check_health(self) -> None:
         """Raise ApiError (503) if an engine has failed."""
 
@@ -67,6 +70,9 @@ class LocalBackend:
 
     def panel_settings(self) -> list[dict[str, Any]]:
         return panel_settings()
+
+    def describe_energy(self) -> dict[str, Any]:
+        return self._registry.energy.summary()
 
     async def check_health(self) -> None:
         if failed := [worker.name for worker in self._registry.workers() if worker.state == "failed"]:

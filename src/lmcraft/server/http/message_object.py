@@ -37,17 +37,21 @@ class MessageObject:
 
     def started(self) -> Json:
         """The message before its first token."""
-        return self._message([], {"stop_reason": None, "stop_sequence": None})
+        return self._message([], {"stop_reason": None, "stop_sequence": None}, self._counts())
 
     def final(self, answer: AnswerBlocks) -> Json:
         """The message with its whole answer."""
-        return self._message([block_json(block) for block in answer.blocks], stop_fields(answer))
+        return self._message([block_json(block) for block in answer.blocks], stop_fields(answer), self.usage())
 
-    def _message(self, content: list[Json], stop: Json) -> Json:
+    def _message(self, content: list[Json], stop: Json, usage: Json) -> Json:
         fields = {"id": self._id, "type": "message", "role": "assistant", "model": self._generation.served.name}
-        return {**fields, "content": content, **stop, "usage": self.usage()}
+        return {**fields, "content": content, **stop, "usage": usage}
 
     def usage(self) -> Json:
+        """The tokens, and the energy if the request asks for it."""
+        return {**self._counts(), **self._generation.energy_usage()}
+
+    def _counts(self) -> Json:
         """The tokens so far; Anthropic counts those of the cache apart."""
         usage, cached = self._generation.usage(), self._generation.cached_tokens
         counts = {"input_tokens": usage["prompt_tokens"] - cached, "output_tokens": usage["completion_tokens"]}

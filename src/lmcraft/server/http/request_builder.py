@@ -49,6 +49,8 @@ class PreparedRequest:
     n: int
     thinking: Thinking | None = None
     """How the answers to a chat begin, if they may begin with thoughts."""
+    measures_energy: bool = False
+    """Whether the response reports the energy."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -172,7 +174,7 @@ def _prepare(
                 sequences.append(engine.prepare(sequence))
             except StructureError as error:
                 raise structure_error(error.reason, request.structure_field) from error
-    return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n, thinking)
+    return PreparedRequest(tuple(map(tuple, prompts)), tuple(sequences), n, thinking, request.include_energy)
 
 
 def _stop_token_ids(served: ServedModel, request: Sampling) -> frozenset[int]:

@@ -96,6 +96,7 @@ class ResponseObject:
             "output_tokens": usage["completion_tokens"],
             "output_tokens_details": {"reasoning_tokens": answer.thought_tokens},
             "total_tokens": usage["total_tokens"],
+            **self._generation.energy_usage(),
         }
 
 

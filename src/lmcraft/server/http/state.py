@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from lmcraft.energy.energy import NO_ENERGY
 from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.engine.registry import Registry, ServedModel
 from lmcraft.server.engine.stream import TokenStream
@@ -93,7 +94,11 @@ class Generation:
         self._charged_tokens = self.prepared.max_total_tokens
         self._state.quotas.take(self._owner, self._charged_tokens)
         try:
-            self._stream = self.served.worker.submit([self.prepared.sequences[n] for n in sequences], self._owner)
+            self._stream = self.served.worker.submit(
+                [self.prepared.sequences[n] for n in sequences],
+                self._owner,
+                measures_energy=self.prepared.measures_energy,
+            )
             await self._stream.admitted.wait()
         except BaseException:
             self.finish()
@@ -168,10 +173,17 @@ class Generation:
         return sum(sequence.num_cached for sequence in self.prepared.sequences[:: self.prepared.n])
 
     def usage(self) -> dict[str, Any]:
-        """OpenAI's `usage`."""
+        """OpenAI's `usage`, with the energy if the request asks for it."""
         prompt, generated = self.prepared.prompt_tokens, self.generated_tokens
         counts = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
-        return {**counts, "prompt_tokens_details": {"cached_tokens": self.cached_tokens}}
+        return {**counts, "prompt_tokens_details": {"cached_tokens": self.cached_tokens}, **self.energy_usage()}
+
+    def energy_usage(self) -> dict[str, Any]:
+        """The field `energy` of a usage, if the request asks for it; before the end, it lacks what was drawn last."""
+        if not self.prepared.measures_energy:
+            return {}
+        energy = NO_ENERGY if self._stream is None else self._stream.share.energy
+        return {"energy": self.served.worker.energy.describe(energy)}
 
 
 async def start_generation(

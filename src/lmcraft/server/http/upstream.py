@@ -65,6 +65,9 @@ class Upstream:
     def panel_settings(self) -> list[dict[str, Any]]:
         return panel_settings(vllm=True)
 
+    def describe_energy(self) -> None:
+        return None
+
     async def check_health(self) -> None:
         await self.list_models()
 

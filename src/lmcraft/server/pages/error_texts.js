@@ -35,6 +35,7 @@ const ERRORS = {
   upstream_unreachable: ["The engine behind this server cannot be reached.", "无法连接到后端引擎。"],
   upstream_timeout: ["The engine behind this server took too long. Lower the maximum of tokens, or try again.", "后端引擎响应超时。请调低最大词元数，或重试。"],
   upstream_stopped: ["The engine behind this server stopped in the middle of the answer.", "后端引擎在回答中途停止了。"],
+  energy_unknown: ["A gateway cannot know what the engine behind it draws.", "网关无法得知后端引擎的耗电量。"],
   // Moderation
   content_filter: ["The policy of this server refuses this text.", "服务器的内容策略不允许这段内容。"],
   no_judge: ["The server cannot judge texts at the moment, so it refuses them. Try again.", "服务器暂时无法审核内容，因此全部拒绝。请稍后重试。"],

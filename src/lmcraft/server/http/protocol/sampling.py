@@ -116,6 +116,7 @@ class Decoding(_SamplingFields):
     structured_outputs: StructuredOutputs | None = None
     user: Name | None = None
     cache_salt: Name | None = None
+    include_energy: bool = Field(default=False, description="Report in `usage.energy` what the answer drew.")
 
 
 class Sampling(Decoding):
@@ -189,9 +190,10 @@ class Sampling(Decoding):
 
     @property
     def includes_usage(self) -> bool:
+        """Whether a stream ends with the usage, in which the energy is, too."""
         if self.stream_options is not None and not self.stream:
             raise _invalid("stream_options", "it needs stream=true: leave it out")
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.include_energy or (self.stream_options is not None and self.stream_options.include_usage)
 
     @property
     def repeats_usage(self) -> bool:

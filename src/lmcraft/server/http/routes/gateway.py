@@ -15,6 +15,7 @@ from lmcraft.server.conversations.store import NotFoundError
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import check_content_type, in_turn, name_ignored, parse_json
 from lmcraft.server.http.openai_format import EVENT_STREAM, sse_event
+from lmcraft.server.http.protocol.invalid_values import quote
 from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.state import cancel_on_disconnect, server_state
 from lmcraft.server.http.upstream import Upstream
@@ -78,6 +79,9 @@ async def _forward(request: Request, path: str) -> Response:
     body = await in_turn(request, content, lambda: parse_json(content))
     if not isinstance(body, dict):
         raise ApiError(400, "the body is not a JSON object; send one")
+    if "include_energy" in body:
+        _refuse_energy(body.pop("include_energy"))
+        content = json.dumps(body).encode()
     answer, ignored = None, []
     if path in FORMATS and (guard := server_state(request).guard) is not None:
         judged = await guard.judge_prompts(prompt_texts(body), prompt_chats(body))
@@ -133,6 +137,19 @@ def _parse_object(data: bytes) -> dict[str, Any]:
         message = "the engine answered with something that the policy of this server cannot judge"
         raise ApiError(503, message, code="not_judged")
     return value
+
+
+def _refuse_energy(value: Any) -> None:
+    """Raise ApiError if a request asks for the energy of its answer."""
+    if value is not None and not isinstance(value, bool):
+        message = f"include_energy={quote(value)} is invalid; use true or false"
+        raise ApiError(400, message, code="invalid_type", param="include_energy", values={"value": quote(value)})
+    if value:
+        message = (
+            "include_energy=true is not supported by this gateway, which cannot know what the engine behind it draws; leave "
+            "it out, or ask that engine"
+        )
+        raise ApiError(400, message, code="energy_unknown", param="include_energy")
 
 
 def _without_refused(body: dict[str, Any], refused: Collection[int]) -> dict[str, Any]:

@@ -18,10 +18,10 @@ public_router = APIRouter()
 
 @public_router.get("/api/info")
 async def info(request: Request) -> dict[str, Any]:
-    """Models and settings for the chat page; without a valid key, only the version, whether a key is needed, and whether the
-    server saves chats and takes reports.
+    """Models and settings for the chat page, and the energy of all answers; without a valid key, only the version, whether a
+    key is needed, and whether the server saves chats and takes reports.
 
-    `scope` identifies the conversations that this key can read.
+    `scope` identifies the conversations that this key can read. `energy` is null at a gateway, which cannot know it.
     """
     keys, store = server_state(request).keys, request.app.state.store
     public_info = {
@@ -36,7 +36,8 @@ async def info(request: Request) -> dict[str, Any]:
         return public_info
     backend = backend_of(request)
     scope = {} if store is None else {"scope": sha256(f"{store.id} {owner}".encode()).hexdigest()}
-    return public_info | scope | {"models": await backend.describe_models(), "settings": backend.panel_settings()}
+    models, energy = await backend.describe_models(), backend.describe_energy()
+    return public_info | scope | {"models": models, "settings": backend.panel_settings(), "energy": energy}
 
 
 @public_router.get("/health")
