@@ -1,5 +1,6 @@
 """This machine's processor, as the operating system describes it: its name, its cores and its instruction sets."""
 
+import ctypes
 import os
 import platform
 from pathlib import Path
@@ -48,7 +49,17 @@ def cpu_key() -> str:
 
 def cpu_name() -> str:
     """The name of the processor's model, or its architecture."""
-    return dict(cpu_identity()).get("model name") or platform.processor() or platform.machine()
+    return dict(cpu_identity()).get("model name") or _darwin_name() or platform.processor() or platform.machine()
+
+
+def _darwin_name() -> str:
+    """Of macOS, such as Apple M2; empty elsewhere."""
+    if platform.system() != "Darwin":
+        return ""
+    library, size = ctypes.CDLL(None), ctypes.c_size_t(256)
+    text = ctypes.create_string_buffer(size.value)
+    failed = library.sysctlbyname(b"machdep.cpu.brand_string", text, ctypes.byref(size), None, 0)
+    return "" if failed else text.value.decode("utf-8", "replace")
 
 
 def cpu_flags() -> set[str]:
@@ -75,10 +86,21 @@ def usable_cpus() -> int:
 
 def physical_cores() -> int:
     """The number of the machine's cores, whose threads share one; 0 where the system does not say."""
+    lines = _all_cpus()
+    packages = [value for name, value in lines if name == "physical id"]
+    cores = [value for name, value in lines if name == "core id"]
+    return len(set(zip(packages, cores, strict=False)))
+
+
+def physical_packages() -> int:
+    """The number of the machine's processors, each in a socket; 0 where the system does not say."""
+    return len({value for name, value in _all_cpus() if name == "physical id"})
+
+
+def _all_cpus() -> list[tuple[str, str]]:
+    """The lines of /proc/cpuinfo, of each CPU; empty where there is none."""
     try:
         lines = [line.partition(":")[::2] for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()]
     except OSError:
-        return 0
-    packages = [value.strip() for name, value in lines if name.strip() == "physical id"]
-    cores = [value.strip() for name, value in lines if name.strip() == "core id"]
-    return len(set(zip(packages, cores, strict=False)))
+        return []
+    return [(name.strip(), value.strip()) for name, value in lines]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lmcraft.energy import Energy, Part, emissions, find_grid, format_emissions, format_energy, measuring, open_meter
-from lmcraft.energy.process_tree import processor_seconds
+from lmcraft.energy.process_tree import ProcessTree
 from lmcraft.errors import UserError
 
 BURN = "import time\nwhile time.process_time() < {seconds}: pass\n"
@@ -20,6 +20,7 @@ def burn(seconds: float) -> None:
 
 
 def test_work_of_this_process_and_of_ended_and_living_children_counts() -> None:
+    processor_seconds = ProcessTree().processor_seconds
     before = processor_seconds()
     burn(0.1)
     own = processor_seconds()

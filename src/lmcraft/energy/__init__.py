@@ -1,15 +1,24 @@
 """The energy that work draws: a ladder of meters, each reading with its method and an interval.
 
 energy        an amount of electricity: best estimate, interval, method, parts
-meter         this process's meter: readings, and the energy between two of them
+meter         this process's meter: the best rung that can be read here, and the energy between two readings
+reading       what the counters have counted at one time
+powercap      counters of processors and memory (RAPL)
+nvml, gpus    NVIDIA's library, and what its GPUs drew for this process
 process_tree  processor time of this process and of all its descendants
+machine_load  how busy all CPUs have been
+power_table   the design power of this machine's processor, by its name
+power_model   from counters and times to electricity at the plug
+flops         the last rung: energy from floating-point operations
+ranges        quantities that are known within a range
 carbon        emissions, by the carbon intensity of a region's grid
 record        energy.json: what each start of a command has drawn
 """
 
 from lmcraft.energy.carbon import Emissions, emissions, find_grid, format_emissions
 from lmcraft.energy.energy import NO_ENERGY, Energy, Part, format_energy
-from lmcraft.energy.meter import Measurement, Meter, Reading, measuring, open_meter
+from lmcraft.energy.meter import Measurement, Meter, measuring, open_meter
+from lmcraft.energy.reading import Reading
 
 __all__ = [
     "NO_ENERGY",

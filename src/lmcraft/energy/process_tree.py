@@ -8,21 +8,44 @@ PROC = Path("/proc")
 MAX_ATTEMPTS = 3
 # Fields of /proc/PID/stat after the name, which may hold spaces and brackets: times are in clock ticks.
 STAT_TIMES = slice(11, 15)  # utime, stime, cutime, cstime
+# The walk over all threads of all descendants takes at most a hundredth of the time.
+WALK_SHARE = 0.01
 
 
-def processor_seconds(proc: Path = PROC) -> float:
-    """Seconds of all threads of this process and of its descendants, also those that have ended.
+class ProcessTree:
+    """This process and its descendants.
 
-    A descendant that ended is counted once its parent has waited for it. Where the system has no /proc, living ones are
-    counted when they end.
+    Work in containers that another program starts, and daemons that leave their parent, are not among them.
     """
-    for _ in range(MAX_ATTEMPTS):
-        ended_before = _ended_children_seconds()
-        living = sum(_seconds_of(pid, proc) for pid in _descendants(os.getpid(), proc))
-        ended = _ended_children_seconds()
-        if ended == ended_before:  # else one ended meanwhile, and may have been counted twice or not at all
-            break
-    return time.process_time() + ended + living
+
+    def __init__(self, proc: Path = PROC) -> None:
+        self._proc = proc
+        self._descendants: list[int] = []
+        self._next_walk = 0.0
+
+    def pids(self) -> list[int]:
+        """This process, and its living descendants."""
+        begin = time.perf_counter()
+        if begin >= self._next_walk:
+            self._descendants = _descendants(os.getpid(), self._proc)
+            end = time.perf_counter()
+            self._next_walk = end + (end - begin) / WALK_SHARE
+        return [os.getpid(), *self._descendants]
+
+    def processor_seconds(self) -> float:
+        """Seconds of all threads of this process and of its descendants, also those that have ended.
+
+        A descendant that ended is counted once its parent has waited for it. Where the system has no /proc, living ones are
+        counted when they end.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            ended_before = _ended_children_seconds()
+            living = sum(_seconds_of(pid, self._proc) for pid in self.pids()[1:])
+            ended = _ended_children_seconds()
+            if ended == ended_before:
+                break
+            self._next_walk = 0.0  # a child ended meanwhile, and may have been counted twice or not at all
+        return time.process_time() + ended + living
 
 
 def _ended_children_seconds() -> float:
