@@ -74,6 +74,8 @@ class ServeConfig(SteeringFlags):
     review_anchors: Path | None = None
     """File to which the number and hash of the last row of the reviews' audit log are added every 10 minutes, where whoever
     writes to the database cannot write; `lmcraft review verify --expect` reads it."""
+    runs: Path | None = None
+    """Folder whose runs are shown at /runs, live, with all folders below it. If it is set, the server needs no model."""
     store: str = DEFAULT_STORE
     """Where to keep conversations, ratings, preferences and responses: a file, or a database's URL; "none": nowhere, and
     responses in memory."""
@@ -121,11 +123,11 @@ class ServeConfig(SteeringFlags):
             raise UserError(
                 f"reasoning_parser={self.reasoning_parser} does not apply to the engine at upstream; set it there, not here"
             )
-        has_models = self.upstream or self.model or self.model_root is not None
+        has_models = self.upstream or self.model or self.model_root is not None or self.runs is not None
         if not self.new_api_key and not has_models and self.reviews in (DEFAULT_REVIEWS, "none"):
             raise UserError(
                 "model is empty; name a folder, an address such as smollm2-135m-instruct, or --model-root; "
-                "or set --reviews FILE to serve the review page alone"
+                "or set --reviews FILE or --runs DIR to serve the page of reviews or runs alone"
             )
         if self.adapters and not self.model:
             raise UserError("adapters need the model that they belong to; name it")
@@ -155,10 +157,15 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     keys = _read_keys(config)
     socket = listen(config.host, config.port)
     try:
-        app, end_work = _build_app(config, keys)
+        app, end_work, end_waits = _build_app(config, keys)
         host, port = socket.getsockname()[:2]
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-        server = make_server(app, config.limits, config.log_level, end_work=end_work, on_signal=end_process_after)
+
+        def on_signal(seconds: float) -> None:
+            end_waits()
+            end_process_after(seconds)
+
+        server = make_server(app, config.limits, config.log_level, end_work=end_work, on_signal=on_signal)
         server.run(sockets=[socket])
         end_process()
     finally:
@@ -195,14 +202,17 @@ def _add_key(config: ServeConfig) -> None:
     print(key)
 
 
-def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[], None]]:
-    """The application, and the function that ends its work."""
+def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[], None], Callable[[], None]]:
+    """The application, the function that ends its work, and one that ends what waits for runs, which is called at once."""
+    from lmcraft.runs.index import RunIndex
     from lmcraft.server.http.app import build_app
     from lmcraft.server.http.quotas import Quotas
+    from lmcraft.server.http.runs_access import WatchedRuns
     from lmcraft.server.http.state import ServerState
     from lmcraft.server.http.upstream import Upstream
     from lmcraft.server.metrics import Metrics
 
+    runs = None if config.runs is None else WatchedRuns(RunIndex(expand_user(config.runs)))
     store, reviews = _open_store(config.store), _open_reviews(config)
     metrics = Metrics()
     guard = _start_guard(config, metrics, reviews)
@@ -217,11 +227,12 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
         store,
         reviews,
         review_anchors=config.review_anchors,
+        watched_runs=runs,
         upstream=upstream,
         hosts=hosts,
         origins=config.allowed_origins,
     )
-    return app, registry.end_work
+    return app, registry.end_work, (lambda: None) if runs is None else runs.close
 
 
 def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from lmcraft.errors import UserError
 
 LOCK_NAME = ".lmcraft.lock"  # holds the number of the process; removed when that ends in an orderly way
 MAX_PID_BYTES = 20
+ATTEMPTS, SECONDS_BETWEEN_ATTEMPTS = 3, 0.01  # to get a lock without waiting, since `holder_of` holds it for an instant
 UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # some network file systems have no locks
 
 
@@ -41,11 +43,34 @@ def lock_folder(folder: Path, *, wait: bool, create: bool = False, name: str = L
         os.close(descriptor)
 
 
+def holder_of(folder: Path, name: str = LOCK_NAME) -> int | None:
+    """The number of the process that holds the lock of a folder; None if none does. 0: it is not known.
+
+    Args:
+        folder: the folder.
+        name: of the file.
+    """
+    try:
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, MAX_PID_BYTES, 0)
+        return int(holder) if holder.isdigit() else 0
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _lock(file: Path, *, wait: bool) -> int | None:
     """The descriptor of the locked file; None if its holder removed it in the meantime."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        _acquire(descriptor, wait=wait)
         _check_own(file, os.pread(descriptor, MAX_PID_BYTES + 1, 0))
         current = os.path.samestat(os.fstat(descriptor), file.stat())
     except FileNotFoundError:
@@ -70,6 +95,15 @@ def _lock(file: Path, *, wait: bool) -> int | None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
+
+
+def _acquire(descriptor: int, *, wait: bool) -> None:
+    for _ in range(0 if wait else ATTEMPTS - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _check_own(file: Path, contents: bytes) -> None:

@@ -41,10 +41,13 @@ from lmcraft.server.http.routes import (
     review_guidelines,
     review_items,
     review_rounds,
+    runs,
+    runs_control,
     status,
     stored_completions,
     tokenize,
 )
+from lmcraft.server.http.runs_access import WatchedRuns
 from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
 
@@ -56,7 +59,8 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     for status, description in {"4XX": "The request is refused.", "5XX": "The server cannot answer; try again."}.items()
 }
 REVIEW_ROUTES = (review, review_items, review_guidelines, review_rounds, reports)
-SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts, *REVIEW_ROUTES)
+RUNS_ROUTES = (runs, runs_control)
+SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts, *REVIEW_ROUTES, *RUNS_ROUTES)
 LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
 
 
@@ -66,6 +70,7 @@ def build_app(
     reviews: ReviewStore | None = None,
     *,
     review_anchors: Path | None = None,
+    watched_runs: WatchedRuns | None = None,
     upstream: Upstream | None = None,
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
@@ -77,6 +82,7 @@ def build_app(
         store: stores the chat page's conversations; None: they are not stored.
         reviews: what people review; None: nobody can.
         review_anchors: the file of anchors of their audit log; None: none is written.
+        watched_runs: the runs of a folder; None: there is no page of runs.
         upstream: an engine at another address that answers in place of local models.
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
@@ -90,7 +96,7 @@ def build_app(
         responses=ERROR_RESPONSES,
     )
     app.state.server, app.state.store, app.state.reviews = state, store, reviews
-    app.state.review_anchors = review_anchors
+    app.state.review_anchors, app.state.runs = review_anchors, watched_runs
     app.state.responses = ResponseStore.in_memory() if store is None else ResponseStore(store.engine)
     app.state.backend = LocalBackend(state.registry) if upstream is None else upstream
     error_handlers.install(app)
@@ -116,6 +122,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await stack.enter_async_context(anchors_appended(reviews, anchors))
         yield
     trimming.cancel()
+    if app.state.runs is not None:
+        app.state.runs.close()
     app.state.server.registry.stop()
     await to_thread.run_sync(app.state.server.moderator.close)
     await app.state.backend.close()

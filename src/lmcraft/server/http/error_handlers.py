@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from lmcraft.annotation import records
 from lmcraft.errors import UserError
 from lmcraft.inference.damaged_model import DamagedModelError
+from lmcraft.runs.index import UnknownRunError
 from lmcraft.server.conversations.store import ConflictError, NotFoundError, StoreError
 from lmcraft.server.errors import ApiError, damaged_model_response, error_json
 from lmcraft.server.http.protocol.invalid_values import as_api_error
@@ -39,6 +40,7 @@ def install(app: FastAPI) -> None:
         StoreError: lambda error: ApiError(503, str(error), code="store_failed", headers={"Retry-After": "1"}),
         **{kind: partial(_review_error, status) for kind, status in REVIEW_ERRORS.items()},
         records.StoreError: lambda error: ApiError(503, str(error), code="reviews_failed", headers={"Retry-After": "1"}),
+        UnknownRunError: lambda error: ApiError(404, str(error), code=error.code, values=error.values),
         RequestValidationError: lambda error: as_api_error(error.errors(), error.body),
         HTTPException: _http_error,
         Exception: lambda _: ApiError(500, "internal error; see the server's log", code="internal_error"),

@@ -40,6 +40,22 @@ const ERRORS = {
   content_filter: ["The policy of this server refuses this text.", "服务器的内容策略不允许这段内容。"],
   no_judge: ["The server cannot judge texts at the moment, so it refuses them. Try again.", "服务器暂时无法审核内容，因此全部拒绝。请稍后重试。"],
   not_judged: ["The server refuses what it cannot judge: pictures, sound, and lists of tokens.", "服务器拒绝无法审核的内容，例如图片、音频和词元列表。"],
+  // Runs
+  no_runs: ["This server shows no runs. Start it with --runs DIR.", "此服务器未启用训练页面，请使用 --runs DIR 启动。"],
+  unknown_run: ["This run is gone.", "该训练任务已不存在。"],
+  run_not_running: ["No process runs this any more, so there is nothing to stop.", "该训练任务没有在运行，无需停止。"],
+  run_elsewhere: [
+    "The process of this run cannot be verified on the server’s machine (it runs on “{host}”). Stop it there, with Ctrl-C or kill.",
+    "无法在服务器所在的机器上确认该训练进程（其运行于“{host}”）。请在那台机器上用 Ctrl-C 或 kill 停止。",
+  ],
+  run_is_running: ["This run is running already.", "该训练任务已在运行。"],
+  resume_started: ["This run is already being resumed.", "该训练任务正在恢复中。"],
+  no_checkpoint: ["This run cannot be resumed: it has no checkpoint, or no steps left.", "无法恢复该训练任务：没有检查点，或训练步数已全部完成。"],
+  part_of_command: [
+    "This run is part of “{parent}”. Stop or resume the command that runs it, in its terminal.",
+    "该训练任务属于“{parent}”，请在终端中停止或恢复启动它的命令。",
+  ],
+  run_folder: ["The folder of this run cannot be written.", "无法写入该训练任务的文件夹。"],
   // Reviews
   no_role: ["This key has no role in reviews. Ask the server’s owner for one.", "此密钥没有审核权限，请联系服务器所有者。"],
   role_needed: {

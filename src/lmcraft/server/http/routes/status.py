@@ -19,7 +19,7 @@ public_router = APIRouter()
 @public_router.get("/api/info")
 async def info(request: Request) -> dict[str, Any]:
     """Models and settings for the chat page, and the energy of all answers; without a valid key, only the version, whether a
-    key is needed, and whether the server saves chats and takes reports.
+    key is needed, and whether the server saves chats, takes reports and shows runs.
 
     `scope` identifies the conversations that this key can read. `energy` is null at a gateway, which cannot know it.
     """
@@ -29,6 +29,7 @@ async def info(request: Request) -> dict[str, Any]:
         "key_required": bool(keys),
         "store": store is not None,
         "reports": store is not None and request.app.state.reviews is not None,
+        "runs": request.app.state.runs is not None,
     }
     try:
         owner = keys.identify(request.headers)
