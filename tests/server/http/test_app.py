@@ -31,7 +31,7 @@ def bare_app(store: Store | None) -> FastAPI:
     registry = Registry(limits, metrics, LoadOptions())
     fastapi_app.state.server = ServerState(registry, limits, metrics, keys, Quotas(keys))
     fastapi_app.state.store, fastapi_app.state.reviews = store, None
-    fastapi_app.state.review_anchors = None
+    fastapi_app.state.review_anchors, fastapi_app.state.runs = None, None
     fastapi_app.state.backend = LocalBackend(registry)
     return fastapi_app
 
