@@ -26,7 +26,7 @@ def server_with_key(
 def test_info_has_the_models_only_with_a_valid_key(server_with_key: Server) -> None:
     address = server_with_key.url + "/api/info"
     public_info = httpx.get(address).json()
-    assert set(public_info) == {"version", "key_required", "store", "reports"} and public_info["key_required"]
+    assert set(public_info) == {"version", "key_required", "store", "reports", "runs"} and public_info["key_required"]
     assert httpx.get(address, headers={"Authorization": "Bearer wrong"}).json() == public_info
     info = httpx.get(address, headers=HEADERS).json()
     assert set(info) == {*public_info, "models", "settings", "scope", "energy"}
