@@ -91,9 +91,9 @@ class Meter:
         """The counters now, in less than a millisecond; any thread may call it."""
         with self._lock:
             now = self._clock()
-            if self._method in ("none", "flops"):
-                return Reading(now, 0.0)
             processor_seconds = self._processor_seconds()
+            if self._method in ("none", "flops"):
+                return Reading(now, processor_seconds)
             if self._latest is None or now - self._latest[0] >= REFRESH_SECONDS:
                 self._refresh(now, processor_seconds)
             gpu = self._gpus.joules if self._gpus else GpuJoules()

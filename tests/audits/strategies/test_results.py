@@ -8,6 +8,7 @@ import pytest
 from lmcraft.audits.strategies.cost import Cost
 from lmcraft.audits.strategies.measurement import Measurement
 from lmcraft.audits.strategies.results import ArmResult, StrategyComparison, StrategyResult, summarize
+from lmcraft.energy import Energy
 
 PROMPTS, TEXTS = 20, 12
 
@@ -15,7 +16,7 @@ PROMPTS, TEXTS = 20, 12
 def test_figures_and_ratios() -> None:
     baseline = [_result(seed, toxic=16 - seed, loss=3.0 + 0.01 * seed) for seed in (1, 2, 3)]
     better = [_result(seed, toxic=5 - seed, loss=3.01 + 0.01 * seed) for seed in (1, 2, 3)]
-    result = summarize("filter", ["filter"], better, baseline, 10.0)
+    result = summarize("filter", ["filter"], better, baseline)
     assert result.figures["probability"].value == pytest.approx(3 / PROMPTS)
     assert result.figures["perplexity"].value == pytest.approx(sum(exp(3.01 + 0.01 * s) for s in (1, 2, 3)) / 3)
     assert result.ratios["probability"].value == pytest.approx((4 / 15 + 3 / 14 + 2 / 13) / 3)
@@ -38,24 +39,24 @@ def test_the_bar(toxic: int, loss: float, pays: bool) -> None:
 
 def test_nothing_toxic_and_no_pairs() -> None:
     harmless = [_result(1, toxic=0, loss=3.0)]
-    assert str(summarize("a", [], harmless, harmless, 10.0).ratios["probability"].value) == "nan"
-    result = summarize("a", [], harmless, [_result(2, toxic=3, loss=3.0)], 10.0)
+    assert str(summarize("a", [], harmless, harmless).ratios["probability"].value) == "nan"
+    result = summarize("a", [], harmless, [_result(2, toxic=3, loss=3.0)])
     assert str(result.ratios["perplexity"].value) == "nan" and not result.pays
 
 
 def test_strategies_are_compared_on_the_prompts_that_fit_both() -> None:
     shorter = replace(_result(1, toxic=4, loss=3.0), trained=replace(_measurement(4, 3.0, 19), prompts=range(1, PROMPTS)))
-    result = summarize("a", [], [shorter], [_result(1, toxic=16, loss=3.0)], 10.0)
+    result = summarize("a", [], [shorter], [_result(1, toxic=16, loss=3.0)])
     assert result.figures["probability"].value == pytest.approx(4 / 19)
     assert result.ratios["probability"].value == pytest.approx((4 / 19) / (15 / 19))
 
 
 def summary(name: str, toxic: int, loss: float) -> StrategyResult:
-    return summarize(name, [], [_result(1, toxic, loss)], [_result(1, 16, 3.0)], 10.0)
+    return summarize(name, [], [_result(1, toxic, loss)], [_result(1, 16, 3.0)])
 
 
 def _result(seed: int, toxic: int, loss: float) -> ArmResult:
-    return ArmResult(seed, _measurement(toxic, loss), {"hostile": _measurement(18, loss)}, Cost(2.0, 3.0))
+    return ArmResult(seed, _measurement(toxic, loss), {"hostile": _measurement(18, loss)}, Cost(2.0, 3.0, Energy(30.0)))
 
 
 def _measurement(toxic: int, loss: float, prompts: int = PROMPTS) -> Measurement:

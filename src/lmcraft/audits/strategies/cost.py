@@ -1,22 +1,15 @@
-"""What a computation costs: processor time, and energy from the counters of the machine or, without any, an estimate.
+"""What a computation costs: time, processor time, and energy by this machine's meter."""
 
-Counters: RAPL of Intel's and AMD's processors (`/sys/class/powercap`, for root only on most systems) and NVML of NVIDIA's
-GPUs. Both count what the whole machine draws.
-"""
-
-import ctypes
-import resource
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from typing import Any
 
+from lmcraft.energy import NO_ENERGY, Energy, Reading, open_meter
 from lmcraft.folder import read_json, write_json
 
-POWERCAP = Path("/sys/class/powercap")
-NVML = "libnvidia-ml.so.1"
 RECORD_SECONDS = 5.0
 
 
@@ -27,28 +20,29 @@ class Cost:
     seconds: float = 0.0
     """On the clock."""
     processor_seconds: float = 0.0
-    """Of all cores, this process and its children."""
-    joules: float = 0.0
-    """Counted; 0 without a counter."""
+    """Of all CPUs, this process and its descendants."""
+    energy: Energy = NO_ENERGY
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
-            self.seconds + other.seconds, self.processor_seconds + other.processor_seconds, self.joules + other.joules
+            self.seconds + other.seconds, self.processor_seconds + other.processor_seconds, self.energy + other.energy
         )
 
-    def energy(self, watts_per_core: float) -> float:
-        """In joules: as counted, or estimated from the processor time."""
-        return self.joules or self.processor_seconds * watts_per_core
+    def as_json(self) -> dict[str, Any]:
+        """For the file that `read_cost` reads."""
+        return {"seconds": self.seconds, "processor_seconds": self.processor_seconds, "energy": self.energy.as_json()}
 
 
 @contextmanager
 def recording_cost(file: Path) -> Iterator[None]:
     """Add what the block costs to a file, every few seconds, so that a killed process loses little."""
-    before, begin = read_cost(file), _Reading.take()
+    before, meter = read_cost(file), open_meter()
+    begin = meter.read()
     is_over = threading.Event()
 
     def record() -> None:
-        write_json(file, asdict(before + _Reading.take().cost_since(begin)))
+        now = meter.read()
+        write_json(file, (before + _cost_between(begin, now, meter.energy(begin, now))).as_json())
 
     def record_regularly() -> None:
         while not is_over.wait(RECORD_SECONDS):
@@ -64,64 +58,14 @@ def recording_cost(file: Path) -> Iterator[None]:
         record()
 
 
+def _cost_between(begin: Reading, end: Reading, energy: Energy) -> Cost:
+    return Cost(end.seconds - begin.seconds, end.processor_seconds - begin.processor_seconds, energy)
+
+
 def read_cost(file: Path) -> Cost:
     """What a file has recorded so far."""
-    return Cost(**read_json(file)) if file.is_file() else Cost()
-
-
-@dataclass(frozen=True)
-class _Reading:
-    seconds: float
-    processor_seconds: float
-    joules: Mapping[str, tuple[float, float]]
-    """By counter: its value, and the value at which it starts again at 0."""
-
-    @classmethod
-    def take(cls) -> "_Reading":
-        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return cls(monotonic(), sum(u.ru_utime + u.ru_stime for u in usage), read_counters())
-
-    def cost_since(self, earlier: "_Reading") -> Cost:
-        joules = 0.0
-        for name, (value, limit) in self.joules.items():
-            if name in earlier.joules:
-                difference = value - earlier.joules[name][0]
-                joules += difference if difference >= 0 else difference + limit
-        return Cost(self.seconds - earlier.seconds, self.processor_seconds - earlier.processor_seconds, joules)
-
-
-def read_counters(powercap: Path = POWERCAP) -> dict[str, tuple[float, float]]:
-    """The value in joules of each counter of the machine that can be read, and the value at which it starts again at 0."""
-    counters = {}
-    for file in sorted(powercap.glob("intel-rapl:*/energy_uj")):
-        if file.parent.name.count(":") == 1:  # a package; its parts have counters of their own
-            with suppress(OSError, ValueError):
-                limit = int((file.parent / "max_energy_range_uj").read_text())
-                counters[file.parent.name] = (int(file.read_text()) / 1e6, limit / 1e6)
-    return counters | _read_gpus()
-
-
-def _read_gpus() -> dict[str, tuple[float, float]]:
-    try:
-        library = ctypes.CDLL(NVML)
-    except OSError:
-        return {}
-    counters = {}
-    count = ctypes.c_uint()
-    if library.nvmlInit_v2() or library.nvmlDeviceGetCount_v2(ctypes.byref(count)):
-        return {}
-    for number in range(count.value):
-        device, millijoules = ctypes.c_void_p(), ctypes.c_ulonglong()
-        if not library.nvmlDeviceGetHandleByIndex_v2(number, ctypes.byref(device)) and not (
-            library.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules))
-        ):
-            counters[f"gpu {number}"] = (millijoules.value / 1e3, 0.0)
-    return counters
-
-
-def describe_energy_source(watts_per_core: float) -> str:
-    """Where the figures of energy come from, as a sentence."""
-    counters = read_counters()
-    if not counters:
-        return f"Energy is estimated: {watts_per_core:g} W for each busy core. No counter of this machine can be read."
-    return f"Energy is what the whole machine drew, by {', '.join(counters)}."
+    if not file.is_file():
+        return Cost()
+    table = read_json(file)
+    energy = Energy.from_json(table["energy"]) if "energy" in table else NO_ENERGY  # an earlier version wrote none
+    return Cost(table["seconds"], table["processor_seconds"], energy)

@@ -80,8 +80,6 @@ class Experiment:
     """The policy whose tiers score what the models write; it must have other tiers than `policy`."""
     tuning_share: float = 0.2
     """Share of the tokens that is spent on tuning, where a strategy tunes."""
-    watts_per_core: float = 10.0
-    """Power of a busy core, for the estimate of energy where no counter can be read."""
     corpus: CorpusSettings = field(default_factory=CorpusSettings)
     measure: MeasureSettings = field(default_factory=MeasureSettings)
 
@@ -174,8 +172,6 @@ def _check(settings: Experiment) -> None:
         )
     if not settings.seeds or len(set(settings.seeds)) < len(settings.seeds):
         raise UserError(f"seeds={list(settings.seeds)} must be different numbers, at least one")
-    if settings.watts_per_core <= 0:
-        raise UserError(f"watts_per_core={settings.watts_per_core:g} must be positive")
     for name in ("samples", "max_new_tokens"):
         if (value := getattr(settings.measure, name)) < 1:
             raise UserError(f"measure.{name}={value} must be at least 1")

@@ -92,9 +92,7 @@ class ArmResult:
     cost: Cost
 
 
-def summarize(
-    name: str, use: Sequence[str], arms: Sequence[ArmResult], first: Sequence[ArmResult], watts_per_core: float
-) -> StrategyResult:
+def summarize(name: str, use: Sequence[str], arms: Sequence[ArmResult], first: Sequence[ArmResult]) -> StrategyResult:
     """The figures of a strategy.
 
     Args:
@@ -102,7 +100,6 @@ def summarize(
         use: its ingredients.
         arms: its results, of one seed each.
         first: those of the first strategy.
-        watts_per_core: for the estimate of energy.
     """
     figures = _measured([arm.trained for arm in arms])
     refused = [float(np.mean(arm.trained.refused)) for arm in arms]
@@ -112,7 +109,7 @@ def summarize(
         "replaced": Figure(mean_interval([arm.trained.replaced for arm in arms])),
         "seconds": Figure(mean_interval([cost.seconds for cost in costs])),
         "processor_seconds": Figure(mean_interval([cost.processor_seconds for cost in costs])),
-        "joules": Figure(mean_interval([cost.energy(watts_per_core) for cost in costs])),
+        "joules": Figure(mean_interval([cost.energy.joules for cost in costs])),
     }
     for attack in arms[0].attacked:
         after = _measured([arm.attacked[attack] for arm in arms if attack in arm.attacked])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lmcraft.audits.safety.scorer import open_scorer
 from lmcraft.audits.strategies.corpus import build_corpus
-from lmcraft.audits.strategies.cost import describe_energy_source
 from lmcraft.audits.strategies.experiment import ExperimentFile, Strategy
 from lmcraft.audits.strategies.measurement import Measurement, Meter
 from lmcraft.audits.strategies.plan import ATTACK_STEPS, Arm, Planner
 from lmcraft.audits.strategies.results import ArmResult, StrategyComparison, summarize
 from lmcraft.audits.strategies.stages import Commands, Workshop
+from lmcraft.energy import open_meter
 from lmcraft.errors import UserError
 from lmcraft.json_lines import format_json
 from lmcraft.moderation import Moderator
@@ -104,11 +104,10 @@ class Comparison:
         first = results[self.file.strategies[0].name]
         if not first:
             raise UserError(f"strategy '{self.file.strategies[0].name}' has not been measured yet: run its seeds first")
-        watts = self.file.settings.watts_per_core
         return StrategyComparison(
             name=self.file.settings.name,
             strategies=[
-                summarize(strategy.name, strategy.use, arms, first, watts)
+                summarize(strategy.name, strategy.use, arms, first)
                 for strategy in self.file.strategies
                 if (arms := results[strategy.name])
             ],
@@ -146,7 +145,7 @@ class Comparison:
             f"{self.meter.guard.policy.identity}.",
             f"Perplexity: of {counts['heldout']:,} clean texts. Attacks: {attack_steps} steps of tuning all weights.",
             "Intervals: 95%, over seeds by Student's t, and over prompts or texts by bootstrap.",
-            describe_energy_source(settings.watts_per_core),
+            f"Energy: {open_meter().describe().removeprefix('energy ')}; its interval is in docs/energy.md.",
         ]
 
 

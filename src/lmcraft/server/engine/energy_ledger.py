@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lmcraft.energy import Meter, Reading, open_meter
 from lmcraft.energy.carbon import emissions
 from lmcraft.energy.energy import JOULES_PER_WH, NO_ENERGY, Energy
-from lmcraft.energy.meter import Meter, Reading, open_meter
 from lmcraft.inference.request import SequenceState
 from lmcraft.server.metrics import Metrics
 
