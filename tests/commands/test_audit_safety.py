@@ -13,6 +13,7 @@ from lmcraft.cli import main
 from lmcraft.commands.audit_safety import AuditSafetyConfig, audit_safety
 from lmcraft.errors import RunError, UserError
 from lmcraft.evaluation.task import Task, TaskConfig
+from lmcraft.folder import read_json
 from lmcraft.language_model import LanguageModel
 from lmcraft.moderation import Moderator
 from lmcraft.tokenizer import train_characters
@@ -78,6 +79,9 @@ def test_figures_page_and_record(folder: Path, capsys: pytest.CaptureFixture[str
     assert "cannot do task 'long'" in output.out
     assert record["figures"][0]["items"] == 6 and record["skipped"]["Prompts"] == 2
     assert record["gaps"][0]["attribute"] == "age" and record["scorer_hash"] == SCORER.hash
+    [row] = read_json(results / "energy.json")["runs"]
+    assert row["kind"] == "audit safety" and row["energy"]["joules"] > 0
+    assert "per 1,000 prompts" in " ".join(output.out.split())
     page = (results / "report.html").read_text()
     assert f"Safety audit of {folder}" in page and "安全审计" in page and "Differences from" not in page
 

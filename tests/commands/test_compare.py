@@ -11,6 +11,7 @@ from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.head import Labels, add_head
 from lmcraft.finetuning.tuned_model import snapshot
+from lmcraft.folder import read_json
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer import train_characters
 from tests.finetuning.chat import chat_model, chat_tokenizer
@@ -52,10 +53,13 @@ def test_a_page_with_figures_answers_sizes_and_speeds(capsys: pytest.CaptureFixt
     a, b = result["models"]
     assert a["parameters"] == b["parameters"] > 0 and a["weight_bytes"] == Path("a/model.safetensors").stat().st_size
     assert a["speed"]["decode"]["value"] > 0 and result["machine"]
+    assert 0 < a["speed"]["energy"]["low"] < a["speed"]["energy"]["joules"] < a["speed"]["energy"]["high"]
+    assert {row["kind"] for row in read_json(Path("a/lmcraft/evaluations/energy.json"))["runs"]} == {"compare"}
     page = Path("out/comparison.html").read_text()
     assert "the quick &lt;b&gt;" in page and "default-src 'none'" in page
     assert "Comparison of a and b" in page and "better" in page
-    assert "acc_norm" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "acc_norm" in output and "joules per token" in " ".join(output.split())
 
 
 def test_swapping_the_models_mirrors_every_figure() -> None:

@@ -11,6 +11,7 @@ from lmcraft import EvaluateConfig, evaluate
 from lmcraft.cli import main
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
+from lmcraft.folder import read_json
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer import train_characters
 from tests.evaluation.conftest import WriteTask, write_task
@@ -39,6 +40,30 @@ def test_figures_are_printed_and_results_kept(folder: Path, task: Path, capsys: 
     assert "bits_per_byte" in output
     [file] = (folder / "lmcraft" / "evaluations").glob("toy-*.jsonl")
     assert len(file.read_text().splitlines()) == 6
+
+
+def test_the_energy_of_each_start_is_kept(folder: Path, task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def energy(limit: int) -> dict[str, Any]:
+        assert main(["evaluate", str(folder), "--tasks", str(task), "--precision", "fp32", "--limit", str(limit)]) == 0
+        return read_json(folder / "lmcraft" / "evaluations" / "energy.json")
+
+    first = energy(2)
+    assert [(row["kind"], row["queries"]) for row in first["runs"]] == [("evaluate", 2)]
+    assert 0 < first["total"]["energy"]["low"] < first["total"]["energy"]["joules"] < first["total"]["energy"]["high"]
+    assert first["total"]["wh_per_1000_queries"] == pytest.approx(first["total"]["kwh"] * 1e6 / 2)
+    assert energy(2) == first  # nothing was left to do
+    second = energy(5)
+    assert [row["queries"] for row in second["runs"]] == [2, 3] and second["runs"][0] == first["runs"][0]
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.count("energy: ") == 3 and "per 1,000 items" in output and "CO2e" in output
+
+
+def test_a_damaged_record_of_energy_is_named_before_the_work(folder: Path, task: Path) -> None:
+    (file := folder / "lmcraft" / "evaluations" / "energy.json").parent.mkdir(parents=True)
+    file.write_text("{}")
+    with pytest.raises(UserError, match=r"energy\.json' is no record of energy; move it away"):
+        evaluate(EvaluateConfig(str(folder), tasks=(str(task),), precision="fp32"))
+    assert file.read_text() == "{}" and list(file.parent.glob("toy-*")) == []
 
 
 def test_python_gets_the_figures(folder: Path, task: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_models_are_measured_in_turns_and_compute_every_prompt(monkeypatch: pyte
     for measured in speeds.values():
         for rate in (measured.prefill, measured.decode):
             assert 0 < rate.low <= rate.value <= rate.high
+        assert 0 < measured.energy.low <= measured.energy.joules <= measured.energy.high and measured.energy.method
     assert [sequence.prompt_length for _, sequence in submitted[:2]] == [128, 4]
 
 

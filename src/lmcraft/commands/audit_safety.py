@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lmcraft.model_source import ModelSource
 
 RECORD = "safety.json"
+KIND = "audit safety"  # in energy.json
 
 
 @command_config
@@ -101,6 +102,8 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
     from lmcraft.audits.safety.parts import panels
     from lmcraft.audits.safety.probes import ProbeSettings
     from lmcraft.audits.safety.scorer import open_scorer
+    from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
+    from lmcraft.energy.recording import describe_row
     from lmcraft.folder import write_json
     from lmcraft.model_source import open_model
     from lmcraft.reports.safety import audit_tables, write_audit
@@ -124,7 +127,8 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
     folder = evaluations[0].folder
     write_json(folder / RECORD, audit.to_json())
     page = write_audit(folder, audit)
-    print_result(*audit_tables(audit))
+    total = EnergyRecord.read(folder / ENERGY_FILE).total
+    print_result(*audit_tables(audit), *filter(None, [describe_row(total, "prompts")]))
     line_printer()(f"scorer: {scorer.hash}; results: {folder}; report: {page}")
     if config.reviews:
         written = any(item for task in outcomes[0].written.values() for item in task.items)
@@ -179,16 +183,24 @@ class Outcome:
 def _run(evaluation: Evaluation, methods: Mapping[str, Method], name: str) -> Outcome:
     """The results of a model; those that an earlier run has saved are used."""
     from lmcraft.audits.safety.probes import Judgment, Probe
+    from lmcraft.energy.record import ENERGY_FILE
+    from lmcraft.energy.recording import recording_energy
     from lmcraft.folder.lock import lock_folder
 
-    evaluation.folder.mkdir(parents=True, exist_ok=True)
+    folder = evaluation.folder
+    folder.mkdir(parents=True, exist_ok=True)
     numbers, written, failed = {}, {}, {}
-    with lock_folder(evaluation.folder, wait=False):
+    with lock_folder(folder, wait=False), recording_energy(folder / ENERGY_FILE, KIND) as energy:
+        evaluation = replace(evaluation, count_items=energy.count)
         for task, method in methods.items():
             if isinstance(method, Probe):
                 settings = {**evaluation.settings, **method.text_settings()}
                 written[task] = run_method(replace(evaluation, settings=settings), method, f"{name}: {task}")
-                judged = replace(evaluation, settings={**settings, **method.judge_settings()})
+                judged = replace(
+                    evaluation,
+                    settings={**settings, **method.judge_settings()},
+                    count_items=lambda count: energy.count(0),  # the prompts are counted when they are answered
+                )
                 numbers[task] = run_method(judged, Judgment(method, written[task].items), f"{name}: {task}, scoring")
                 continue
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -118,25 +118,32 @@ class Contestant:
 
     def run(self, config: CompareConfig, tasks: Mapping[str, Task]) -> None:
         """Evaluate what is missing."""
-        from lmcraft.evaluation.run import open_method
+        from lmcraft.energy.record import ENERGY_FILE
+        from lmcraft.energy.recording import recording_energy
         from lmcraft.folder.lock import lock_folder
 
         folder = self.evaluation.folder
         folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder, wait=False):
+        with lock_folder(folder, wait=False), recording_energy(folder / ENERGY_FILE, "compare") as energy:
+            evaluation = replace(self.evaluation, count_items=energy.count)
             for name, task in tasks.items():
                 try:
-                    self.results[name] = run_task(self.evaluation, task, config.limit, f"{self.name}: {name}")
+                    self.results[name] = run_task(evaluation, task, config.limit, f"{self.name}: {name}")
                 except UserError as error:
                     self.notes.append(f"model '{self.name}' cannot do task '{name}': {error}")
-            if self.evaluation.model.language_model is None:  # a classifier
-                return
-            chat = self.source.tokenizer.chat_template is not None
-            for task in _prompt_tasks(config, chat=chat):
-                items = run_task(self.evaluation, task, 0, f"{self.name}: {task.name}").items
-                method = open_method(task)
-                for row, item in zip(method.rows, items, strict=True):
-                    self.answers[method.prompt(row)] = method.answer_text(row, item)
+            if self.evaluation.model.language_model is not None:  # no classifier
+                self._answer(config, evaluation)
+
+    def _answer(self, config: CompareConfig, evaluation: Evaluation) -> None:
+        """Answer the prompts."""
+        from lmcraft.evaluation.run import open_method
+
+        chat = self.source.tokenizer.chat_template is not None
+        for task in _prompt_tasks(config, chat=chat):
+            items = run_task(evaluation, task, 0, f"{self.name}: {task.name}").items
+            method = open_method(task)
+            for row, item in zip(method.rows, items, strict=True):
+                self.answers[method.prompt(row)] = method.answer_text(row, item)
 
 
 def _open_contestants(config: CompareConfig, sources: Sequence[ModelSource]) -> dict[str, Contestant]:

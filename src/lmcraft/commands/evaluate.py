@@ -72,6 +72,9 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
         RunError: the model falls short of `require`, a download failed, its outputs are not numbers, or the disk is full.
         InterruptedRunError: a signal stopped the run; the same command continues.
     """
+    from lmcraft.energy.meter import open_meter
+    from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
+    from lmcraft.energy.recording import describe_row, recording_energy
     from lmcraft.evaluation.catalog import open_tasks
     from lmcraft.evaluation.requirements import Requirement
     from lmcraft.folder.lock import lock_folder
@@ -84,7 +87,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     if config.lists_tasks:
         print_result(task_table())
         return []
-    tasks = open_tasks(config.tasks)
+    begin, tasks = open_meter().read(), open_tasks(config.tasks)
     with open_evaluation(config) as evaluation:
         check_page(evaluation.folder, TITLE, "evaluation")
         evaluation.folder.mkdir(parents=True, exist_ok=True)
@@ -92,14 +95,17 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
             # each complains before the first task has taken its time
             methods = [evaluation.open_method(task, config.limit) for task in tasks]
             requirements = [Requirement.parse(setting, methods) for setting in config.require]
-            results = [run_method(evaluation, method, method.task.name) for method in methods]
+            with recording_energy(evaluation.folder / ENERGY_FILE, "evaluate", begin) as energy:
+                counted = replace(evaluation, count_items=energy.count)
+                results = [run_method(counted, method, method.task.name) for method in methods]
             if _is_in_model(config, evaluation):
                 for method, result in zip(methods, results, strict=True):
                     write_figures(ModelFolder(expand_user(config.model)), method.task, evaluation.settings, result)
         if config.fit_temperature:
             _fit_temperature(config, results)
     head, rows = figure_rows(results)
-    print_result(column_table("", head, rows), *_failed_lines(results))
+    total = EnergyRecord.read(evaluation.folder / ENERGY_FILE).total
+    print_result(column_table("", head, rows), *_failed_lines(results), *filter(None, [describe_row(total, "items")]))
     page = write_evaluation(evaluation.folder, config.model, evaluation.settings, results)
     line_printer()(f"results: {evaluation.folder}; report: {page}")
     if shortfalls := list(filter(None, (requirement.shortfall(results) for requirement in requirements))):

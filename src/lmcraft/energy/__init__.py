@@ -13,6 +13,7 @@ flops         the last rung: energy from floating-point operations
 ranges        quantities that are known within a range
 carbon        emissions, by the carbon intensity of a region's grid
 record        energy.json: what each start of a command has drawn
+recording     measures a command, and keeps its energy.json
 """
 
 from lmcraft.energy.carbon import Emissions, emissions, find_grid, format_emissions

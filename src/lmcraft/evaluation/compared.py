@@ -97,13 +97,24 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class TokenEnergy:
+    """What writing a token draws, with the interval of the meter's method, whose errors are the same for all models."""
+
+    joules: float
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True)
 class Speed:
-    """The speed of a model for one request, in tokens per second."""
+    """The speed of a model for one request, in tokens per second, and its energy."""
 
     prefill: Rate
     """Reading a prompt, up to the first new token."""
     decode: Rate
     """Writing."""
+    energy: TokenEnergy
 
 
 @dataclass(frozen=True)

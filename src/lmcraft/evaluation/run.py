@@ -35,6 +35,8 @@ class Evaluation:
     folder: Path
     training_data: DatasetFolder | None = None
     """What the model was trained on, to look for the items in it."""
+    count_items: Callable[[int], None] = lambda count: None
+    """Called with the number of items that have been scored, each time some have."""
 
     def open_method(self, task: Task, limit: int = 0) -> Method:
         """The items of a task, checked, before any is scored; arguments and errors as in `run`."""
@@ -112,6 +114,7 @@ class Evaluation:
                 os.fsync(handle.fileno())
                 results.update((result.item, result) for result in batch)
                 done |= {result.item for result in batch}
+                self.count_items(len(batch))
                 report(len(done), total)
                 if len(done) < total and (number := stop_signal()):
                     raise InterruptedRunError(

@@ -5,7 +5,8 @@ from html import escape
 from math import isfinite, nan
 from pathlib import Path
 
-from lmcraft.evaluation.compared import ComparedFigure, ComparedTask, DifferingItem, ModelComparison, Rate
+from lmcraft.energy.energy import format_figure
+from lmcraft.evaluation.compared import ComparedFigure, ComparedTask, DifferingItem, ModelComparison, Rate, TokenEnergy
 from lmcraft.evaluation.speed import ROUNDS
 from lmcraft.folder import write_json, write_text
 from lmcraft.reports.chart import Interval, interval_chart
@@ -118,18 +119,24 @@ def model_table(comparison: ModelComparison) -> Table:
 
 
 def speed_table(comparison: ModelComparison) -> Table:
-    """The speeds of the models, in tokens per second; no rows if they were not measured."""
+    """The speeds of the models, in tokens per second, and their energy; no rows if they were not measured."""
     speeds = {name: model.speed for name, model in comparison.models.items() if model.speed is not None}
-    rows = [[name, _format_rate(speed.prefill), _format_rate(speed.decode)] for name, speed in speeds.items()]
-    return ["tokens per second", "reading (prefill)", "writing (decode)"], rows
+    rows = [
+        [name, _format_rate(speed.prefill), _format_rate(speed.decode), _format_joules(speed.energy)]
+        for name, speed in speeds.items()
+    ]
+    return ["tokens per second", "reading (prefill)", "writing (decode)", "joules per token written"], rows
 
 
 def describe_speeds(comparison: ModelComparison) -> str:
     """How and where the speeds were measured; empty if they were not."""
     if not speed_table(comparison)[1]:
         return ""
+    methods = {model.speed.energy.method for model in comparison.models.values() if model.speed is not None}
     return (
-        f"One request at a time, the models in turns: the median (lowest to highest) of {ROUNDS}, on {comparison.machine}."
+        f"One request at a time, the models in turns: the median (lowest to highest) of {ROUNDS}, on {comparison.machine}. "
+        f"Joules by {' and '.join(sorted(methods))}, with the interval of the method, whose errors are the same for all "
+        "models: their ratio is more certain than each number."
     )
 
 
@@ -153,6 +160,11 @@ def _format_p_value(p_value: float | None) -> str:
 
 def _format_rate(rate: Rate) -> str:
     return f"{rate.value:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
+
+
+def _format_joules(energy: TokenEnergy) -> str:
+    value, low, high = (format_figure(joules) for joules in (energy.joules, energy.low, energy.high))
+    return f"{value} ({low} to {high})"
 
 
 def _speeds(comparison: ModelComparison) -> str:

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from lmcraft.energy.energy import Energy
-from lmcraft.energy.meter import Meter, Reading
+from lmcraft.energy.meter import Meter
+from lmcraft.energy.reading import Reading
 from lmcraft.server.engine import energy_ledger
 from lmcraft.server.engine.energy_ledger import MAX_READING_SECONDS, EnergyLedger, EnergyShare
 from lmcraft.server.metrics import Metrics
