@@ -31,6 +31,7 @@ PURPOSES = {
     "reasoning-gym": "lmcraft evaluate: generated reasoning tasks",
     "lm-eval": "EleutherAI's evaluation harness on our models",
     "tensorboard": "curves in TensorBoard",
+    "codecarbon": "lmcraft doctor --energy: CodeCarbon's figures beside ours",
 }
 REQUIREMENT = re.compile(r"([\w.-]+).*;\s*extra\s*==\s*['\"]([\w-]+)['\"]")
 

@@ -25,6 +25,9 @@ class DoctorConfig(Config):
     _: KW_ONLY
     remeasure: bool = False
     """Measure the speeds again."""
+    energy: bool = False
+    """Also work for some seconds, and show the energy by every meter that can be read here, and by CodeCarbon if it is
+    installed."""
     json: bool = False
     """Print JSON instead of tables."""
 
@@ -37,6 +40,9 @@ def doctor(config: DoctorConfig = DoctorConfig()) -> dict[str, Any]:
     if config.remeasure:
         forget_measurements()
     report = examine()
+    if config.energy:
+        report["energy"] |= {"checks": _energy_checks()}
+        report["advice"] += _energy_advice(report["energy"]["checks"])
     if config.json:
         print(format_json(report, indent=2))
     else:
@@ -58,6 +64,7 @@ def examine() -> dict[str, Any]:
         "training": _training(),
     }
     report["speeds"] = _speeds(native=report["generation"]["tier"] == "native") | {"busy": busy}
+    report["energy"] = _energy()
     report["extras"] = _extras()
     report["cache"] = str(cache_folder())
     report["advice"] = _advice(report)
@@ -141,6 +148,24 @@ def _speeds(*, native: bool) -> dict[str, Any]:
     }
 
 
+def _energy() -> dict[str, Any]:
+    from lmcraft.energy import find_grid, open_meter
+
+    meter, grid = open_meter(), find_grid()
+    return {"meter": meter.method, "description": meter.describe(), "region": grid.code, "grams_per_kwh": grid.grams_per_kwh}
+
+
+def _energy_checks() -> list[dict[str, Any]]:
+    from lmcraft.energy.cross_check import cross_check
+
+    return [load.as_json() for load in cross_check()]
+
+
+def _energy_advice(checks: list[dict[str, Any]]) -> list[str]:
+    measured = [load["watts_per_cpu"] for load in checks if load["watts_per_cpu"]]
+    return [f"where RAPL cannot be read on this machine, set LMCRAFT_CPU_WATTS={watts:.2g}" for watts in measured]
+
+
 def _extras() -> dict[str, dict[str, Any]]:
     from lmcraft.extras import PURPOSES, missing_packages
 
@@ -177,6 +202,7 @@ def _tables(report: dict[str, Any]) -> list["Table"]:
         "memory": f"{free} free of {total}",
         "GPU": ", ".join(f"{gpu['device']}: {gpu['name']}, {format_bytes(gpu['memory_bytes'])}" for gpu in report["gpus"])
         or "none",
+        "energy": report["energy"]["description"],
     }
     gigabytes = speeds["memory"] / 1e9
     measured = {"reading memory": f"{gigabytes:.1f} GB/s: weights of 1 GB decode at most {gigabytes:.0f} tokens/s"}
@@ -196,9 +222,28 @@ def _tables(report: dict[str, Any]) -> list["Table"]:
         key_value_table("Machine", machine),
         key_value_table("Speed", measured),
         key_value_table("What will run", kernels),
+        *_energy_tables(report["energy"].get("checks", [])),
         key_value_table("Extras", extras),
         key_value_table("Versions", {**report["versions"], "cache": report["cache"]}),
     ]
+
+
+def _energy_tables(checks: list[dict[str, Any]]) -> list["Table"]:
+    """One for each load."""
+    from lmcraft.energy import Energy, format_energy
+
+    tables = []
+    for load in checks:
+        rows = {method: format_energy(Energy.from_json(energy)) for method, energy in load["energies"].items()}
+        if other := load["codecarbon"]:
+            total = sum(other[part] for part in ("processor", "memory", "gpu"))
+            counted = format_energy(Energy(total, total, total)).partition(" (")[0]
+            rows[f"CodeCarbon {other['version']}"] = (
+                f"{counted}, without board and losses; it can err by 40% (arXiv 2509.22092)"
+            )
+        threads = f"{load['threads']} thread{'s' if load['threads'] > 1 else ''}"
+        tables.append(key_value_table(f"Energy of {load['processor_seconds']:.1f} s of CPU time on {threads}", rows))
+    return tables
 
 
 def _format_flops(value: float) -> str:

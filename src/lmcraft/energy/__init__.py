@@ -10,6 +10,7 @@ machine_load  how busy all CPUs have been
 power_table   the design power of this machine's processor, by its name
 power_model   from counters and times to electricity at the plug
 flops         the last rung: energy from floating-point operations
+cross_check   some seconds of work by every rung, and by CodeCarbon
 ranges        quantities that are known within a range
 carbon        emissions, by the carbon intensity of a region's grid
 record        energy.json: what each start of a command has drawn
