@@ -12,6 +12,7 @@ from lmcraft.commands.evaluate import build_evaluation, results_folder, run_meth
 from lmcraft.commands.review import add_for_review, check_store
 from lmcraft.config import ADVANCED, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
+from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,8 +105,10 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
     from lmcraft.audits.safety.scorer import open_scorer
     from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
     from lmcraft.energy.recording import describe_row
-    from lmcraft.folder import write_json
+    from lmcraft.folder import ModelFolder, write_json
     from lmcraft.model_source import open_model
+    from lmcraft.reports.card import update_card
+    from lmcraft.reports.evidence.evaluations import identify_weights
     from lmcraft.reports.safety import audit_tables, write_audit
     from lmcraft.terminal import line_printer, print_result
 
@@ -125,11 +128,15 @@ def audit_safety(config: AuditSafetyConfig) -> SafetyAudit:
         outcomes = [_run(evaluation, methods, source.name) for evaluation, source in zip(evaluations, sources, strict=True)]
     audit = _summarize(config, scorer.hash, chosen, methods, evaluations[0], outcomes)
     folder = evaluations[0].folder
-    write_json(folder / RECORD, audit.to_json())
+    own = ModelFolder(expand_user(config.model))
+    is_own = own.run.is_dir() and folder.resolve() == (own.run / "safety").resolve()
+    write_json(folder / RECORD, audit.to_json() | ({"weights": identify_weights(own)} if is_own else {}))
     page = write_audit(folder, audit)
     total = EnergyRecord.read(folder / ENERGY_FILE).total
     print_result(*audit_tables(audit), *filter(None, [describe_row(total, "prompts")]))
     line_printer()(f"scorer: {scorer.hash}; results: {folder}; report: {page}")
+    if is_own:
+        update_card(own, line_printer())
     if config.reviews:
         written = any(item for task in outcomes[0].written.values() for item in task.items)
         add_for_review(config.reviews, folder if written else None)

@@ -78,6 +78,7 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     from lmcraft.evaluation.catalog import open_tasks
     from lmcraft.evaluation.requirements import Requirement
     from lmcraft.folder.lock import lock_folder
+    from lmcraft.reports.card import update_card
     from lmcraft.reports.evaluation import TITLE, figure_rows, write_evaluation
     from lmcraft.reports.evidence.evaluations import write_figures
     from lmcraft.reports.template import check_page
@@ -98,9 +99,10 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
             with recording_energy(evaluation.folder / ENERGY_FILE, "evaluate", begin) as energy:
                 counted = replace(evaluation, count_items=energy.count)
                 results = [run_method(counted, method, method.task.name) for method in methods]
-            if _is_in_model(config, evaluation):
+            own = ModelFolder(expand_user(config.model))
+            if is_own := _lies_in(evaluation.folder, own):
                 for method, result in zip(methods, results, strict=True):
-                    write_figures(ModelFolder(expand_user(config.model)), method.task, evaluation.settings, result)
+                    write_figures(own, method.task, evaluation.settings, result)
         if config.fit_temperature:
             _fit_temperature(config, results)
     head, rows = figure_rows(results)
@@ -108,15 +110,17 @@ def evaluate(config: EvaluateConfig = EvaluateConfig()) -> list[TaskResult]:
     print_result(column_table("", head, rows), *_failed_lines(results), *filter(None, [describe_row(total, "items")]))
     page = write_evaluation(evaluation.folder, config.model, evaluation.settings, results)
     line_printer()(f"results: {evaluation.folder}; report: {page}")
+    if is_own:
+        update_card(own, line_printer())
     if shortfalls := list(filter(None, (requirement.shortfall(results) for requirement in requirements))):
         raise RunError("\n".join(shortfalls))
     return results
 
 
-def _is_in_model(config: EvaluateConfig, evaluation: Evaluation) -> bool:
-    """Whether the results lie in the folder of the model."""
-    own = ModelFolder(expand_user(config.model)).run / "evaluations"
-    return own.is_dir() and own.samefile(evaluation.folder)
+def _lies_in(results: Path, folder: ModelFolder) -> bool:
+    """Whether results are in the folder of their model."""
+    own = folder.run / "evaluations"
+    return own.is_dir() and own.samefile(results)
 
 
 def _failed_lines(results: Sequence[TaskResult]) -> list[str]:

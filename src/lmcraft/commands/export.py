@@ -15,8 +15,11 @@ def export(config: ExportConfig) -> Path:
         RunError: the result differs from the original by more than the tolerance.
     """
     from lmcraft.conversion.model_export import export_model
+    from lmcraft.reports.card import update_card
 
     config = config.resolved()
     print(export_model(config))
+    if config.out.is_dir():
+        update_card(config.out)
     print(config.out)
     return config.out

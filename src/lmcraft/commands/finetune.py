@@ -45,6 +45,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
     from lmcraft.finetuning.run import open_run
     from lmcraft.machine import choose_machine
+    from lmcraft.reports.card import update_card
     from lmcraft.reports.page import write_report
     from lmcraft.training.checkpoint import step_to_resume
     from lmcraft.training.continuation import check_contents, check_length, check_tasks, continue_config, record_start
@@ -92,6 +93,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
         for line in evaluate_after(run, trainer, before):
             print_line(line)
         write_report(folder)
+        update_card(folder, print_line)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")
     print_line(f"report: {folder.report}")
     return folder

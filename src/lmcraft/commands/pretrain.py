@@ -30,6 +30,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
     begin = time.monotonic()
     set_up_environment()
     from lmcraft.pretraining.run import run_pretraining
+    from lmcraft.reports.card import update_card
     from lmcraft.reports.page import write_report
     from lmcraft.training.processes import join_processes
 
@@ -45,6 +46,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
             folder = run_pretraining(config, processes, print_line, begin)
             if processes.is_main:
                 print_line(f"curves and samples: {write_report(folder)}")
+                update_card(folder, print_line)
             return folder
 
 

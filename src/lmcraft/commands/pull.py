@@ -47,6 +47,7 @@ def pull(config: PullConfig) -> ModelFolder:
     from lmcraft.language_model import LanguageModel
     from lmcraft.model.storage import convert_weights
     from lmcraft.model_source import open_model
+    from lmcraft.reports.card import update_card
 
     def claim(out: Path) -> AbstractContextManager[Path]:
         return replace_output(out, MODEL, overwrite=config.overwrite, inputs=[("model", config.address)])
@@ -70,6 +71,8 @@ def pull(config: PullConfig) -> ModelFolder:
             model.save(temporary)
         parent = source.fingerprint
         write_lineage(ModelFolder(temporary), parent=parent, source=source.address, license=source.license)
+    if not (out / "README.md").exists():
+        update_card(out)
     print(out)
     return ModelFolder(out)
 

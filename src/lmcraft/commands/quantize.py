@@ -14,6 +14,7 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
             `out` exists.
     """
     from lmcraft.conversion.quantized_folder import write_quantized
+    from lmcraft.reports.card import update_card
 
     config = config.resolved()
     quality = write_quantized(config)
@@ -23,5 +24,6 @@ def quantize(config: QuantizeConfig) -> ModelFolder:
         f"KL divergence {quality.kl_divergence:.4f} nats per token, "
         f"same most likely token {quality.agreement:.1%} of {quality.tokens:,} times"
     )
+    update_card(config.out)
     print(config.out)
     return ModelFolder(config.out)

@@ -1,4 +1,4 @@
-"""`lmcraft report`: regenerate the HTML report of a run, or of a dataset."""
+"""`lmcraft report`: regenerate the HTML report of a run and its model card, or the report of a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from lmcraft.folder import DatasetFolder, ModelFolder
 @command_config
 @dataclass(frozen=True)
 class ReportConfig(Config):
-    """Regenerate `lmcraft/report.html` of a model folder (curves, samples, settings), or `report.html` of a dataset."""
+    """Regenerate `lmcraft/report.html` of a model folder (curves, samples, settings) and its model card, README.md; or
+    `report.html` of a dataset."""
 
     model: Path
     """Model folder written by a run, or dataset folder prepared from a recipe."""
@@ -23,10 +24,15 @@ def report(config: ReportConfig) -> Path:
     Raises:
         UserError: the folder holds no run, and no dataset that was prepared from a recipe.
     """
+    from lmcraft.reports.card import update_card
     from lmcraft.reports.page import write_report
     from lmcraft.reports.preparation import write_preparation
 
     dataset = DatasetFolder(config.model)
-    page = write_preparation(dataset) if dataset.manifest_file.is_file() else write_report(ModelFolder(config.model))
+    if dataset.manifest_file.is_file():
+        page = write_preparation(dataset)
+    else:
+        page = write_report(ModelFolder(config.model))
+        update_card(config.model)
     print(page)
     return page

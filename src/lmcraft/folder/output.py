@@ -42,7 +42,7 @@ STARTED_RUN = (
     *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "range_test.html", "coordinate_check.html", "tensorboard"),
 )
 # The files of `lmcraft/` in a model folder that no run wrote.
-MODEL_RECORDS = ("lineage.json", "quantization.json", "evaluations")
+MODEL_RECORDS = ("lineage.json", "quantization.json", "card.json", "report.html", "evaluations", "safety")
 DATASET_FILES = (
     *("manifest.json", SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
     *("files.jsonl.gz", "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html"),

@@ -40,6 +40,7 @@ def collect(folder: ModelFolder | Path) -> Evidence:
         architecture=_describe(records),
         license=text(lineage.get("license")) if lineage else "",
         address=text(lineage.get("source")) if lineage else "",
+        made_by=text(lineage.get("kind")) if lineage else "",
         created=text(lineage.get("created")) if lineage else "",
         lmcraft_version=text(lineage.get("lmcraft")) if lineage else "",
         lineage_sha256=lineage.sha256 if lineage else "",

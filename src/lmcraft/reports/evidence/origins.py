@@ -1,5 +1,6 @@
 """Where a model comes from: its license, the models that it was made from, and what quantization cost."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.folder.names import RUN
@@ -7,22 +8,36 @@ from lmcraft.reports.evidence.figure import Record, Records, number, text
 from lmcraft.reports.evidence.record import Parent, Quantization
 
 LINEAGE, QUANTIZATION = f"{RUN}/lineage.json", f"{RUN}/quantization.json"
+MAX_GENERATIONS = 32  # of parents that are read
 
 
 def read_parents(lineage: Record | None) -> list[Parent]:
-    """The models that this one was made from, the base first."""
+    """The models that this one was made from, the base first, each with its own parents."""
     if lineage is None:
         return []
     if digest := text(lineage.get("parent")):  # version 1
-        return [Parent("base", text(lineage.get("source")), "", digest, {})]
+        return [Parent("base", text(lineage.get("source")), digest)]
+    return _parents(lineage, lineage.object(), MAX_GENERATIONS)
+
+
+def _parents(lineage: Record, document: Mapping[str, Any], generations: int) -> list[Parent]:
+    entries = document.get("parents")
     parents = []
-    for entry in lineage.array("parents"):
+    for entry in entries if isinstance(entries, list) and generations else []:
         if isinstance(entry, dict):
             digest = text(entry.get("sha256"))
-            document = lineage.object("ancestors", digest)
-            license_name = text(document.get("license"))
-            address = text(entry.get("address")) or text(document.get("source"))
-            parents.append(Parent(text(entry.get("role")) or "base", address, license_name, digest, document))
+            own = lineage.object("ancestors", digest)
+            parents.append(
+                Parent(
+                    role=text(entry.get("role")) or "base",
+                    address=text(entry.get("address")),
+                    sha256=digest,
+                    made_by=text(own.get("kind")),
+                    source=text(own.get("source")),
+                    license=text(own.get("license")),
+                    parents=_parents(lineage, own, generations - 1),
+                )
+            )
     return parents
 
 

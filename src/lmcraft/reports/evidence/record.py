@@ -87,7 +87,7 @@ class Training:
     figures: Mapping[str, Figure]
     """By key: steps, tokens, seconds, loss, validation_loss, best_step, bits_per_byte, tokens_per_second, peak_memory."""
     machine: str
-    """Device and precision, for people."""
+    """The hardware, for people; empty if unknown."""
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,25 @@ class EnergyUse:
 
 @dataclass(frozen=True)
 class Parent:
-    """A model that this one was made from."""
+    """A model that another was made from."""
 
     role: str
+    """base, teacher, reference, ..."""
     address: str
-    license: str
+    """Where it was: a path or an address; empty if unknown."""
     sha256: str
     """Of its lineage."""
-    lineage: Mapping[str, Any]
+    made_by: str = ""
+    """The command that made it, if its lineage says."""
+    source: str = ""
+    """The address that it was downloaded from, if it was."""
+    license: str = ""
+    parents: Sequence["Parent"] = ()
+
+    @property
+    def name(self) -> str:
+        """The last part of its address, which names nobody's folders."""
+        return (self.source or self.address).rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -228,6 +239,8 @@ class Evidence:
     """As its publisher stated it; empty: nobody did."""
     address: str
     """Where the model was downloaded from; empty: it was made here."""
+    made_by: str
+    """The command that wrote the folder: pretrain, finetune, quantize, export, pull; empty if its lineage does not say."""
     created: str
     lmcraft_version: str
     lineage_sha256: str

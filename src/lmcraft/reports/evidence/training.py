@@ -29,9 +29,7 @@ def read_training(records: Records) -> Training | None:
         rows=_rows(metrics),
         samples=_rows(samples),
         figures={} if metrics is None else _figures(metrics),
-        machine=" in ".join(
-            filter(None, (text(settings.get("device")).replace("auto", ""), text(settings.get("precision"))))
-        ),
+        machine=text(status.get("machine")) if status else "",
     )
 
 
