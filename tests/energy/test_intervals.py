@@ -48,11 +48,12 @@ def test_the_truth_and_the_rung_above_lie_in_the_interval(load: tuple[float, flo
     assert measured_in_rapl >= 0.92 * MACHINES
 
 
-def test_energy_of_a_time_is_the_sum_of_its_parts() -> None:
-    """Readings every second add up to one reading of all, while the load stays the same."""
+@pytest.mark.parametrize("method", ["rapl", "cpu time"])
+def test_energies_of_consecutive_times_add_up(method: str) -> None:
+    """Also when the load changes; and waiting adds nothing to what work before it drew."""
     machine = SimulatedMachine.drawn(random.Random(1))
     meter = Meter(
-        "rapl",
+        method,
         machine.power,
         powercap=SimulatedCounters(machine, has_memory=False),
         read_machine_load=machine.load,
@@ -60,13 +61,18 @@ def test_energy_of_a_time_is_the_sum_of_its_parts() -> None:
         clock=lambda: machine.seconds,
     )
     readings = [meter.read()]
-    for _ in range(5):
-        machine.run(1.0, 0.3, 0.2)
+    for step in range(40):
+        machine.run(0.3, 0.02 * step, 0.2 if step % 3 else 0.0)
         readings.append(meter.read())
     parts = [meter.energy(since, until) for since, until in pairwise(readings)]
     total = meter.energy(readings[0], readings[-1])
     assert sum(parts, Energy()).joules == pytest.approx(total.joules)
-    assert total.method == "rapl"
+    assert total.method == method and all(part.low <= part.joules <= part.high for part in parts)
+    machine.run(0.7, 0.3, 0.0)
+    machine.run(3600.0, 0.0, 0.0)
+    waited = meter.read()
+    machine.run(3600.0, 0.0, 0.1)
+    assert meter.energy(waited).joules == 0 and meter.energy(waited).method == method
 
 
 def test_a_reset_counter_leaves_its_time_to_the_rung_below() -> None:

@@ -2,7 +2,9 @@
 
 energy        an amount of electricity: best estimate, interval, method, parts
 meter         this process's meter: the best rung that can be read here, and the energy between two readings
-reading       what the counters have counted at one time
+reading       what the meter has counted at one time
+machine_counters  the counters of the whole machine, read together
+attribution   what this process draws, from its time and those counters
 powercap      counters of processors and memory (RAPL)
 nvml, gpus    NVIDIA's library, and what its GPUs drew for this process
 process_tree  processor time of this process and of all its descendants

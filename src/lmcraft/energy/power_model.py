@@ -36,8 +36,6 @@ BOARD_POWER = Range(0.04, 0.15, 0.4)
 class Activity:
     """What the processors did during a time."""
 
-    seconds: float
-    """On the clock."""
     processor_seconds: float
     """Of this work."""
     busy_seconds: float

@@ -1,40 +1,13 @@
-"""What the counters of a meter have counted at one time."""
+"""What a meter has counted at one time."""
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from lmcraft.energy.gpus import GpuJoules
-from lmcraft.energy.power_model import Activity
+from lmcraft.energy.energy import Energy, Part
+from lmcraft.energy.ranges import NOTHING, Range
 
-
-@dataclass(frozen=True)
-class Totals:
-    """Sums over the times of which everything is known."""
-
-    seconds: float = 0.0
-    processor_seconds: float = 0.0
-    """Of this process and its descendants."""
-    busy_seconds: float = 0.0
-    """Of all CPUs and all processes."""
-    capacity_seconds: float = 0.0
-    stolen_seconds: float = 0.0
-    package_joules: float = 0.0
-    """Of all processors and all processes; 0 without RAPL."""
-    memory_joules: float = 0.0
-    missed_seconds: float = 0.0
-    """Processor seconds of this process in the times that a reset of RAPL's counters hides, which are in no other sum."""
-
-    def __add__(self, other: "Totals") -> "Totals":
-        return Totals(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
-
-    def __sub__(self, other: "Totals") -> "Totals":
-        return Totals(*(max(0.0, getattr(self, each.name) - getattr(other, each.name)) for each in fields(self)))
-
-    @property
-    def activity(self) -> Activity:
-        """For the formulas of power."""
-        busy = max(self.busy_seconds, self.processor_seconds if self.capacity_seconds else 0.0)
-        stolen = self.stolen_seconds / (self.stolen_seconds + busy) if self.stolen_seconds else 0.0
-        return Activity(self.seconds, self.processor_seconds, busy, self.capacity_seconds, stolen)
+# By the part of the machine and the rung that measured it.
+Drawn = Mapping[tuple[str, str], Range]
 
 
 @dataclass(frozen=True)
@@ -45,8 +18,32 @@ class Reading:
     """On a clock that does not go back."""
     processor_seconds: float
     """Of this process and its descendants."""
-    totals: Totals = Totals()
-    """Up to some milliseconds earlier."""
-    recent: Totals = Totals()
-    """Of the last second or so."""
-    gpu: GpuJoules = field(default_factory=GpuJoules)
+    drawn: Drawn = field(default_factory=dict)
+    """Joules of this process and its descendants since the meter was opened."""
+
+
+def add_drawn(first: Drawn, second: Drawn) -> dict[tuple[str, str], Range]:
+    """The sum of two."""
+    return {key: first.get(key, NOTHING) + second.get(key, NOTHING) for key in {**first, **second}}
+
+
+def energy_between(since: Reading, until: Reading) -> Energy:
+    """What was drawn between two readings."""
+    drawn = {key: _difference(after, since.drawn.get(key, NOTHING)) for key, after in until.drawn.items()}
+    return energy_of(drawn, max(0.0, until.seconds - since.seconds))
+
+
+def energy_of(drawn: Drawn, seconds: float) -> Energy:
+    """With the parts of which something was drawn."""
+    parts: dict[str, Part] = {}
+    for (name, method), joules in drawn.items():
+        if joules.high > 0:
+            part = Part(joules.best, joules.low, joules.high, method)
+            parts[name] = parts[name] + part if name in parts else part
+    return Energy.of_parts(parts, seconds)
+
+
+def _difference(after: Range, before: Range) -> Range:
+    """Not negative: a short time's first estimate may have been higher than its last."""
+    best = max(0.0, after.best - before.best)
+    return Range(min(best, max(0.0, after.low - before.low)), best, max(best, after.high - before.high))
