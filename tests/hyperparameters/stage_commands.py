@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from lmcraft.config import Config, command_config, quantity
+from lmcraft.energy.energy import Energy
+from lmcraft.energy.record import ENERGY_FILE, EnergyRecord, EnergyRow
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_json_lines, write_text
 from lmcraft.hyperparameters.stages import StageCommand
@@ -13,6 +15,7 @@ from lmcraft.quantities import Duration
 
 STEPS = 6
 TOKENS_PER_STEP = 10
+JOULES_PER_STEP, REPEATED_JOULES = 360.0, 36.0
 
 
 @command_config
@@ -75,6 +78,9 @@ def train(config: TrainConfig) -> ModelFolder:
         rows[-1] = {**rows[-1], "holdout_loss": 5.0, "holdout_bits_per_byte": 2.5}
     (folder.checkpoints / f"step-{last:06d}").mkdir(parents=True)
     write_json_lines(folder.metrics, rows)
+    joules = last * JOULES_PER_STEP
+    row = EnergyRow.of("pretrain", Energy(joules, joules, joules, "cpu time"), wasted={"repeated steps": REPEATED_JOULES})
+    EnergyRecord([row]).write(folder.run / ENERGY_FILE)
     write_text(folder.config_toml, config.to_toml())
     (folder.path / "model.safetensors").write_bytes(bytes(config.width))
     folder.report.write_text("report")

@@ -47,7 +47,6 @@ def test_trials_are_promoted_if_they_can_be_judged_before_their_end(
         (SPACE + "max_steps = 7", {"trial_time": "30s"}, "and so does pretrain.max_steps"),
         (SPACE, {"trials": 0}, "trials=0 is too small"),
         (SPACE, {"holdout": 1.0}, "holdout=1 is out of range"),
-        (SPACE, {"watts": -1.0}, "watts=-1 must not be negative"),
         (SPACE, {"values": [1.0]}, "name it with --tell"),
         (SPACE, {"change": "x"}, "add --ask"),
         (SPACE, {"ask": True, "tell": 0}, "ask and tell are different calls"),

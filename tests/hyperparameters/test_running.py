@@ -1,15 +1,17 @@
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
+from lmcraft.hyperparameters.records import RunRecord
 from lmcraft.hyperparameters.running import read_result, train
 from lmcraft.hyperparameters.trial import Trial, TrialResult
 from tests.hyperparameters import stage_commands
 from tests.hyperparameters.pipelines import PIPELINE, POINT, SPACE, plan_of
-from tests.hyperparameters.stage_commands import TOKENS_PER_STEP
+from tests.hyperparameters.stage_commands import JOULES_PER_STEP, REPEATED_JOULES, TOKENS_PER_STEP
 
 STEPS = 6
 
@@ -52,13 +54,22 @@ def test_a_run_that_was_killed_before_it_was_saved_is_not_finished(tmp_path: Pat
 
 def test_all_objectives_are_measured(tmp_path: Path) -> None:
     names = ("seconds", "tokens", "bytes", "peak_memory", "energy_kwh", "validation_loss")
-    pipeline = plan_of(tmp_path, objectives=names, watts=3600.0).pipeline
+    pipeline = plan_of(tmp_path, objectives=names).pipeline
     result = train(pipeline, Trial(number=0, point=POINT), tmp_path / "0", ignore)
     assert list(result.values) == list(names)
     assert result.values["seconds"] == STEPS / 10 and result.values["tokens"] == STEPS * TOKENS_PER_STEP
     assert result.values["bytes"] == 16 and result.values["peak_memory"] == 1000
-    assert result.values["energy_kwh"] == pytest.approx(STEPS / 10 * 1e-3)
+    assert result.values["energy_kwh"] == pytest.approx((STEPS * JOULES_PER_STEP - REPEATED_JOULES) / 3.6e6)
+    assert result.energy_kwh > 0  # what this call has drawn by the meter
     assert result.holdout["validation_loss"] == 5.0 and result.holdout["bytes"] == 16
+
+
+def test_without_a_record_of_the_run_the_meter_tells_the_energy(tmp_path: Path) -> None:
+    pipeline, trial = plan_of(tmp_path, objectives=("energy_kwh",)).pipeline, Trial(number=0, point=POINT, energy_kwh=1.0)
+    with patch.object(RunRecord, "energy_kwh", None):
+        result = train(pipeline, trial, tmp_path / "0", ignore)
+    assert result.values["energy_kwh"] == pytest.approx(1.0 + result.energy_kwh, rel=1e-3)  # with earlier calls
+    assert 0 < result.energy_kwh < 1e-3
 
 
 def test_a_shared_command_runs_once(tmp_path: Path) -> None:
@@ -87,3 +98,4 @@ def test_the_record_of_a_run_is_its_result_only_when_it_is_finished(tmp_path: Pa
     train(pipeline, trial, tmp_path / "4", ignore)
     result = read_result(pipeline, trial, tmp_path / "4")
     assert (result.tokens, result.seconds) == (STEPS * TOKENS_PER_STEP, STEPS / 10)
+    assert result.energy_kwh == pytest.approx((STEPS * JOULES_PER_STEP - REPEATED_JOULES) / 3.6e6)

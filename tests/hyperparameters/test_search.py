@@ -6,15 +6,19 @@ from typing import Any
 
 import pytest
 
+from lmcraft.energy.meter import open_meter
+from lmcraft.energy.record import EnergyRecord
 from lmcraft.errors import RunError, UserError
 from lmcraft.hyperparameters.config import SearchConfig
+from lmcraft.hyperparameters.energy import record_waste
 from lmcraft.hyperparameters.search import DATABASE, Search
 from lmcraft.hyperparameters.store import TrialStore
 from lmcraft.hyperparameters.tables import sqlite_url
 from lmcraft.hyperparameters.trial import Kind, State
+from lmcraft.quantities import EnergyAmount
 from tests.hyperparameters.fakes import REFUSING
 from tests.hyperparameters.pipelines import SPACE
-from tests.hyperparameters.stage_commands import COMMANDS, STEPS
+from tests.hyperparameters.stage_commands import COMMANDS, JOULES_PER_STEP, REPEATED_JOULES, STEPS
 
 
 def write_space(folder: Path, text: str = SPACE) -> Path:
@@ -43,6 +47,12 @@ def test_a_search_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     assert again.run() == "" and again.store.trials() == trials  # nothing is left to do
     larger = open_search(tmp_path, resume=True, trials=8)
     larger.run()
+    first, second = EnergyRecord.read(tmp_path / "out" / "energy.json").rows  # of the two that had something to do
+    assert first.kind == second.kind == "search" and first.energy.joules > 0 < second.energy.joules
+    drawn = sum(trial.energy_kwh for trial in larger.store.trials())
+    assert 0 < drawn < 1.01 * (first.energy + second.energy).kwh  # that of the trials is a part of it
+    total = record_waste(tmp_path / "out", larger.store.trials())
+    assert total is not None and set(total.wasted) == {"trials that were stopped early"} and 0 < total.share_wasted < 1
     assert sum(trial.kind is Kind.TRIAL for trial in larger.store.trials()) == 8
     assert "trials = 8" in (tmp_path / "out" / "search.toml").read_text(encoding="utf-8")
 
@@ -62,6 +72,35 @@ def test_a_search_without_a_result_has_failed(tmp_path: Path) -> None:
     search = open_search(tmp_path, commands=REFUSING, trials=2)  # too few to give up before the end
     with pytest.raises(RunError, match=r"all 2 trials failed, the first one with: width=\d+ does not fit the data"):
         search.run()
+
+
+@pytest.mark.parametrize("settings", [{"objectives": ("energy_kwh",)}, {"energy_budget": EnergyAmount(7200)}])
+def test_energy_needs_a_meter(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMCRAFT_METER", "none")
+    open_meter.cache_clear()
+    try:
+        with pytest.raises(
+            UserError, match=r"(objectives=energy_kwh|energy_budget=2Wh) needs a meter, and LMCRAFT_METER=none"
+        ):
+            open_search(tmp_path, **settings)
+        assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    finally:
+        open_meter.cache_clear()
+
+
+def test_a_search_that_minimizes_energy_reads_what_its_runs_have_drawn(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=2, objectives=("energy_kwh",), confirm=0)
+    assert search.run() == ""
+    expected = (STEPS * JOULES_PER_STEP - REPEATED_JOULES) / 3.6e6
+    assert all(trial.values == {"energy_kwh": pytest.approx(expected)} for trial in search.store.trials())
+
+
+def test_the_energy_budget_counts_all_workers_and_restarts(tmp_path: Path) -> None:
+    search = open_search(tmp_path, trials=3, energy_budget=EnergyAmount(1e-3), workers=2)
+    assert search.run() == "energy_budget=0.001J is used up"
+    resumed = open_search(tmp_path, trials=3, resume=True, energy_budget=EnergyAmount(1e-3))
+    count = len(search.store.trials())
+    assert resumed.run() == "energy_budget=0.001J is used up" and len(resumed.store.trials()) == count
 
 
 def test_a_search_is_not_begun_twice(tmp_path: Path) -> None:

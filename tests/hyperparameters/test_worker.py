@@ -78,6 +78,7 @@ def is_complete(trial: Trial) -> bool:
 def test_two_workers_share_the_trials(storage: str, tmp_path: Path) -> None:
     folder = Folder.create(storage, tmp_path)
     assert folder.work([""] * 8, workers=2) == ""
+    assert all(trial.energy_kwh > 0 for trial in folder.store.trials())  # with what their workers drew before them
     trials = folder.store.trials()
     assert [trial.number for trial in trials] == list(range(8)) and all(map(is_complete, trials))
     assert [step for step, _ in folder.calls(0)] == [0, STEPS // 2]  # paused, then continued

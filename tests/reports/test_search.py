@@ -232,7 +232,7 @@ def test_costs_add_up_and_tell_what_stopping_saved() -> None:
     assert (rows["complete"].tokens, rows["stopped early"].tokens, rows["all"].tokens) == (9000, 6000, 15000)
     assert describe_savings(record).startswith("6 of 9 trials stopped early. To train them to step 30, at the")
     assert "taken 27k tokens, 4.5 min and 270 Wh in all; the search took 15k tokens" in describe_savings(record)
-    assert "60 Wh (40%) in trials that were not trained to the end" in describe_waste(record)
+    assert describe_waste(record) == "40% of the energy went into trials that were stopped early."
     assert describe_savings(SearchRecord(space, ONE, make_trials(space, 9))) == ""
 
 

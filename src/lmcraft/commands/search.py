@@ -7,6 +7,7 @@ from lmcraft.commands import COMMANDS
 from lmcraft.config import takes_settings
 from lmcraft.extras import import_optional
 from lmcraft.hyperparameters.config import SearchConfig
+from lmcraft.hyperparameters.energy import record_waste
 from lmcraft.hyperparameters.ledger import describe_trial
 from lmcraft.hyperparameters.stages import StageCommand
 from lmcraft.hyperparameters.trial import AskedTrial
@@ -108,4 +109,5 @@ def _export(opened: "Search", path: Path) -> SearchRecord:
 
 def _collect(opened: "Search") -> SearchRecord:
     """The search as it is now."""
-    return SearchRecord(opened.plan.pipeline.space, opened.plan.signs, opened.store.trials(), opened.verdict())
+    plan, trials = opened.plan, opened.store.trials()
+    return SearchRecord(plan.pipeline.space, plan.signs, trials, opened.verdict(), record_waste(plan.config.out, trials))

@@ -22,6 +22,7 @@
 | `search.py` | `Search`: opens the store, runs workers, and writes the results |
 | `asking.py` | trials that a person or another program trains |
 | `ledger.py`, `best.py` | trials.tsv, and the winner as a file ready to run |
+| `energy.py` | what the search has drawn, and the share that gave no result |
 | `confirmation.py` | whether the winner is better than the runner-up, or a tie |
 | `importance.py` | which settings matter |
 """

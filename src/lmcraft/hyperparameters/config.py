@@ -78,8 +78,6 @@ class SearchConfig(Config):
     """Time for the whole search, over all workers and restarts, such as 8h."""
     energy_budget: Annotated[EnergyAmount, quantity("no limit")] = EnergyAmount(0)
     """Energy of the whole search, over all workers and restarts, such as 0.2kWh."""
-    watts: float = 65.0
-    """Power that the machine draws, if a run does not record its energy."""
     storage: Annotated[str, ADVANCED, automatic("SQLite in --out")] = ""
     """URL of a PostgreSQL database for workers on several machines: postgresql+psycopg://user@host/database."""
     ask: bool = False
@@ -116,8 +114,6 @@ class SearchConfig(Config):
         for name, minimum in (("trials", 1), ("workers", 1), ("reduction_factor", 2), ("min_steps", 0), ("confirm", 0)):
             if (value := getattr(self, name)) < minimum:
                 raise UserError(f"{name}={value} is too small: give at least {minimum}")
-        if self.watts < 0:
-            raise UserError(f"watts={self.watts:g} must not be negative")
         if not 0 <= self.holdout < 1:
             raise UserError(f"holdout={self.holdout:g} is out of range: give a share of at least 0 and less than 1")
         if self.trial_time and self.promotion not in ("auto", "none"):
@@ -170,11 +166,12 @@ def read_search_table(file: Path, *, resumed: bool) -> dict[str, Any]:
 
 
 def with_present_names(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a search, perhaps of one that recorded minutes, kWh and, as `time_budget`, the time of a trial."""
+    """The settings of a search, perhaps of one that recorded minutes, kWh, watts and, as `time_budget`, the time of a
+    trial."""
     if not {"max_time", "max_energy"} & table.keys():
         return dict(table)
     earlier = {"time_budget": "trial_time", "max_time": "time_budget", "max_energy": "energy_budget"}
-    values = {earlier.get(name, name): value for name, value in table.items()}
+    values = {earlier.get(name, name): value for name, value in table.items() if name != "watts"}
     values["trial_time"] = str(Duration.read(values.get("trial_time") or 0))
     return values | {"energy_budget": f"{values.get('energy_budget', 0)}kWh"}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from lmcraft.energy.meter import VARIABLE, open_meter
 from lmcraft.errors import UserError
 from lmcraft.hyperparameters.config import SEARCH_TABLE, SearchConfig
 from lmcraft.hyperparameters.confirmation import next_confirmation
@@ -52,7 +53,6 @@ class Plan:
             objectives=objectives,
             folder=config.out,
             holdout=config.holdout,
-            watts=config.watts / config.workers,
             budget_seconds=config.trial_time,
         )
         _check_training(config, pipeline)
@@ -114,8 +114,16 @@ class Plan:
         Raises:
             UserError: the search cannot work.
         """
+        self._check_meter()
         self.pipeline.check()
         self.scheduler  # noqa: B018  # refuses a sampler that does not fit
+
+    def _check_meter(self) -> None:
+        """Raise UserError if the search goes by energy, and it is not measured."""
+        judges = "energy_kwh" in self.signs
+        if (judges or self.config.energy_budget) and open_meter().method == "none":
+            setting = "objectives=energy_kwh" if judges else f"energy_budget={self.config.energy_budget}"
+            raise UserError(f"{setting} needs a meter, and {VARIABLE}=none turns it off: unset {VARIABLE}")
 
 
 def _check_training(config: SearchConfig, pipeline: Pipeline) -> None:

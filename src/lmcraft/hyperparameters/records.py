@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import read_toml
+from lmcraft.energy.energy import JOULES_PER_KWH
+from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
 from lmcraft.folder import ModelFolder, read_json
 from lmcraft.hyperparameters.objectives import TRAINING_LOSSES
 from lmcraft.hyperparameters.trial import CurvePoint
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from lmcraft.evaluation.results import ItemResult, TaskResult
 
 HOLDOUT_NAMES = {"validation_loss": "holdout_loss", "bits_per_byte": "holdout_bits_per_byte"}
+REPEATED = "repeated steps"  # of the reasons in energy.json
 STEP_PREFIX = "step-"  # of the folders of checkpoints
 
 
@@ -72,6 +75,18 @@ class RunRecord:
     def peak_memory(self) -> float:
         """The most memory that the process has had, in bytes."""
         return max((row["peak_memory"] for row in self.rows if "peak_memory" in row), default=0.0)
+
+    @property
+    def energy_kwh(self) -> float | None:
+        """What all starts of the run have drawn, without steps that were repeated; None if it was not measured.
+
+        Raises:
+            UserError: energy.json is damaged.
+        """
+        total = EnergyRecord.read(self.folder.run / ENERGY_FILE).total
+        if total is None or not total.energy.joules:
+            return None
+        return (total.energy.joules - total.wasted.get(REPEATED, 0.0)) / JOULES_PER_KWH
 
     def _latest(self, name: str, step: int | None = None) -> float:
         rows = (row for row in reversed(self.rows) if name in row and (step is None or row["step"] <= step))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lmcraft.energy.meter import Meter, open_meter
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.folder.lock import lock_folder
@@ -18,7 +19,6 @@ from lmcraft.hyperparameters.stages import Pipeline, Stage
 from lmcraft.hyperparameters.trial import Trial, TrialResult
 
 REPORT_SECONDS = 5.0
-JOULES_PER_KWH = 3.6e6
 
 Report = Callable[[TrialResult], None]
 
@@ -89,6 +89,7 @@ class _Call:
     trial: Trial
     folder: Path
     begin: float = field(default_factory=time.monotonic)
+    meter: Meter = field(default_factory=open_meter)
     tokens_before: dict[str, int] = field(default_factory=dict)
     """Of each training so far, when the call began."""
     measures: dict[str, float] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class _Call:
     holdout: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.begin_reading = self.meter.read()
         for name in self.pipeline.training:
             record = self._record(name)  # what came after the latest checkpoint is trained again
             self.tokens_before.setdefault(name, record.tokens(record.saved_step))
@@ -140,6 +142,8 @@ class _Call:
         self.holdout |= record.holdout
         self.measures["tokens"] = self.measures.get("tokens", 0) + record.tokens()
         self.measures["seconds"] = self.measures.get("seconds", 0.0) + record.seconds
+        if (energy_kwh := record.energy_kwh) is not None:
+            self.measures["energy_kwh"] = self.measures.get("energy_kwh", 0.0) + energy_kwh
         self.measures["peak_memory"] = max(self.measures.get("peak_memory", 0.0), record.peak_memory)
 
     def result(self) -> TrialResult:
@@ -153,14 +157,14 @@ class _Call:
             curve=last.curve if last else (),
             tokens=tokens,
             seconds=seconds,
-            energy_kwh=self.pipeline.watts * seconds / JOULES_PER_KWH,
+            energy_kwh=self.meter.energy(self.begin_reading).kwh,
         )
 
     def final_result(self) -> TrialResult:
         """What the call has reached, with the objectives of the whole trial."""
         result = self.result()
-        seconds = self.measures.setdefault("seconds", self.trial.seconds + result.seconds)
-        self.measures["energy_kwh"] = self.pipeline.watts * seconds / JOULES_PER_KWH
+        self.measures.setdefault("seconds", self.trial.seconds + result.seconds)
+        self.measures.setdefault("energy_kwh", self.trial.energy_kwh + result.energy_kwh)
         values, holdout = dict[str, float](), dict[str, float]()
         for objective in self.pipeline.objectives:
             name = objective.name

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.config import as_dict, read_toml
+from lmcraft.energy.record import ENERGY_FILE
+from lmcraft.energy.recording import EnergyRecording, recording_energy
 from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.folder import write_text
 from lmcraft.folder.output import claim_folder
@@ -27,6 +29,7 @@ from lmcraft.hyperparameters.config import (
 )
 from lmcraft.hyperparameters.confirmation import Verdict, judge
 from lmcraft.hyperparameters.crew import Crew
+from lmcraft.hyperparameters.energy import KIND
 from lmcraft.hyperparameters.holder import is_here
 from lmcraft.hyperparameters.ledger import write_ledger
 from lmcraft.hyperparameters.plan import Plan
@@ -45,7 +48,7 @@ WATCH_SECONDS = 1.0  # between two looks at the table
 RUNS = {"pretrain": "lmcraft.pretraining.run", "finetune": "lmcraft.finetuning.run"}
 LOCATION = ("out", "storage")
 """Settings that say where a search is."""
-MAY_CHANGE = ("trials", "workers", "confirm", "time_budget", "energy_budget", "watts")
+MAY_CHANGE = ("trials", "workers", "confirm", "time_budget", "energy_budget")
 """Settings of a search that its continuation may change; all others decide which trials there are."""
 
 
@@ -181,8 +184,12 @@ class Search:
         else:
             work, is_memory_counted = PlannedWork(self.plan), "peak_memory" in self.plan.signs
             job = Job(self.storage, self.store.name, config.out, work, fresh_processes=is_memory_counted)
-            with SearchDisplay(config.trials, self.plan.signs, self.store.trials()) as display, self._naming_continuation():
-                reason = Crew(job, config.workers).run(_Watch(self, display))
+            with (
+                recording_energy(config.out / ENERGY_FILE, KIND) as energy,
+                SearchDisplay(config.trials, self.plan.signs, self.store.trials()) as display,
+                self._naming_continuation(),
+            ):
+                reason = Crew(job, config.workers).run(_Watch(self, display, energy))
         trials = [trial for trial in self.store.trials() if trial.kind is Kind.TRIAL]
         if refusal := refused_everywhere(trials):
             failed = next(trial for trial in trials if trial.error)
@@ -242,8 +249,8 @@ class Search:
 class _Watch:
     """Looks at the table now and then: for the terminal, and for the ledger."""
 
-    def __init__(self, search: Search, display: SearchDisplay) -> None:
-        self._search, self._display = search, display
+    def __init__(self, search: Search, display: SearchDisplay, energy: EnergyRecording) -> None:
+        self._search, self._display, self._energy = search, display, energy
         self._latest, self._progress = float("-inf"), 0
 
     def __call__(self) -> int:
@@ -251,6 +258,8 @@ class _Watch:
         if time.monotonic() < self._latest + WATCH_SECONDS:
             return self._progress
         self._latest = time.monotonic()
+        with suppress(OSError):  # of a full disk
+            self._energy.count(0)
         try:
             trials = self._search.store.trials()
         except StoreError:  # the workers will tell, if it lasts

@@ -91,8 +91,6 @@ class Pipeline:
     """OUT of the search."""
     holdout: float = 0.0
     """Share of the validation data that the search does not look at."""
-    watts: float = 0.0
-    """Power of this machine, divided by the number of trials that share it."""
     budget_seconds: float = 0.0
     """Time of each trial's training; 0: no limit."""
 

@@ -12,12 +12,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from types import FrameType
 from typing import Protocol
 
+from lmcraft.energy.meter import open_meter
+from lmcraft.energy.reading import Reading
 from lmcraft.errors import InterruptedRunError, LmcraftError, RunError, UserError, explain_os_error
 from lmcraft.folder.lock import lock_folder
 from lmcraft.hyperparameters.heartbeat import BEAT_SECONDS, STOP_SIGNAL, Heartbeat
@@ -85,14 +87,20 @@ class Outcome:
 
 
 class Worker:
-    """Leases and trains one trial after the other."""
+    """Leases and trains one trial after the other.
 
-    def __init__(self, job: Job) -> None:
+    Args:
+        job: what to do.
+        begin: when the process began; None: now. What it draws between trials is counted for the next one.
+    """
+
+    def __init__(self, job: Job, begin: Reading | None = None) -> None:
         self.job, self.name = job, process_name()
         self.store = TrialStore.open(job.storage, job.name, job.lease_seconds)
         self.heartbeat = Heartbeat(self.store, job.work.limit, job.beat_seconds)
         self._signal_number = 0
         self._is_training = False
+        self._meter, self._since = open_meter(), begin or open_meter().read()
 
     def run(self) -> Outcome:
         """Work until there is nothing to do or a signal comes.
@@ -162,11 +170,19 @@ class Worker:
             raise error
 
     def _call(self, trial: Trial, folder: Path) -> TrialResult:
+        overhead = self._meter.energy(self._since).kwh
+
+        def with_overhead(result: TrialResult) -> TrialResult:
+            return replace(result, energy_kwh=result.energy_kwh + overhead)
+
         self._is_training = True
         try:
-            return self.job.work.train(trial, folder, self.heartbeat.report)
+            return with_overhead(
+                self.job.work.train(trial, folder, lambda result: self.heartbeat.report(with_overhead(result)))
+            )
         finally:
             self._is_training = False
+            self._since = self._meter.read()
 
 
 def _explain(exception: Exception) -> LmcraftError:
@@ -239,13 +255,14 @@ def main() -> None:
 
 def _run_job(parent: int) -> Outcome:
     try:
+        begin = open_meter().read()
         job: Job = pickle.load(sys.stdin.buffer)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
         Thread(target=_end_with, args=(parent,), name="watcher", daemon=True).start()
         set_up_environment()
         job.work.warm_up()
-        return Worker(job).run()
+        return Worker(job, begin).run()
     except (LmcraftError, OSError) as exception:
         error = explain_os_error(exception) if isinstance(exception, OSError) else exception
         return Outcome(error.exit_status, str(error))

@@ -25,6 +25,7 @@ from lmcraft.reports.search_record import (
     STATES,
     SearchRecord,
     costs,
+    describe_energy,
     describe_savings,
     describe_waste,
     format_value,
@@ -85,7 +86,8 @@ def summarize_search(record: SearchRecord) -> Iterator["RenderableType"]:
         if importance.warning:
             yield importance.warning
     yield column_table("Cost", COST_COLUMNS, [cost.cells() for cost in costs(record)])
-    yield " ".join(filter(None, (count_trials(record), describe_savings(record), describe_waste(record))))
+    sentences = (count_trials(record), describe_savings(record), describe_energy(record), describe_waste(record))
+    yield " ".join(filter(None, sentences))
 
 
 def verdict_sentences(record: SearchRecord) -> list[str]:
@@ -254,7 +256,8 @@ def _importance(record: SearchRecord, objective: str) -> str:
 
 
 def _cost(record: SearchRecord) -> str:
-    sentences = [f"<p>{escape(text)}</p>" for text in (describe_savings(record), describe_waste(record)) if text]
+    texts = (describe_savings(record), describe_energy(record), describe_waste(record))
+    sentences = [f"<p>{escape(text)}</p>" for text in texts if text]
     return html_table(COST_COLUMNS, [cost.cells() for cost in costs(record)]) + "".join(sentences)
 
 

@@ -5,7 +5,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 
+from lmcraft.energy.energy import JOULES_PER_KWH, Energy, format_energy
+from lmcraft.energy.record import EnergyRow
+from lmcraft.energy.recording import describe_row
 from lmcraft.hyperparameters.confirmation import Verdict
+from lmcraft.hyperparameters.energy import wasted_shares
 from lmcraft.hyperparameters.importance import Importance, estimate_importance
 from lmcraft.hyperparameters.space import Space
 from lmcraft.hyperparameters.trial import Kind, Signs, State, Trial, Value
@@ -30,6 +34,8 @@ class SearchRecord:
     """Of each objective; the first one is that of the winner."""
     trials: Sequence[Trial]
     verdict: Verdict | None = None
+    energy: EnergyRow | None = None
+    """What all starts of the search have drawn on this machine; None if it was not measured."""
     names: dict[str, str] = field(init=False)
     """What each dimension is called: without its command, if no other has such a setting."""
 
@@ -137,8 +143,9 @@ class Cost:
 
     @property
     def energy(self) -> str:
-        """Wh below 1 kWh."""
-        return f"{self.energy_kwh:,.2f} kWh" if self.energy_kwh >= 1 else f"{1000 * self.energy_kwh:.3g} Wh"
+        """The best estimate of the trials' meter."""
+        joules = JOULES_PER_KWH * self.energy_kwh
+        return format_energy(Energy(joules, joules, joules)).partition(" (")[0]
 
 
 COST_COLUMNS = ("trials that are", "number", "tokens", "time", "energy")
@@ -176,14 +183,17 @@ def describe_savings(record: SearchRecord) -> str:
 
 def describe_waste(record: SearchRecord) -> str:
     """The energy of trials that did not become a result."""
-    total = Cost.of("", record.trials)
-    wasted = Cost.of("", [trial for trial in record.searched if trial.state is not State.COMPLETE])
-    if not total.energy_kwh:
+    shares = {why: share for why, share in wasted_shares(record.trials).items() if share > 0}
+    if not shares:
         return ""
-    share = wasted.energy_kwh / total.energy_kwh
-    return (
-        f"Energy in all: {total.energy}, of which {wasted.energy} ({share:.0%}) in trials that were not trained to the end."
-    )
+    shown = "; ".join(f"{share:.0%} of the energy went into {why}" for why, share in shares.items())
+    return f"{shown[:1].upper()}{shown[1:]}."
+
+
+def describe_energy(record: SearchRecord) -> str:
+    """What the whole search has drawn, with its workers and restarts on this machine; empty if it was not measured."""
+    line = describe_row(record.energy)
+    return f"{line[:1].upper()}{line[1:]}; with all workers and restarts." if line else ""
 
 
 def format_value(value: Value | None) -> str:
