@@ -7,7 +7,7 @@ from math import inf, nan
 import hypothesis
 from hypothesis import strategies as st
 
-from lmcraft.reports.axis import log_ticks, ticks
+from lmcraft.reports.axis import log_ticks, shorten, ticks
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart, sparkline
 
 
@@ -83,4 +83,13 @@ def test_a_chart_says_in_words_what_it_shows() -> None:
     label = svg_of(line_chart([Series("training", "a", [(1, 3.0), (2, 1.5), (3, 2.0)])], x_label="step", y_label="loss"))
     assert label.get("aria-label") == "loss by step. training: 3 at 1, 2 at 3; lowest 1.5 at 2, highest 3 at 1."
     bars = svg_of(interval_chart([Interval("acc", 0.25, 0.125, 0.5)], x_label="share"))
-    assert bars.get("aria-label") == "share: acc 0.25 (0.125 to 0.5)"
+    assert bars.get("aria-label") == "share: acc 0.250 (0.125 to 0.500)"
+
+
+def test_one_point_of_a_line_is_a_dot() -> None:
+    chart = svg_of(line_chart([Series("training", "a", [(1, 3.0)])], x_label="step", y_label="loss"))
+    assert not chart.findall("polyline") and len(chart.findall("circle")) == 2  # with the legend's
+
+
+def test_wide_characters_count_twice() -> None:
+    assert shorten("训练损失", 8) == "训练损失" and shorten("训练损失", 6) == "训…失" and shorten("abcdefgh", 6) == "ab…fgh"

@@ -33,6 +33,10 @@ def test_answers_are_side_by_side_and_escaped(tmp_path: Path) -> None:
     assert "1 held-out examples, not selected" in html and "&lt;b&gt;" in html and "<b>" not in html
 
 
+def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
+    assert "is no result of a fine-tuning" in section(tmp_path, {"metrics": 3})
+
+
 def test_labels_have_a_confusion_matrix_or_counts(tmp_path: Path) -> None:
     report = {"labels": ["a", "b"], "f1": [1.0, 0.5], "accuracy": 0.75, "macro_f1": 0.75, "texts": 8}
     single = section(tmp_path, {"labels": report | {"confusion": [[4, 0], [2, 2]]}})

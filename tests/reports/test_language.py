@@ -10,6 +10,7 @@ import lmcraft.reports
 from lmcraft.evaluation.results import Measure, TaskResult, compute_figures
 from lmcraft.reports.chinese import CHINESE
 from lmcraft.reports.evaluation import write_evaluation
+from lmcraft.reports.evidence.missing import SAFETY_PARTS
 from lmcraft.reports.language import say, writing_in
 from lmcraft.reports.template import SPOKEN, fill_bilingual
 
@@ -20,7 +21,7 @@ PLACEHOLDER = re.compile(r"\{\w+\}")
 def spoken_texts() -> set[str]:
     """The texts that the code and the templates say."""
     texts = {text for path in FOLDER.glob("*.html") for text in SPOKEN.findall(path.read_text(encoding="utf-8"))}
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
                 match node.args[0]:
@@ -34,6 +35,16 @@ def test_every_text_is_in_chinese_with_the_same_values() -> None:
     for english, chinese in CHINESE.items():
         assert set(PLACEHOLDER.findall(english)) == set(PLACEHOLDER.findall(chinese)), english
         assert re.search("[\u4e00-\u9fff]|[（）]", chinese), english
+
+
+def test_every_sentence_about_what_is_missing_is_in_chinese() -> None:
+    tree = ast.parse((FOLDER / "evidence" / "missing.py").read_text(encoding="utf-8"))
+    yields = [
+        node.value.elts[1] for node in ast.walk(tree) if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple)
+    ]
+    sentences = [node.value for node in yields if isinstance(node, ast.Constant)]
+    sentences += [f"Safety: {title}." for title in SAFETY_PARTS.values()]
+    assert len(sentences) > 10 and not set(sentences) - CHINESE.keys()
 
 
 def test_a_text_is_said_in_the_language_of_the_page() -> None:

@@ -3,6 +3,8 @@
 import xml.etree.ElementTree as ET
 from typing import Any
 
+import pytest
+
 from lmcraft.reports.tasks import tasks_section
 
 
@@ -27,3 +29,12 @@ def test_each_task_has_its_curves_with_their_intervals() -> None:
 
 def test_a_run_without_tasks_has_no_section() -> None:
     assert tasks_section([{"step": 1, "loss": 2.0}]) == ""
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [3, {"a": 1}, {"a": {}}, {"a": {"acc": []}}, {"a": {"acc": ["x", None, None]}}, {"a": {"acc": [0.5, 0.1, None]}}],
+    ids=str,
+)
+def test_rows_that_are_no_scores_are_left_out(tasks: Any) -> None:
+    assert tasks_section([{"step": 1, "tasks": tasks, "items": {"a": 1}, "chance": {}}]) == ""

@@ -2,7 +2,8 @@
 
 | file | contents |
 |---|---|
-| `page` | the report of a run, and the page of a learning-rate range test |
+| `page` | the report of a model folder, and the page of a learning-rate range test |
+| `sections/` | its sections, each from the evidence to HTML |
 | `coordinate_check` | the page of a coordinate check |
 | `finetuning` | the fine-tuning section of a report |
 | `tasks` | the tasks of a report: each one's curve over the steps |
@@ -17,7 +18,7 @@
 | `search_record` | what they show: trials with their values, costs, the Pareto set |
 | `preparation`, `preparation_charts` | the page of a prepared dataset |
 | `template` | fills the HTML templates, whose head is the same |
-| `language`, `chinese` | the texts of a page in English and Chinese |
+| `language`, `chinese`, `chinese_model` | the texts of a page in English and Chinese |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
 | `chart_text` | charts in words, for people who do not see them |
 """

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 from typing import Self
+from unicodedata import east_asian_width
 
 from lmcraft.terminal import format_count
 
 MAX_NAME_LENGTH = 28  # characters
 MAX_PLAIN_NUMBER = 1_000_000
+SMALLEST_PLAIN = 0.01
 SAME = 1e-9  # relative difference of numbers that an axis does not tell apart
 MIN_SPAN = 1e-290  # far enough from the smallest number that a step is not 0
 
@@ -53,11 +55,35 @@ def format_number(number: float) -> str:
     return f"{number:,.0f}" if number == round(number) and abs(number) < MAX_PLAIN_NUMBER else f"{number:,.4g}"
 
 
+def format_alike(*numbers: float) -> list[str]:
+    """Numbers to compare, with the same decimals: three digits of the largest."""
+    largest = max(abs(number) for number in numbers)
+    if not isfinite(largest) or largest >= MAX_PLAIN_NUMBER or 0 < largest < SMALLEST_PLAIN:
+        return [f"{number:.3g}" for number in numbers]
+    if all(number == round(number) for number in numbers):
+        return [f"{number:,.0f}" for number in numbers]
+    decimals = min(3, max(0, 2 - floor(log10(largest))))
+    return [f"{number:,.{decimals}f}" for number in numbers]
+
+
+def text_width(text: str) -> int:
+    """The width of a text in Latin characters; a Chinese one counts twice."""
+    return len(text) + sum(east_asian_width(character) in "WF" for character in text)
+
+
 def shorten(text: str, length: int = MAX_NAME_LENGTH) -> str:
     """The beginning and the end of a text that is too long."""
-    if len(text) <= length:
+    if text_width(text) <= length:
         return text
-    return f"{text[: (length - 1) // 2]}…{text[-(length // 2) :]}"
+    return f"{_prefix(text, (length - 1) // 2)}…{_prefix(text[::-1], length // 2)[::-1]}"
+
+
+def _prefix(text: str, length: int) -> str:
+    """The longest beginning of a text that is not wider."""
+    for end in range(min(len(text), length), 0, -1):
+        if text_width(text[:end]) <= length:
+            return text[:end]
+    return ""
 
 
 def ticks(low: float, high: float, target_count: int = 5) -> list[float]:

@@ -7,13 +7,14 @@ from itertools import chain, repeat
 from math import ceil
 from typing import Self
 
-from lmcraft.reports.axis import Axis, shorten, ticks
+from lmcraft.reports.axis import Axis, shorten, text_width, ticks
 from lmcraft.reports.chart_text import describe_intervals, describe_series, say_interval
 from lmcraft.reports.language import say
 
 WIDTH, HEIGHT = 720, 300
+SMALL = (360, 220)  # of a small chart
 LEFT, RIGHT, TOP, BOTTOM = 72, 20, 12, 40
-NAME_WIDTH, ROW_HEIGHT, VALUE_WIDTH = 220, 24, 160  # of an interval chart
+NAME_WIDTH, ROW_HEIGHT, VALUE_WIDTH = 210, 24, 170  # of an interval chart
 LEGEND_HEIGHT = 20  # of a row
 MIN_TICK_WIDTH = 50
 LABEL_GAP, LABEL_HEIGHT = 8, 13
@@ -45,9 +46,18 @@ class Series:
     labels: Sequence[str] = ()
     """What stands beside each point."""
 
+    def visible(self) -> Self:
+        """What is finite, as a dot if it is only one point."""
+        finite = self.finite()
+        return replace(finite, dots=finite.dots or len(finite.points) == 1)
+
     def finite(self) -> Self:
         """Without the points that are on no axis (NaN, infinity); such an end of an interval is moved to its point."""
-        kept = [n for n, point in enumerate(self.points) if all(map(_is_finite, point))]
+        kept = [
+            n for n, (x, y) in enumerate(self.points) if -MAX_NUMBER <= x <= MAX_NUMBER and -MAX_NUMBER <= y <= MAX_NUMBER
+        ]
+        if len(kept) == len(self.points) and not (self.intervals or self.x_intervals):
+            return self
         points = [self.points[n] for n in kept]
         ups, acrosses = ([ends[n] for n in kept if n < len(ends)] for ends in (self.intervals, self.x_intervals))
         return replace(
@@ -71,12 +81,27 @@ def _finite_ends(value: float, ends: tuple[float, float]) -> tuple[float, float]
 
 def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_x: bool = False) -> str:
     """A figure with axes, a legend and the series; with `log_x` every x must be positive."""
-    series = [s.finite() for s in series]
-    xs = [x for s in series for x, _ in s.points]
-    ys = [y for s in series for y in (*(y for _, y in s.points), *(end for ends in s.intervals for end in ends))]
+    series = [s.visible() for s in series]
+    xs, ys = _numbers(series)
     if not xs:
         return f"<p>{say('No points yet.')}</p>"
     return figure(draw_chart(series, Axis.of_numbers(x_label, xs, log=log_x), Axis.of_numbers(y_label, ys)))
+
+
+def _numbers(series: Sequence[Series]) -> tuple[list[float], list[float]]:
+    """All that the two axes must show."""
+    xs = [x for s in series for x, _ in s.points]
+    return xs, [y for s in series for y in (*(y for _, y in s.points), *(end for ends in s.intervals for end in ends))]
+
+
+def small_chart(series: Sequence[Series], x_label: str, y_label: str) -> str:
+    """A figure half as wide, for a `<div class="small">`; empty without points."""
+    series = [s.visible() for s in series]
+    xs, ys = _numbers(series)
+    if not xs:
+        return ""
+    x, y = (Axis.of_numbers(name, values, count=4) for name, values in ((x_label, xs), (y_label, ys)))
+    return f"<figure>{draw_chart(series, x, y, *SMALL)}</figure>"
 
 
 def figure(chart: str, caption: str = "") -> str:
@@ -134,10 +159,10 @@ def _draw_legend(series: Sequence[Series], width: float) -> tuple[list[str], flo
     parts, x, row = [], float(LEFT), 0
     for s in series:
         name = shorten(s.name, int((width - LEFT - RIGHT - 40) / CHARACTER_WIDTH))
-        end = x + 30 + CHARACTER_WIDTH * len(name)
+        end = x + 30 + CHARACTER_WIDTH * text_width(name)
         if end > width - RIGHT and x > LEFT:
             x, row = float(LEFT), row + 1
-            end = x + 30 + CHARACTER_WIDTH * len(name)
+            end = x + 30 + CHARACTER_WIDTH * text_width(name)
         y = TOP + LEGEND_HEIGHT * row
         key = f'<line class="key {s.style}" x1="{x:.1f}" x2="{x + 24:.1f}" y1="{y}" y2="{y}"/>'
         parts.append(f'<circle class="{s.style}" cx="{x + 12:.1f}" cy="{y}" r="4"/>' if s.dots else key)
@@ -238,7 +263,7 @@ def _draw_labels(series: Sequence[Series], to_pixels: ToPixels, width: float) ->
     labels = [(to_pixels(*point), text) for s in series for point, text in zip(s.points, s.labels, strict=False)]
     drawn: list[tuple[float, float, float]] = []
     for (x, y), text in sorted(labels, key=lambda label: label[0][1]):
-        size = CHARACTER_WIDTH * len(text)
+        size = CHARACTER_WIDTH * text_width(text)
         is_left = x + LABEL_GAP + size > width
         start = x - LABEL_GAP - size if is_left else x + LABEL_GAP
         while any(abs(y - other) < LABEL_HEIGHT and start < end and left < start + size for left, end, other in drawn):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lmcraft.reports.axis import Axis, format_number
+from lmcraft.reports.axis import Axis, format_alike
 from lmcraft.reports.language import say
 
 if TYPE_CHECKING:
@@ -55,5 +55,6 @@ def describe_intervals(intervals: Sequence[NamedInterval], unit: str) -> str:
 def say_interval(value: float, low: float | None, high: float | None) -> str:
     """A number with the ends of its interval, in few digits."""
     if low is None or high is None:
-        return format_number(value)
-    return say("{value} ({low} to {high})", value=format_number(value), low=format_number(low), high=format_number(high))
+        return format_alike(value)[0]
+    shown, *ends = format_alike(value, low, high)
+    return say("{value} ({low} to {high})", value=shown, low=ends[0], high=ends[1])

@@ -1,6 +1,8 @@
 """The texts of reports in Chinese, by the English ones."""
 
-CHINESE = {
+from lmcraft.reports.chinese_model import MODEL_REPORT
+
+CHINESE = MODEL_REPORT | {
     # Any page
     "Theme": "主题",
     "Auto": "自动",
@@ -16,8 +18,6 @@ CHINESE = {
     # A run
     "Loss": "损失",
     "Samples during training": "训练中的样例",
-    "Speed and learning rate": "速度与学习率",
-    "Settings (run.toml)": "设置（run.toml）",
     "Lineage": "来源",
     "training": "训练",
     "validation": "验证",
@@ -34,13 +34,10 @@ CHINESE = {
     "speed": "速度",
     "{rate} tokens/s": "{rate} 词元/秒",
     "peak memory": "内存峰值",
-    "share of peak speed": "占峰值速度的比例",
     "best validation loss": "最低验证损失",
-    "{loss} nats per token, at step {step}": "{loss} nat/词元（第 {step} 步）",
     "bits per byte": "每字节比特数",
     "No points yet.": "暂无数据。",
     # Tasks during training
-    "Tasks": "任务",
     "{n} items; the bands are 95% intervals.": "共 {n} 题；色带为 95% 置信区间。",
     "figure": "指标",
     "chance": "随机猜测",

@@ -1,21 +1,24 @@
 """The fine-tuning section of a run's report: metrics before and after, results per label, and answers side by side."""
 
-import json
 from html import escape
 from typing import Any
 
 from lmcraft.folder import ModelFolder
+from lmcraft.folder.recognition import read_object
 from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table, say_metric
 
 
 def finetuning_section(folder: ModelFolder) -> str:
     """HTML from `lmcraft/evaluation.json`; empty if the run has none."""
-    file = folder.run / "evaluation.json"
-    if not file.is_file():
+    results = read_object(folder.run / "evaluation.json")
+    if not results:
         return ""
-    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return "".join((_metrics(results), _labels(results), _answers(results)))
+    try:
+        return "".join((_metrics(results), _labels(results), _answers(results)))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):  # edited by hand, or of another program
+        sentence = say("lmcraft/evaluation.json is no result of a fine-tuning; it is left out.")
+        return f'<p class="warning">{escape(sentence)}</p>'
 
 
 def _metrics(results: dict[str, Any]) -> str:
@@ -27,7 +30,7 @@ def _metrics(results: dict[str, Any]) -> str:
         name = say("perplexity of general text ({text}), which rises with forgetting", text=general["text"])
         rows.append([name, _format_metric(general["before"]), _format_metric(general["after"])])
     head = [say("on held-out data"), say("before (95% interval)"), say("after (95% interval)")]
-    return f"<h2>{say('Before and after')}</h2>{html_table(head, rows)}"
+    return html_table(head, rows)
 
 
 def _format_metric(metric: dict[str, float | None] | None) -> str:

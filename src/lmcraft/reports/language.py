@@ -1,6 +1,6 @@
 """The two languages of a report. The code has its texts in English; for the Chinese half of a page they are looked up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -20,6 +20,16 @@ def writing_in(language: Language) -> Iterator[None]:
         yield
     finally:
         _LANGUAGE.reset(token)
+
+
+def page_language() -> Language:
+    """The language in which `say` gives texts."""
+    return _LANGUAGE.get()
+
+
+def enumerate_texts(texts: Iterable[str]) -> str:
+    """The texts that are not empty, one after the other."""
+    return (", " if _LANGUAGE.get() == "en" else "，").join(filter(None, texts))
 
 
 def say(text: str, /, **values: object) -> str:

@@ -1,73 +1,83 @@
-"""The report of a run: a single HTML file that opens offline."""
+"""The report of a model folder: a single HTML file that opens offline."""
 
-import json
 import math
 from html import escape
-from itertools import cycle
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_text
-from lmcraft.json_lines import read_json_lines
-from lmcraft.reports.chart import COLORS, Series, line_chart
+from lmcraft.folder.names import MODEL_CONFIGS
+from lmcraft.reports.chart import Series, line_chart
+from lmcraft.reports.evidence import Evidence, collect
 from lmcraft.reports.finetuning import finetuning_section
-from lmcraft.reports.language import say
+from lmcraft.reports.language import page_language, say
+from lmcraft.reports.sections.curves import loss_section, speed_section
+from lmcraft.reports.sections.data import data_section
+from lmcraft.reports.sections.details import missing_section, model_section, samples_section, settings_section
+from lmcraft.reports.sections.energy import energy_section
+from lmcraft.reports.sections.evaluations import evaluation_section, quantization_section
+from lmcraft.reports.sections.headline import facts, subtitle, warnings
+from lmcraft.reports.sections.lineage import lineage_section
+from lmcraft.reports.sections.safety import safety_section
 from lmcraft.reports.table import key_value_rows
 from lmcraft.reports.tasks import tasks_section
 from lmcraft.reports.template import fill_bilingual
+from lmcraft.terminal import escape_control_characters
 
 if TYPE_CHECKING:
     from lmcraft.training.range_test import RangeTest
 
 
-SOURCE_LOSS = "validation_loss/"  # followed by the name of the source
-
-
 def write_report(folder: ModelFolder) -> Path:
-    """Write `lmcraft/report.html` of a model folder from its metrics, samples and configuration.
+    """Write `lmcraft/report.html` of a model folder: all that is known about its model, with charts.
+
+    Damaged files are named on the page and left out.
 
     Raises:
-        UserError: the folder holds no run, or its records are missing or damaged.
+        UserError: it is no model folder, and no run has begun in it.
     """
-    rows = list(read_json_lines(folder.metrics, step=int))
-    if not any("loss" in row for row in rows):
-        if not folder.config_toml.is_file():
-            raise mismatch_error(folder.path, "run")
-        state = "has no steps" if folder.metrics.exists() else "is missing"
-        raise UserError(f"'{folder.metrics}' {state}, so that there is nothing to report: restore it from a copy")
-    lineage = json.loads(folder.lineage.read_text(encoding="utf-8")) if folder.lineage.exists() else {}
-    samples = list(read_json_lines(folder.samples, step=int))
-    config = folder.config_toml.read_text(encoding="utf-8")
+    files = [folder.config_toml, folder.metrics, *(folder.path / name for name in MODEL_CONFIGS)]
+    if not any(file.is_file() for file in files):
+        raise mismatch_error(folder.path, "model")
+    evidence = collect(folder)
 
     def build() -> dict[str, str]:
+        sections = [(name, title, contents) for name, title, contents in _sections(folder, evidence) if contents]
+        language = page_language()
         return {
-            "title": escape(folder.path.resolve().name),
-            "facts": key_value_rows(_facts(rows)),
-            "tuning": finetuning_section(folder),
-            "loss": _chart(
-                say("loss (nats per token)"),
-                _series(say("training"), "a", rows, "loss"),
-                _series(say("validation"), "b", rows, "validation_loss"),
+            "title": escape(evidence.name),
+            "subtitle": escape(subtitle(evidence)),
+            "warnings": warnings(evidence),
+            "facts": facts(evidence),
+            "contents": "".join(f'<li><a href="#{name}-{language}">{escape(title)}</a></li>' for name, title, _ in sections),
+            "sections": "\n".join(
+                f'<h2 id="{name}-{language}">{escape(title)}</h2>\n{contents}' for name, title, contents in sections
             ),
-            "sources": _sources_section(rows),
-            "tasks": tasks_section(rows),
-            "speed": _chart(say("tokens per second"), _series("", "a", rows, "tokens_per_second")),
-            "rate": _chart(say("learning rate"), _series("", "a", rows, "learning_rate")),
-            "samples": "".join(
-                f"<h3>{say('step {step}', step=row['step'])}</h3><pre>{escape(row['text'])}</pre>" for row in samples
-            ),
-            "config": escape(config),
-            "lineage": key_value_rows({name: str(value) for name, value in lineage.items()}),
         }
 
-    write_text(folder.report, fill_bilingual("page.html", build))
+    write_text(folder.report, escape_control_characters(fill_bilingual("page.html", build)))
     return folder.report
 
 
-def _chart(label: str, *series: Series) -> str:
-    return line_chart(series, x_label=say("step"), y_label=label)
+def _sections(folder: ModelFolder, evidence: Evidence) -> list[tuple[str, str, str]]:
+    """The name, the title and the contents of each section."""
+    training = evidence.training
+    return [
+        ("loss", say("Loss"), loss_section(training)),
+        ("tuning", say("Before and after"), finetuning_section(folder)),
+        ("tasks", say("Tasks during training"), tasks_section(training.rows if training is not None else ())),
+        ("evaluations", say("Evaluations"), evaluation_section(evidence)),
+        ("safety", say("Safety"), safety_section(evidence.safety)),
+        ("quantization", say("Quantization"), quantization_section(evidence.quantization)),
+        ("energy", say("Energy and emissions"), energy_section(evidence)),
+        ("speed", say("Speed, memory and learning rate"), speed_section(training)),
+        ("samples", say("Samples during training"), samples_section(training)),
+        ("data", say("Training data"), data_section(evidence)),
+        ("lineage", say("Lineage"), lineage_section(evidence)),
+        ("model", say("Architecture"), model_section(evidence)),
+        ("missing", say("Not measured"), missing_section(evidence)),
+        ("settings", say("Settings"), settings_section(training)),
+    ]
 
 
 def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, float]) -> Path:
@@ -97,40 +107,3 @@ def write_range_test(folder: ModelFolder, test: "RangeTest", rates: dict[str, fl
     path = folder.run / "range_test.html"
     write_text(path, page)
     return path
-
-
-def _series(name: str, style: str, rows: list[dict[str, Any]], key: str) -> Series:
-    return Series(name, style, [(row["step"], row[key]) for row in rows if key in row])
-
-
-def _sources_section(rows: list[dict[str, Any]]) -> str:
-    """The validation loss of each source; empty if the run had only one."""
-    names = dict.fromkeys(key for row in rows for key in row if key.startswith(SOURCE_LOSS))
-    if not names:
-        return ""
-    styles = (f"{color}{dash}" for dash in ("", " dashed") for color in COLORS)
-    series = [
-        _series(key.removeprefix(SOURCE_LOSS), style, rows, key) for key, style in zip(names, cycle(styles), strict=False)
-    ]
-    return f"<h3>{say('Validation loss by source')}</h3>{_chart(say('loss (nats per token)'), *series)}"
-
-
-def _facts(rows: list[dict[str, Any]]) -> dict[str, str]:
-    steps = [row for row in rows if "loss" in row]
-    measured = [row for row in rows if "validation_loss" in row]
-    facts = {
-        say("steps"): f"{steps[-1]['step']:,}",
-        say("tokens"): f"{steps[-1]['tokens']:,}",
-        say("training time"): say("{seconds} s", seconds=f"{steps[-1]['seconds']:.0f}"),
-        say("speed"): say("{rate} tokens/s", rate=f"{median(row['tokens_per_second'] for row in steps):,.0f}"),
-        say("peak memory"): f"{max(row['peak_memory'] for row in steps) / 2**30:.2f} GiB",
-    }
-    if shares := [row["share_of_peak"] for row in steps if "share_of_peak" in row]:
-        facts[say("share of peak speed")] = f"{sum(shares) / len(shares):.0%}"
-    if measured:
-        best = min(measured, key=lambda row: row["validation_loss"])
-        loss = f"{best['validation_loss']:.4f}"
-        facts[say("best validation loss")] = say("{loss} nats per token, at step {step}", loss=loss, step=best["step"])
-        if "bits_per_byte" in best:
-            facts[say("bits per byte")] = f"{best['bits_per_byte']:.4f}"
-    return facts

@@ -1,0 +1,169 @@
+"""The texts of a model's report in Chinese, by the English ones."""
+
+MODEL_REPORT = {
+    # At the top
+    "Contents": "目录",
+    "language model": "语言模型",
+    "classifier": "分类器",
+    "reward model": "奖励模型",
+    "adapter": "适配器",
+    "pretrained": "预训练",
+    "fine-tuned": "微调",
+    "quantized to {bits} bits": "{bits} 位量化",
+    "from {address}": "来自 {address}",
+    "made from": "源模型",
+    "parameters": "参数量",
+    "nats per token": "nat/词元",
+    "{bits} bits per byte": "每字节 {bits} 比特",
+    "{n} steps": "{n} 步",
+    "{n} starts": "共启动 {n} 次",
+    "{share} of the peak": "峰值的 {share}",
+    "{minutes} min": "{minutes} 分钟",
+    "{hours} h": "{hours} 小时",
+    "{days} days": "{days} 天",
+    "{value} ({ends})": "{value}（{ends}）",
+    "The run is still going on; this page shows it as it was when the page was written.": (
+        "训练仍在进行，本页显示的是生成时的状态。"
+    ),
+    "The run is paused; --resume continues it.": "训练已暂停，可用 --resume 继续。",
+    "The run was stopped before its end; --resume continues it.": "训练提前停止，可用 --resume 继续。",
+    "The run failed; --resume continues it from its last checkpoint.": "训练出错中断，可用 --resume 从最近的检查点继续。",
+    "The run has no steps yet, or its metrics.jsonl is missing.": "训练尚未完成任何一步，或缺少 metrics.jsonl。",
+    "Some files could not be read:": "以下文件无法读取：",
+    "lmcraft/evaluation.json is no result of a fine-tuning; it is left out.": (
+        "lmcraft/evaluation.json 不是微调评测结果，未列出。"
+    ),
+    # Sections
+    "Tasks during training": "训练中的任务成绩",
+    "Evaluations": "评测",
+    "Safety": "安全",
+    "Quantization": "量化",
+    "Energy and emissions": "能耗与排放",
+    "Speed, memory and learning rate": "速度、内存与学习率",
+    "Training data": "训练数据",
+    "Architecture": "模型结构",
+    "Settings": "设置",
+    "Not measured": "未测量的内容",
+    "From": "数据来源：",
+    # Curves
+    "The dot is the lowest validation loss; the weights of that step were kept.": (
+        "圆点为最低验证损失，保存的是这一步的权重。"
+    ),
+    "Bands reach from the lowest to the highest value of neighboring steps.": "色带为相邻各步的最小值到最大值。",
+    "peak memory (GiB)": "内存峰值（GiB）",
+    "norm of the gradient": "梯度范数",
+    # Evaluations, the audit, quantization
+    "value (95% interval)": "数值（95% 置信区间）",
+    "Results that other weights had are left out:": "以下结果属于其他权重，未列出：",
+    "The weights have {bits} bits ({method}). Measured on {text}:": "权重为 {bits} 位（{method}）。测量文本：{text}。",
+    "perplexity before": "量化前困惑度",
+    "perplexity after": "量化后困惑度",
+    "KL divergence, nats per token": "KL 散度（nat/词元）",
+    "same most likely token": "首选词元相同的比例",
+    "Scorer {hash}.": "评分器 {hash}。",
+    "Only a sample of the prompts was asked.": "仅抽取了部分提示。",
+    # Energy
+    "energy": "能耗",
+    "emissions": "排放",
+    "interval": "区间",
+    "measured by": "测量方法",
+    "grid": "电网",
+    "world average": "世界平均",
+    "per token": "每词元",
+    "{joules} J": "{joules} 焦耳",
+    "spent on steps that do not count": "浪费的比例",
+    "wasted": "浪费",
+    "repeated steps": "重复的训练步",
+    "after the best checkpoint": "最佳检查点之后的训练",
+    "forecast": "预估",
+    "{energy}; measured: {ratio} of it": "{energy}；实测为预估的 {ratio}",
+    "Electricity at the plug, with memory, board and power supply; cooling of the building is not in it.": (
+        "插座处的用电量，含内存、主板与电源损耗，不含机房制冷。"
+    ),
+    "counter of the GPU (NVML)": "GPU 计数器（NVML）",
+    "counters of the processor (RAPL)": "处理器计数器（RAPL）",
+    "processor time and a table of processors' power": "处理器时间乘以处理器功率表",
+    "number of operations and a table of energy per operation": "运算次数乘以单次运算能耗表",
+    "Over the run": "训练过程",
+    "energy until then ({unit})": "累计能耗（{unit}）",
+    "By part of the machine": "按部件",
+    "energy ({unit})": "能耗（{unit}）",
+    "GPU": "GPU（显卡）",
+    "processor": "处理器",
+    "memory": "内存",
+    "board, fans, power supply": "主板、风扇与电源",
+    "all": "合计",
+    "By start": "按启动次数",
+    "started": "启动时间",
+    "Evaluations and audits": "评测与审计",
+    "work": "工作",
+    "evaluation": "评测",
+    "safety audit": "安全审计",
+    "Wh per 1,000 queries": "每千次查询（Wh）",
+    # Data and lineage
+    "role": "用途",
+    "name": "名称",
+    "tokens held out": "留出的词元数",
+    "SHA-256 of the manifest": "清单的 SHA-256",
+    "share of the run": "占训练的比例",
+    "epochs": "轮数",
+    "stage of the preparation": "处理阶段",
+    "this model": "本模型",
+    "base": "基础模型",
+    "teacher": "教师模型",
+    "original": "原模型",
+    "data": "数据",
+    "dataset": "数据集",
+    "training data": "训练数据",
+    "validation data": "验证数据",
+    "What {name} was made from: {origins}": "{name} 的来源：{origins}",
+    "`lmcraft report --verify` compares these hashes with the files.": (
+        "`lmcraft report --verify` 会将这些哈希值与文件逐一核对。"
+    ),
+    # Details
+    "family": "系列",
+    "layers": "层数",
+    "attention": "注意力",
+    "windows": "滑动窗口",
+    "feed-forward": "前馈层",
+    "norms": "归一化",
+    "positions": "位置编码",
+    "context": "上下文长度",
+    "{shown} of {n} samples, evenly spaced; all are in": "共 {n} 条样例，等距选取其中 {shown} 条；全部样例见",
+    "{n} settings, from": "共 {n} 项设置，来自",
+    "{n} more are in the file.": "其余 {n} 项见该文件。",
+    # What is missing
+    "The license of the weights: nobody has stated one.": "权重的许可证：无人注明。",
+    "What the model was made from: the folder has no lineage.": "模型的来源：文件夹中没有来源记录。",
+    "The training data: the folder does not record what the weights were trained on.": (
+        "训练数据：文件夹没有记录权重由哪些数据训练而来。"
+    ),
+    "The licenses of the training data: not all sources state one.": "训练数据的许可证：部分来源未注明。",
+    "The languages of the training data: the preparation did not tell them apart.": "训练数据的语言：数据处理时未加区分。",
+    "Test items in the training data: the preparation did not look for them.": (
+        "训练数据中是否含有测试题：数据处理时未检查。"
+    ),
+    "Quality on tasks: `lmcraft evaluate` has not measured these weights.": (
+        "任务成绩：尚未用 `lmcraft evaluate` 评测这些权重。"
+    ),
+    "Whether the training data contain the items of the tasks: not checked for all of them.": (
+        "训练数据是否含有任务的题目：未对所有任务检查。"
+    ),
+    "Whether the classifier's probabilities mean what they say: not measured.": "分类器给出的概率是否可信（校准）：未测量。",
+    "Safety and fairness: lmcraft audits only models that write text.": "安全与公平：lmcraft 只审计生成文本的模型。",
+    "Safety (toxicity, harmful answers, refusals, groups): `lmcraft audit safety` has not been run.": (
+        "安全（毒性、有害回答、误拒、人群差异）：尚未运行 `lmcraft audit safety`。"
+    ),
+    "Safety: toxic continuations.": "安全：有毒续写。",
+    "Safety: answers to harmful questions.": "安全：对有害提问的回答。",
+    "Safety: refusals of harmless questions.": "安全：误拒无害提问。",
+    "Safety: gaps between groups of people.": "安全：人群差异。",
+    "Safety: what safety costs in perplexity.": "安全：安全措施的困惑度代价。",
+    "Privacy (memorized training text, personal data in answers): lmcraft does not measure it yet.": (
+        "隐私（对训练文本的记忆、回答中的个人信息）：lmcraft 尚不支持测量。"
+    ),
+    "Energy and emissions of the training: not counted.": "训练的能耗与排放：未计量。",
+    "Energy and emissions of the models that this one was made from: not in the figures.": (
+        "源模型的能耗与排放：未计入以上数字。"
+    ),
+}
