@@ -1,4 +1,4 @@
-"""`lmcraft report`: regenerate the HTML report of a run and its model card, or the report of a dataset."""
+"""`lmcraft report`: regenerate the HTML report of a model and its model card, or the report of a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,11 @@ from lmcraft.folder import DatasetFolder, ModelFolder
 @command_config
 @dataclass(frozen=True)
 class ReportConfig(Config):
-    """Regenerate `lmcraft/report.html` of a model folder (curves, samples, settings) and its model card, README.md; or
-    `report.html` of a dataset."""
+    """Regenerate `lmcraft/report.html` of a model folder (curves, evaluations, energy, data, lineage) and its model card,
+    README.md; or `report.html` of a dataset."""
 
     model: Path
-    """Model folder written by a run, or dataset folder prepared from a recipe."""
+    """Model folder (trained, quantized or downloaded; adapter), or dataset folder prepared from a recipe."""
 
 
 @takes_settings(ReportConfig)
@@ -22,7 +22,7 @@ def report(config: ReportConfig) -> Path:
     """Write the report and print its path.
 
     Raises:
-        UserError: the folder holds no run, and no dataset that was prepared from a recipe.
+        UserError: the folder holds no model, and no dataset that was prepared from a recipe.
     """
     from lmcraft.reports.card import update_card
     from lmcraft.reports.page import write_report

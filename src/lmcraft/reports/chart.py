@@ -118,7 +118,7 @@ def figure(chart: str, caption: str = "") -> str:
 def draw_chart(series: Sequence[Series], x: Axis, y: Axis, width: int = WIDTH, height: int = HEIGHT) -> str:
     """An SVG element with these axes, a legend above them, and the series; what lies outside is drawn at the edge."""
     series = [s for s in (s.finite() for s in series) if s.points]
-    description = describe_series(series, x, y)
+    description = describe_series([(s.name, s.points) for s in series], x, y)
     series = [s if s.dots else _thin_out(s) for s in series]
     legend, top = _draw_legend([s for s in series if s.name], width)
     height += round(top)

@@ -1,37 +1,36 @@
 """Charts in words, for people who do not see them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from lmcraft.reports.axis import Axis, format_alike
 from lmcraft.reports.language import say
 
-if TYPE_CHECKING:
-    from lmcraft.reports.chart import Series
-
 MAX_DESCRIBED = 20  # series, or intervals
 
+Points = Sequence[tuple[float, float]]
+NamedCurve = tuple[str, Points]
+"""The name, which may be empty, and the points."""
 NamedInterval = tuple[str, float, float | None, float | None]
 """The name, the value, and the ends of the interval."""
 
 
-def describe_series(series: Sequence["Series"], x: Axis, y: Axis) -> str:
+def describe_series(series: Sequence[NamedCurve], x: Axis, y: Axis) -> str:
     """The axes of a chart, and where each of its curves begins and ends."""
     sentences = [say("{y} by {x}.", y=y.label, x=x.label)]
-    sentences += [_describe_one(s, x, y) for s in series[:MAX_DESCRIBED]]
+    sentences += [_describe_curve(name, points, x, y) for name, points in series[:MAX_DESCRIBED]]
     if len(series) > MAX_DESCRIBED:
         sentences.append(say("And {n} more.", n=len(series) - MAX_DESCRIBED))
     return " ".join(sentences)
 
 
-def _describe_one(series: "Series", x: Axis, y: Axis) -> str:
-    (first_x, first), (last_x, last) = series.points[0], series.points[-1]
-    low_x, low = min(series.points, key=lambda point: point[1])
-    high_x, high = max(series.points, key=lambda point: point[1])
-    name = f"{series.name}: " if series.name else ""
-    if len(series.points) == 1:
-        return name + say("{value} at {x}.", value=y.say_value(first), x=x.say_value(first_x))
-    return name + say(
+def _describe_curve(name: str, points: Points, x: Axis, y: Axis) -> str:
+    (first_x, first), (last_x, last) = points[0], points[-1]
+    low_x, low = min(points, key=lambda point: point[1])
+    high_x, high = max(points, key=lambda point: point[1])
+    start = f"{name}: " if name else ""
+    if len(points) == 1:
+        return start + say("{value} at {x}.", value=y.say_value(first), x=x.say_value(first_x))
+    return start + say(
         "{first} at {first_x}, {last} at {last_x}; lowest {low} at {low_x}, highest {high} at {high_x}.",
         first=y.say_value(first),
         first_x=x.say_value(first_x),
