@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, write_json
 from lmcraft.language_model import LanguageModel
-from lmcraft.lineage.record import write_lineage
-from lmcraft.model_source import open_adapter, open_model, read_lineage
+from lmcraft.lineage.record import read_lineage, write_lineage
+from lmcraft.model_source import open_adapter, open_model
 from lmcraft.tokenizer.train import train_bpe
 from tests.finetuning.chat import chat_folder, chat_model, chat_tokenizer
 from tests.tiny import TEXT, tiny_model
@@ -30,7 +30,7 @@ def test_a_model_folder_has_a_name_a_license_and_an_origin(folder: Path) -> None
         assert (source.name, source.license, source.address) == ("tiny", "apache-2.0", str(folder))
         by_weights = source.fingerprint
         assert source.checkpoint.config().vocab_size == 300 and source.tokenizer.vocab_size == 300
-    write_lineage(ModelFolder(folder), source="hf:a/tiny@main", license="mit")
+    write_lineage(ModelFolder(folder), "pull", source="hf:a/tiny@main", license="mit")
     with open_model(folder) as source:
         assert (source.address, source.license) == ("hf:a/tiny@main", "mit") and source.fingerprint != by_weights
 
@@ -39,7 +39,8 @@ def test_damaged_lineage_and_missing_adapters_are_user_errors(folder: Path) -> N
     with pytest.raises(UserError, match="is not an adapter"):
         open_adapter(folder)
     write_json(ModelFolder(folder).lineage, [])
-    assert read_lineage(folder) == {}
+    with pytest.raises(UserError, match="is not a JSON object"):
+        read_lineage(folder)
     ModelFolder(folder).lineage.write_text("{")
     with pytest.raises(UserError, match="is damaged: it is not valid JSON"):
         read_lineage(folder)
@@ -125,4 +126,6 @@ def test_a_base_models_tokenizer_is_read_only_if_the_adapter_has_none(has_own: b
         (folder / "tokenizer.json").rename(adapter / "tokenizer.json")
     with open_model(adapter) as source:
         assert source.base is not None and ("tokenizer" in vars(source.base)) != has_own
-        assert source.tokenizer.encode("a") and source.lineage == {"parent": source.base.fingerprint}
+        assert source.tokenizer.encode("a") and not source.lineage
+        parents = source.origin("base").lineage
+        assert parents is not None and [origin.address for origin in parents.parents] == [str(folder)]

@@ -5,10 +5,13 @@ end of a line (U+0085, U+2028, U+2029), for other control characters, and for lo
 read is split at line feeds only, because every other line separator may stand inside a JSON string.
 """
 
+import gzip
+import io
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +131,15 @@ def read_json_lines(path: Path, **fields: type) -> Iterator[dict[str, Any]]:
                 yield row
             elif line.endswith(b"\n") and line.strip():
                 raise UserError(f"line {number} of '{path}' is damaged: restore the file from a copy, or remove the line")
+
+
+def write_packed_lines(path: Path, rows: Iterable[Any]) -> None:
+    """Write JSON lines into a gzip file without a time or a name, so that equal rows make equal files."""
+    with ExitStack() as stack:
+        raw = stack.enter_context(path.open("wb"))
+        packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
+        file = stack.enter_context(io.TextIOWrapper(packed, encoding="utf-8", newline="\n"))
+        file.writelines(map(format_json_line, rows))
 
 
 def _parse_row(line: bytes, fields: Mapping[str, type]) -> dict[str, Any] | None:

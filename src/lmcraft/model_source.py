@@ -3,21 +3,22 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from lmcraft.errors import RunError, UserError
-from lmcraft.folder import ModelFolder, has_file, is_model_file, sha256_of
+from lmcraft.folder import is_model_file, sha256_of
 from lmcraft.folder.layout import is_document
 from lmcraft.hub import fetch_model
 from lmcraft.inference.generation_config import GenerationConfig, read_generation_config
-from lmcraft.json_lines import parse_json
+from lmcraft.lineage.document import NO_LINEAGE, Lineage, Origin
+from lmcraft.lineage.hashing import fingerprint
+from lmcraft.lineage.record import model_origin, read_lineage
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.storage import Checkpoint, open_checkpoint
 from lmcraft.model.task_head import task_head_error
@@ -36,7 +37,9 @@ class ModelSource:
     path: Path
     """The local folder or GGUF file."""
     address: str
-    """Where it came from, including the commit or version."""
+    """Where it came from first, including the commit or version."""
+    location: str
+    """Where it is: the address, or the absolute path of a local folder or file."""
     checkpoint: Checkpoint
     open_tokenizer: Callable[[], Tokenizer]
     """Reads `tokenizer`, when that is first used: an adapter often has its own, and its base model's is not needed."""
@@ -45,8 +48,8 @@ class ModelSource:
     """The tokens that end a text according to the model's files."""
     license: str = ""
     """As stated by the publisher; empty if unknown."""
-    saved_lineage: Mapping[str, Any] = field(default_factory=dict)
-    """Contents of lineage.json; empty if there is none."""
+    lineage: Lineage = NO_LINEAGE
+    """Its own; empty if it has none."""
     adapter: Adapter | None = None
     """The adapter that `checkpoint` merges into its base."""
     base: "ModelSource | None" = None
@@ -65,11 +68,6 @@ class ModelSource:
     def eos_token_ids(self) -> tuple[int, ...]:
         """The tokens that end a text; see `end_token_ids`."""
         return end_token_ids(self.tokenizer, self.listed_end_ids if self.base is None else self.base.eos_token_ids)
-
-    @cached_property
-    def lineage(self) -> Mapping[str, Any]:
-        """Where the model comes from: the contents of lineage.json, or the base model of an adapter."""
-        return self.saved_lineage if self.base is None else {"parent": self.base.fingerprint}
 
     @property
     def name(self) -> str:
@@ -104,11 +102,16 @@ class ModelSource:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of its lineage, or of its file or weights if it has no lineage."""
-        lineage = ModelFolder(self.path).lineage
-        if self.path.is_file() or lineage.is_file():
-            return sha256_of(lineage if lineage.is_file() else self.path)
-        lines = (f"{sha256_of(file)}  {file.name}\n" for file in sorted(self.path.glob("*.safetensors")))
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return fingerprint(self.path)
+
+    def origin(self, role: str) -> Origin:
+        """This model as one that another is made from; hashes its files, about a second per GB.
+
+        Args:
+            role: what it is for: "base", "teacher", ...
+        """
+        base = None if self.base is None else self.base.origin("base")
+        return model_origin(role, self.path, self.location, self.license, base)
 
     def hash_contents(self) -> str:
         """SHA-256 of every file that computing with this model reads, and of those of its base model.
@@ -154,6 +157,7 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
             yield ModelSource(
                 path,
                 fetched.source,
+                fetched.source,
                 file.checkpoint,
                 lambda: file.tokenizer,
                 listed_end_ids=file.eos_token_ids,
@@ -178,8 +182,10 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
                 base,
                 path=path,
                 address=fetched.source,
+                location=fetched.source,
                 checkpoint=checkpoint,
                 open_tokenizer=partial(_fitting_tokenizer, path, checkpoint) if has_own else lambda: base.tokenizer,
+                lineage=read_lineage(path),
                 adapter=adapter,
                 base=base,
             )
@@ -189,12 +195,13 @@ def _open(address: str | os.PathLike[str], *, offline: bool, adapters: tuple[Pat
     with open_checkpoint(path) as checkpoint:
         yield ModelSource(
             path,
-            str(lineage.get("source") or fetched.source),
+            lineage.source or fetched.source,
+            fetched.source,
             checkpoint,
             partial(_fitting_tokenizer, path, checkpoint),
             config,
             listed_ends,
-            str(fetched.license or lineage.get("license") or _read_card_license(path)),
+            fetched.license or lineage.license or _read_card_license(path),
             lineage,
         )
 
@@ -226,22 +233,6 @@ def open_adapter(address: str | os.PathLike[str], *, offline: bool = False) -> A
     if error := task_head_error(path):
         raise error
     return read_adapter(path)
-
-
-def read_lineage(folder: Path) -> dict[str, Any]:
-    """Read a model folder's lineage.json; empty if there is none.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    file = ModelFolder(folder).lineage
-    if not has_file(file):
-        return {}
-    try:
-        lineage = parse_json(file.read_bytes())
-    except ValueError as error:
-        raise UserError(f"'{file}' is damaged: it is {error}") from error
-    return lineage if isinstance(lineage, dict) else {}
 
 
 def _base_address(adapter: Adapter) -> str:

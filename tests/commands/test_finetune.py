@@ -20,6 +20,7 @@ from lmcraft.commands.finetune import finetune
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.finetuning.config import FinetuneConfig, FinetuneOptimizerConfig, MethodConfig, ObjectiveConfig
 from lmcraft.folder import ModelFolder
+from lmcraft.lineage.record import read_lineage
 from lmcraft.training.loop import Trainer
 from tests.finetuning.chat import chat_folder, message
 from tests.pretraining.test_run import losses, scores
@@ -88,7 +89,7 @@ def test_answers_are_learned_and_the_change_is_reported(folder: Path, tmp_path: 
     assert len(results["answers"]) == 2 and results["general"]["text"] == "general.txt"
     assert (out.path / "adapter_model.safetensors").exists() == (name != "full")
     assert (out.path / "model.safetensors").exists() == (name == "full")
-    assert out.report.exists() and json.loads(out.lineage.read_text())["parent"]
+    assert out.report.exists() and [origin.role for origin in read_lineage(out).parents] == ["base"]
     tuned, base = LanguageModel.load(out.path, tier="eager"), LanguageModel.load(folder / "base", tier="eager")
     prompt = tuned.tokenizer.encode(tuned.tokenizer.apply_chat_template([message("user", "Say red 1")]), parse_special=True)
     answer = tuned.generate(prompt, do_sample=False, max_new_tokens=4)[0]
@@ -152,7 +153,7 @@ def test_continued_pretraining_lowers_the_loss(folder: Path, tmp_path: Path) -> 
     rate = FinetuneOptimizerConfig(learning_rate=0.01)
     out = finetune(replace(config, model=str(tmp_path / "base"), data=(data,), sequence_length=32, optimizer=rate))
     assert losses(out.path)[5] < losses(tmp_path / "base")[5]
-    assert json.loads(out.lineage.read_text())["data"]
+    assert read_lineage(out).data[0].manifest_sha256
 
 
 def test_general_text_is_mixed_in(folder: Path, tmp_path: Path) -> None:

@@ -208,11 +208,11 @@ def _training_data(config: EvaluateConfig, source: ModelSource) -> DatasetFolder
         folder.token_manifest()
         return folder
     run = ModelFolder(source.path).config_toml
-    if not run.is_file() or not source.lineage.get("data"):
+    if not run.is_file() or not source.lineage.data:
         return None
     with suppress(UserError):  # the settings of another kind of run
         folder = DatasetFolder(PretrainConfig.from_toml(run).data)
-        if folder.manifest_file.is_file() and sha256_of(folder.manifest_file) == source.lineage["data"]:
+        if folder.manifest_file.is_file() and sha256_of(folder.manifest_file) == source.lineage.data[0].manifest_sha256:
             return folder
     return None
 

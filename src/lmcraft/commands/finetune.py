@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lmcraft.config import takes_settings
 from lmcraft.finetuning.config import FinetuneConfig
-from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines
+from lmcraft.folder import ModelFolder, write_json_lines
 from lmcraft.folder.output import Input, claim_run
 from lmcraft.lineage.record import write_lineage
 from lmcraft.terminal import line_printer
@@ -43,6 +43,7 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
 def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | None", processes: "Processes") -> ModelFolder:
     from lmcraft.finetuning.data_checks import format_batch
     from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
+    from lmcraft.finetuning.origins import data_origins, parent_origins
     from lmcraft.finetuning.run import open_run
     from lmcraft.machine import choose_machine
     from lmcraft.reports.card import update_card
@@ -81,6 +82,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     if run.data.skipped and processes.is_main:
         write_json_lines(folder.skipped, run.data.skipped)
         print_line(f"the {len(run.data.skipped):,} rows that were left out are listed in {folder.skipped}")
+    parents, data = (parent_origins(source, config), data_origins(config)) if processes.is_main else ([], [])
     before = evaluate_before(run, trainer, folder, step)
     progress = trainer.run()
     if processes.is_main:
@@ -88,10 +90,9 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
             run.data.labels.save(folder.path)
             if not run.data.labels.is_portable:
                 print_line(f"only lmcraft opens {folder.path}: transformers and PEFT have no --pooling mean, and refuse it")
-        dataset = DatasetFolder(config.data[0])
-        write_lineage(folder, parent=source.fingerprint, data=dataset if dataset.manifest_file.is_file() else None)
         for line in evaluate_after(run, trainer, before):
             print_line(line)
+        write_lineage(folder, "finetune", parents=parents, data=data, license=source.license)
         write_report(folder)
         update_card(folder, print_line)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")

@@ -82,23 +82,23 @@ def _tables(description: dict[str, Any]) -> list["Table"]:
     memory = {f"weights in {kind}": format_bytes(size) for kind, size in description["bytes"].items()}
     memory |= {f"KV cache in bfloat16, {scope}": format_bytes(size) for scope, size in description["cache_bytes"].items()}
     template = description["tokenizer"]["chat_template"]
-    lineage = dict(description["lineage"])
     mixture = {
         source: f"{use['share']:.1%} of training, {format_epochs(use['epochs'])} epochs"
-        for source, use in lineage.pop("mixture", {}).items()
+        for source, use in description["lineage"].get("mixture", {}).items()
     }
     origin = {
         "license": description["license"] or "unknown",
         "chat template": f"{len(template):,} characters: {template[:60]!r} ..." if template else "none",
         "end tokens": ", ".join(map(str, description["tokenizer"]["eos_token_ids"])) or "none",
         "settings not applied": ", ".join(description["unsupported_settings"]),
-        **{name: str(value) for name, value in lineage.items() if value},
     }
     origin = {name: value for name, value in origin.items() if value}
+    history = description["history"]
     return [
         key_value_table(description["model"], description["architecture"]),
         key_value_table("Parameters", parameters),
         key_value_table("Memory", memory),
         *([key_value_table("Mixture", mixture)] if mixture else []),
         key_value_table("Origin", origin),
+        *([key_value_table("Lineage", history)] if history else []),
     ]

@@ -17,7 +17,10 @@ from lmcraft.commands.review import check_store
 from lmcraft.config import DATA, RECIPE, Config, as_dict, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
+from lmcraft.folder.names import SOURCE_FILES
 from lmcraft.folder.output import DATASET
+from lmcraft.json_lines import write_packed_lines
+from lmcraft.lineage.record import write_dataset_lineage
 from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
@@ -312,6 +315,8 @@ def _tokenize_text(config: PrepareConfig, folder: Path) -> None:
     tokenizer = _load_or_train_tokenizer(config, sources)
     notes = {**sources.notes, "settings": _text_settings(config)}
     write_dataset(folder, sources.read_nonempty, tokenizer, validation=config.validation, split=config.split, notes=notes)
+    write_packed_lines(folder / SOURCE_FILES, sources.file_rows())
+    write_dataset_lineage(folder)
 
 
 def _text_settings(config: PrepareConfig) -> dict[str, Any]:

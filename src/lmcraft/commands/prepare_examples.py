@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.output import DATASET
+from lmcraft.lineage.record import write_dataset_lineage
 
 
 def export_store(address: str, out: Path, *, overwrite: bool) -> None:
@@ -29,6 +30,7 @@ def export_store(address: str, out: Path, *, overwrite: bool) -> None:
         replace_output(out, DATASET, overwrite=overwrite, sources=[("store", address)]) as folder,
     ):
         export_examples(store, folder)
+        write_dataset_lineage(folder)
 
 
 def export_review(address: str, out: Path, guideline: str, *, overwrite: bool) -> None:
@@ -54,6 +56,7 @@ def export_review(address: str, out: Path, guideline: str, *, overwrite: bool) -
         with replace_output(out, DATASET, overwrite=overwrite, sources=[("store", address)]) as folder:
             folder.mkdir()
             export = export_verdicts(store, folder, guideline)
+            write_dataset_lineage(folder)
         # after a crash before this line, the same command writes and records the same again
         record_export(store, export, out, ActorConfig().name())
 

@@ -69,8 +69,8 @@ def pull(config: PullConfig) -> ModelFolder:
             _copy_model(source.path, temporary)
         else:
             model.save(temporary)
-        parent = source.fingerprint
-        write_lineage(ModelFolder(temporary), parent=parent, source=source.address, license=source.license)
+        parents, license = [source.origin("original")], source.license
+        write_lineage(ModelFolder(temporary), "pull", parents=parents, source=source.address, license=license, out=out)
     if not (out / "README.md").exists():
         update_card(out)
     print(out)

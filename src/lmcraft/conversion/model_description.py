@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from lmcraft.lineage.description import describe_lineage, summarize_lineage
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model_source import open_model
+from lmcraft.model_source import ModelSource, open_model
 
 BITS_PER_WEIGHT = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
 PARTS = {  # by a word in a weight's name
@@ -55,8 +56,16 @@ def describe_model(address: str | Path, *, offline: bool = False) -> dict[str, A
             },
             "unsupported_settings": dict(source.generation_config.unsupported),
             "license": source.license,
-            "lineage": source.lineage,
+            "lineage": summarize_lineage(source.lineage),
+            "history": _describe_history(source),
         }
+
+
+def _describe_history(source: ModelSource) -> dict[str, str]:
+    """The lineage in words; that of an adapter without one is its base model."""
+    if source.base is not None and not source.lineage:
+        return {"base": source.base.location}
+    return describe_lineage(source.lineage)
 
 
 def _part(name: str) -> str:

@@ -61,6 +61,8 @@ def export_model(config: ExportConfig) -> str:
             _write_gguf(model, source, temporary, GGUF_TYPES[dtype])
         else:
             _write_folder(model, source, temporary, int(config.max_shard_size * 1e9))
+        if config.kind != "gguf":
+            _write_lineage(source, temporary, config.out)
         address = f"gguf:{temporary}" if config.kind == "gguf" else str(temporary)
         exported = LanguageModel.load(address, dtype=torch.float32)
         tolerance = config.tolerance or TOLERANCE[dtype]
@@ -81,14 +83,17 @@ def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_s
         for pattern in DOCUMENTS:
             for file in source.path.glob(pattern):
                 shutil.copy(file, folder)
-    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
 
 
 def _write_adapter(source: ModelSource, folder: Path, dtype: torch.dtype | None) -> None:
     if source.adapter is None:
         raise UserError(f"'{source.path}' is not an adapter: leave --keep-adapter out")
     save_adapter(source.adapter, folder, dtype)
-    write_lineage(ModelFolder(folder), parent=source.fingerprint, source=source.address, license=source.license)
+
+
+def _write_lineage(source: ModelSource, folder: Path, out: Path) -> None:
+    parents, license = [source.origin("base")], source.license
+    write_lineage(ModelFolder(folder), "export", parents=parents, source=source.address, license=license, out=out)
 
 
 def _write_gguf(model: LanguageModel, source: ModelSource, file: Path, kind: Quantization) -> None:

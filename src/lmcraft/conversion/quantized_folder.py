@@ -13,9 +13,9 @@ from lmcraft.folder import ModelFolder, replace_output, write_json
 from lmcraft.folder.output import MODEL, check_apart
 from lmcraft.inference.engine import Engine
 from lmcraft.language_model import LanguageModel
-from lmcraft.lineage.record import write_lineage
+from lmcraft.lineage.record import file_origin, write_lineage
 from lmcraft.model.families import family_for
-from lmcraft.model_source import open_model
+from lmcraft.model_source import ModelSource, open_model
 from lmcraft.terminal import progress_bar
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -74,10 +74,17 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
         after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
         after.save(temporary)
         folder = ModelFolder(temporary)
-        write_lineage(folder, parent=source.fingerprint, source=source.address, license=source.license)
         settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
         write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(quality)})
+        _write_lineage(folder, source, config)
     return quality
+
+
+def _write_lineage(folder: ModelFolder, source: ModelSource, config: QuantizeConfig) -> None:
+    parents = [source.origin("base")]
+    data = [file_origin("calibration text", config.text, find_contents(config.text, "text"))]
+    address, license, out = source.address, source.license, config.out
+    write_lineage(folder, "quantize", parents=parents, data=data, source=address, license=license, out=out)
 
 
 def _read_sequences(config: QuantizeConfig, tokenizer: Tokenizer, length: int) -> Tensor:

@@ -98,6 +98,13 @@ class TextSources:
             "skipped": [{"file": str(path), "reason": reason} for result in surveys for path, reason in result.skipped],
         }
 
+    def file_rows(self) -> Iterator[dict[str, Any]]:
+        """What is known of each file, as the list of files of a dataset has it."""
+        files = [(source, file) for source, result in self._surveys.items() for file in result.files]
+        for number, (source, file) in enumerate(files):
+            row = {"source": source, "number": number, "file": str(file.path), "format": file.suffix.lstrip(".")}
+            yield row | {"size": file.size, "sha256": file.sha256, "encoding": file.encoding}
+
     def read(self, stats: ReadStats) -> Iterator[Document]:
         """Yield the documents of all sources, in order and in bounded memory.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder.mismatch import has_file, mismatch_error
-from lmcraft.folder.names import CHECKPOINTS, MANIFEST, RUN, RUN_CONFIG, SKIPPED
+from lmcraft.folder.names import CHECKPOINTS, LINEAGE, MANIFEST, RUN, RUN_CONFIG, SKIPPED
 from lmcraft.json_lines import parse_json
 
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, for people; they may be the user's
@@ -84,7 +84,7 @@ class ModelFolder:
 
     @property
     def lineage(self) -> Path:
-        return self.run / "lineage.json"
+        return self.run / LINEAGE
 
     @property
     def report(self) -> Path:

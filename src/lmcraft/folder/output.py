@@ -14,7 +14,7 @@ from pathlib import Path
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_document, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.folder.names import FILE_SUFFIXES, SET_ASIDE, SKIPPED
+from lmcraft.folder.names import FILE_SUFFIXES, LINEAGE, MANIFEST, SET_ASIDE, SKIPPED, SOURCE_FILES
 from lmcraft.folder.recognition import (
     COMPARISON_FILES,
     TOKENIZER_FILES,
@@ -42,10 +42,10 @@ STARTED_RUN = (
     *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "range_test.html", "coordinate_check.html", "tensorboard"),
 )
 # The files of `lmcraft/` in a model folder that no run wrote.
-MODEL_RECORDS = ("lineage.json", "quantization.json", "card.json", "report.html", "evaluations", "safety")
+MODEL_RECORDS = (LINEAGE, "quantization.json", "card.json", "report.html", "evaluations", "safety")
 DATASET_FILES = (
-    *("manifest.json", SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
-    *("files.jsonl.gz", "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html"),
+    *(MANIFEST, SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
+    *(LINEAGE, SOURCE_FILES, "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html"),
 )
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
@@ -173,7 +173,7 @@ def _foreign_to_dataset(folder: Path) -> str:
     if holds_tokens(manifest):
         return _name_foreign(folder, lambda name: _matches(name, DATASET_FILES), "a dataset")
     if holds_examples(manifest):
-        return _name_foreign(folder, lambda name: name == "manifest.json" or name in manifest["files"], "a dataset")
+        return _name_foreign(folder, lambda name: name in (MANIFEST, LINEAGE) or name in manifest["files"], "a dataset")
     return "is not a dataset folder"
 
 

@@ -12,6 +12,7 @@ from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
+from lmcraft.lineage.record import write_dataset_lineage
 from lmcraft.preparation.contracts import Executor, Unit
 from lmcraft.preparation.execution import choose_executor
 from lmcraft.preparation.execution.journal import UNITS, Journal, total_tally
@@ -63,6 +64,7 @@ def prepare_recipe(
                 print(line)
             results = run_pipeline(recipe, surveyed, compile_steps(recipe, surveyed.files), executor, work, folder)
             print(f"time of all workers: {describe_times(results)}")
+            write_dataset_lineage(folder)
             if describe is not None:
                 describe(DatasetFolder(folder))
     shutil.rmtree(work)

@@ -16,7 +16,7 @@ from lmcraft.evaluation.in_training import RunTasks
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
-from lmcraft.lineage.record import write_lineage
+from lmcraft.lineage.record import dataset_origin, write_lineage
 from lmcraft.machine import Machine, choose_machine
 from lmcraft.model.initialization import initialize
 from lmcraft.model.storage import load_model
@@ -247,7 +247,7 @@ def run_pretraining(
     progress = trainer.run()
     if processes.is_main:
         mixture = {use.source: {"share": use.share, "epochs": use.epochs} for use in run.data.uses(config)}
-        write_lineage(folder, data=DatasetFolder(config.data), mixture=mixture)
+        write_lineage(folder, "pretrain", data=[dataset_origin("training data", config.data)], mixture=mixture)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     return folder
 

@@ -251,6 +251,7 @@ def record_start(
     )
     row |= {"tasks": dict(tasks)} if tasks else {}
     if processes.is_main:
+        folder.lineage.unlink(missing_ok=True)  # that of the run before it was resumed
         write_json_lines(folder.history, (*rows, row))
     write_settings(config, folder, processes)
     if step is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.examples import Example
     from lmcraft.finetuning.head import Labels
     from lmcraft.finetuning.objectives.divergence import FrozenModel
+    from lmcraft.lineage.document import Origin
     from lmcraft.model.transformer import Transformer
     from lmcraft.statistics.intervals import Metric
     from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -203,6 +204,14 @@ class FinetuneObjective(BatchLoss):
         A resumed run must find the same.
         """
         return {}
+
+    def parent_origins(self) -> list[Origin]:
+        """The models that it learns from, for the lineage of the result."""
+        return []
+
+    def data_origins(self) -> list[Origin]:
+        """The files and datasets that its settings name, for the lineage of the result."""
+        return []
 
     # Loss
 

@@ -10,6 +10,7 @@ from lmcraft.finetuning.objectives.base import LossInputs, setting
 from lmcraft.finetuning.objectives.sft import AnswerObjective
 
 if TYPE_CHECKING:
+    from lmcraft.lineage.document import Origin
     from lmcraft.training.objective import Objective
 
 
@@ -36,6 +37,12 @@ class Distillation(AnswerObjective):
 
         with open_model(self.teacher) as source:
             return super().hash_contents() | {"teacher": source.hash_contents()}
+
+    def parent_origins(self) -> list[Origin]:
+        from lmcraft.model_source import open_model
+
+        with open_model(self.teacher) as source:
+            return [source.origin("teacher")]
 
     def build_loss(self, inputs: LossInputs) -> Objective:
         from lmcraft.finetuning.objectives.divergence import CrossEntropyAndDivergence

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from operator import neg
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.objectives.base import BatchLoss, FinetuneObjective, LossInputs, setting
+from lmcraft.lineage.record import file_origin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from lmcraft.finetuning.head import Labels
     from lmcraft.finetuning.objectives.divergence import FrozenModel
     from lmcraft.finetuning.objectives.rollouts import RolloutSampler
+    from lmcraft.lineage.document import Origin
     from lmcraft.model.transformer import Transformer
     from lmcraft.statistics.intervals import Metric
     from lmcraft.training.batch import TensorBatch
@@ -56,6 +59,10 @@ class GRPO(FinetuneObjective):
         from lmcraft.finetuning.objectives.reward_function import hash_reward
 
         return super().hash_contents() | {"reward": hash_reward(self.reward)}
+
+    def data_origins(self) -> list[Origin]:
+        file = Path(self.reward.rpartition(":")[0])
+        return [file_origin("reward", file)] if file.is_file() else []
 
     def build_loss(self, inputs: LossInputs) -> Objective:
         from lmcraft.finetuning.objectives.reward_function import load_reward

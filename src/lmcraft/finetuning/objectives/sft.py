@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from lmcraft.finetuning.examples import Conversation
 from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs, setting
+from lmcraft.lineage.record import dataset_origin
 
 if TYPE_CHECKING:
     from lmcraft.data.loader import Dataset
     from lmcraft.finetuning.encoding import ExampleEncoder, TokenizedExample
     from lmcraft.finetuning.head import Labels
+    from lmcraft.lineage.document import Origin
     from lmcraft.model.transformer import Transformer
     from lmcraft.statistics.intervals import Metric
     from lmcraft.training.objective import Objective
@@ -41,6 +43,9 @@ class AnswerObjective(FinetuneObjective):
         from lmcraft.data.loader import hash_dataset
 
         return super().hash_contents() | {"general": "" if self.general is None else hash_dataset(self.general, "train")}
+
+    def data_origins(self) -> list[Origin]:
+        return [] if self.general is None else [dataset_origin("general text", self.general)]
 
     def metrics(self, model: Transformer, loss: Objective, rows: Dataset, labels: Labels) -> dict[str, Metric]:
         return next_token_metrics(model, rows)

