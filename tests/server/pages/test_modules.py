@@ -1,4 +1,4 @@
-"""The ES modules and styles of the chat page and the review page, without a browser: syntax, imports, strings, types."""
+"""The ES modules and styles of the pages (chat, review, runs), without a browser: syntax, imports, strings, types."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from tests.server.tiny_server import Server
 
 PAGES = Path(__file__).parents[3] / "src" / "lmcraft" / "server" / "pages"
 VENDOR = PAGES / "vendor"
-HTML = (PAGES / "index.html", PAGES / "review.html")
+HTML = (PAGES / "index.html", PAGES / "review.html", PAGES / "runs.html")
 MODULES = sorted(path for path in PAGES.rglob("*.js") if path.parent != VENDOR)
 VENDOR_MODULES = sorted(VENDOR.glob("*.js"))
 # Parses and links every module without running it, and prints the imports. Linking checks that imported names are exported.
@@ -43,6 +43,11 @@ ALLOWED_IMPORTS = {
     "net": {"net", "."},
     "chat": {"chat", "net", "."},
     "views": {"views", "chat", "vendor", "."},
+    "runs": {"runs", "runs/state", "runs/views", "net", "views", "."},
+    "runs/net": {"net"},
+    "runs/state": {"runs/state", "runs/net"},
+    "runs/charts": {"runs/charts", "runs/state", "runs", "views", "."},
+    "runs/views": {"runs/views", "runs/charts", "runs/state", "runs/net", "runs", "net", "views", "."},
     "review": {"review", "review/net", "review/views", "net", "views", "."},
     "review/net": {"review/net", "net", "."},
     "review/state": {"review/state", "review/net", "net", "."},
@@ -90,10 +95,10 @@ def test_modules_import_only_from_allowed_folders(imports: dict[Path, list[Path]
                 assert folder in allowed, f"{path.name} may not import {target.name}"
 
 
-def test_the_chat_page_loads_nothing_of_the_review_page(imports: dict[Path, list[Path]]) -> None:
+def test_the_chat_page_loads_nothing_of_other_pages(imports: dict[Path, list[Path]]) -> None:
     for path, targets in imports.items():
-        assert is_of_review(path) or not [target for target in targets if is_of_review(target)]
-    assert "review" not in re.sub(r"<a [^>]*>", "", HTML[0].read_text("utf-8"))
+        assert is_of_another_page(path) or not [target for target in targets if is_of_another_page(target)]
+    assert not re.search("review|runs", re.sub(r"<a [^>]*>|<!--.*?-->", "", HTML[0].read_text("utf-8")))
 
 
 def test_every_export_is_imported_somewhere() -> None:
@@ -114,6 +119,16 @@ def test_strings_are_defined_and_used() -> None:
     unused = set(keys) - literal - set(re.findall(r'"(\w+)"', code))
     assert [key for key in unused if not any(re.fullmatch(template, key) for template in templates)] == []
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("page", ["review", "runs"])
+def test_a_page_uses_no_strings_of_another_page(page: str) -> None:
+    own = [
+        path for path in MODULES if not re.search({"review": "runs/", "runs": "review/"}[page], str(path.relative_to(PAGES)))
+    ]
+    keys = {key for path in own if path.name.endswith("strings.js") for key in STRING_KEY.findall(path.read_text("utf-8"))}
+    code = "\n".join(path.read_text("utf-8") for path in own)
+    assert set(re.findall(r'\bt\("(\w+)"', code)) <= keys
 
 
 def test_every_class_and_id_in_the_styles_is_used() -> None:
@@ -155,12 +170,12 @@ def test_vendored_files_are_those_of_the_manifest() -> None:
         assert f"{name}\n\n" in licenses
 
 
-def is_of_review(path: Path) -> bool:
-    return "review" in path.relative_to(PAGES).as_posix()
+def is_of_another_page(path: Path) -> bool:
+    return re.search("review|runs|frame", path.relative_to(PAGES).as_posix()) is not None
 
 
 def test_the_chat_page_is_light() -> None:
     files = [path for path in PAGES.rglob("*") if path.suffix in (".js", ".css", ".html")]
-    paths = [path for path in files if not is_of_review(path)]
+    paths = [path for path in files if not is_of_another_page(path)]
     assert sum(len(gzip.compress(path.read_bytes())) for path in paths) < MAX_SENT_BYTES
     assert sum(path.stat().st_size for path in paths if path.name not in LOADED_WHEN_NEEDED) < MAX_BYTES

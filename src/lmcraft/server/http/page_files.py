@@ -1,4 +1,4 @@
-"""The files of the chat page and the review page: compressed once, and at addresses that change with their content.
+"""The files of the pages (chat, review, runs): compressed once, and at addresses that change with their content.
 
 A page refers to its files below `/pages/VERSION/`, where VERSION is a hash of all of them. Such an address is cached for
 good, so a browser asks only whether the page has changed. Imports in the modules are relative, and so stay below the same
@@ -23,7 +23,7 @@ MEDIA_TYPES = {
     ".json": "application/json",
     ".txt": "text/plain; charset=utf-8",
 }
-PAGES = {"/": "index.html", "/review": "review.html"}
+PAGES = {"/": "index.html", "/review": "review.html", "/runs": "runs.html"}
 """The file of each page, by its address."""
 VERSION_CHARACTERS = 16
 CACHE_FOR_GOOD = "public, max-age=31536000, immutable"
@@ -76,7 +76,7 @@ class PageFiles:
             ApiError: 404; there is no such file.
         """
         version, _, name = path.partition("/")
-        file = self._find(request, name if len(version) == VERSION_CHARACTERS else path)
+        file = self._find(request, name if name and len(version) == VERSION_CHARACTERS else path)
         return _respond(request, file, CACHE_FOR_GOOD if version == self.version else REVALIDATE)
 
     def _find(self, request: Request, name: str) -> PageFile:

@@ -34,8 +34,11 @@ export class ApiError extends Error {
 
 export const hasKey = () => sessionStorage.getItem(KEY_ITEM) !== null;
 
-/** The next request that needs a key asks for one. */
-export const forgetKey = () => sessionStorage.removeItem(KEY_ITEM);
+/** Asks for another key, on the page loaded anew. */
+export function changeKey() {
+  sessionStorage.removeItem(KEY_ITEM);
+  location.reload();
+}
 
 let askForKey = async () => null;
 let pendingKey = null;

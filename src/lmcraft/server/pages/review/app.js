@@ -9,20 +9,21 @@
 //   takeFocus()             optional, after mounting: puts the focus on what is used first; returns whether it has
 //   handleKey(event)        optional, a key that was pressed outside of fields and dialogs, without Ctrl, Alt or Meta
 //
-// To get at another view, a view has links or sets location.hash, with buildAddress of router.js.
+// To get at another view, a view has links or sets location.hash, with buildAddress of net/address.js.
 
-import { fetchJson, hasKey } from "../net/api.js";
+import { buildAddress, readAddress } from "../net/address.js";
+import { changeKey, fetchJson, hasKey } from "../net/api.js";
 import { t, toggleLanguage, translatePage } from "../strings.js";
 import { byId, el } from "../views/dom.js";
 import { buildIcon } from "../views/icons.js";
 import { isComposing } from "../views/keyboard.js";
+import { showKeys } from "../views/keys_dialog.js";
 import { drawThemeButton } from "../views/theme_button.js";
 import { showToast } from "../views/toasts.js";
 import { Guidelines } from "./net/guidelines.js";
 import { Outbox } from "./net/outbox.js";
-import { buildAddress, readAddress } from "./router.js";
 import { isAllowed, TABS } from "./tabs.js";
-import { changeKey, showKeys, showPerson } from "./views/dialogs.js";
+import { showPerson } from "./views/dialogs.js";
 
 const FIELDS = "input:not([type=radio], [type=checkbox], [type=range]), textarea, select, [contenteditable]";
 const WITHOUT_HANDLER = { translate() {}, unmount() {}, handleKey() {}, keys: [] };

@@ -8,6 +8,7 @@
 //
 // From the chat page come the requests (net/), the elements, dialogs and icons (views/), and the style.
 
+import "../frame_strings.js";
 import "./management_strings.js";
 import "./strings.js";
 import { setKeyPrompt } from "../net/api.js";

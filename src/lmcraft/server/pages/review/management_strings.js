@@ -11,7 +11,6 @@ addStrings({
   tabSettings: ["Settings", "设置"],
   // States and sources
   state: ["State", "状态"],
-  allStates: ["All", "全部"],
   statePending: ["Pending", "待审核"],
   stateClaimed: ["In review", "审核中"],
   stateReviewed: ["Reviewed", "已审核"],
@@ -44,7 +43,6 @@ addStrings({
   verdictCount: ["verdicts: {n}", "{n} 个判定"],
   keysRows: ["Previous or next item", "上一个或下一个条目"],
   keyOpen: ["Open the item", "打开条目"],
-  keySearch: ["Search", "搜索"],
   refreshList: ["Refresh the list", "刷新列表"],
   // An item
   backToList: ["Back to the list", "返回列表"],

@@ -5,11 +5,8 @@ import { addStrings } from "../strings.js";
 addStrings({
   // The frame
   review: ["Review", "审核"],
-  skipToContent: ["Go to the content", "跳到正文"],
   sections: ["Sections", "栏目"],
-  toChat: ["Open the chat", "打开对话"],
   tabJudge: ["Judge", "审核"],
-  cannotOpen: ["This cannot be shown", "暂时无法显示"],
   // The user
   person: ["You: {name}, {role}", "当前用户：{name}，{role}"],
   personTitle: ["You are {name}", "{name}"],
@@ -22,7 +19,6 @@ addStrings({
   judgedToday: ["judged today", "今日已审"],
   sensitiveToday: ["sensitive items today, of at most {cap}", "今日敏感条目，上限 {cap}"],
   goldCorrect: ["correct on items with a known answer", "质检题答对数"],
-  changeKey: ["Use another key", "更换密钥"],
   // The line above the item
   guideline: ["Guideline", "审核规范"],
   allGuidelines: ["All guidelines", "全部规范"],

@@ -42,6 +42,11 @@ const ICONS = {
   book: "M12 6c-2-1.5-5-2-8-2v14c3 0 6 .5 8 2c2-1.5 5-2 8-2V4c-3 0-6 .5-8 2zM12 6v14",
   leaf: "M5 19c0-9 5-14 15-14c0 10-5 15-13 13M5 21c1-5 4-8 8-10",
   alert: "M12 4L2.5 20h19zM12 10v4M12 17v.2",
+  play: "M8 5l11 7-11 7z",
+  square: "M7 7h10v10H7z",
+  bolt: "M13 3L6 13h5l-1 8 8-11h-6z",
+  table: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 10v9",
+  expand: "M14 4h6v6M20 4l-7 7M10 20H4v-6M4 20l7-7",
 };
 
 export function buildIcon(name) {

@@ -1,14 +1,15 @@
 // How far reviewers agree, how reliable each is, and which rules are unclear: live while it can be seen.
 
+import { buildAddress } from "../../net/address.js";
 import { formatNumber, getLanguage, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
+import { buildSelect, buildTitle } from "../../views/facts.js";
 import { fetchAgreement, fetchCounts } from "../net/management.js";
-import { buildAddress } from "../router.js";
 import { Poll } from "../state/poll.js";
 import { buildConfusedRules, buildPairs, buildRaters, buildRules } from "./agreement_tables.js";
 import { MEASURES, wordFinding, wordMeasure } from "./agreement_words.js";
 import { buildChart, formatInterval, formatShare, formatValue } from "./intervals.js";
-import { buildLabel, buildSelect, buildTitle, titleOf } from "./marks.js";
+import { buildLabel, titleOf } from "./marks.js";
 
 const POLL_SECONDS = 10;
 

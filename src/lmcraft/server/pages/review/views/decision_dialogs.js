@@ -4,7 +4,7 @@ import { t } from "../../strings.js";
 import { askForm, openDialog } from "../../views/dialogs.js";
 import { el } from "../../views/dom.js";
 import { isComposing } from "../../views/keyboard.js";
-import { readKey } from "./keys.js";
+import { readKey } from "../../views/keys.js";
 
 const SKIP_REASONS = ["expertise", "conflict", "distress", "other"]; // as they are stored
 

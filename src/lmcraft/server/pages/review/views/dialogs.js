@@ -1,26 +1,9 @@
-// The help with the keys of a view, and the dialog about the user.
+// The dialog about the user.
 
-import { forgetKey, hasKey } from "../../net/api.js";
+import { changeKey, hasKey } from "../../net/api.js";
 import { formatNumber, t } from "../../strings.js";
 import { openDialog } from "../../views/dialogs.js";
 import { el } from "../../views/dom.js";
-
-const COMMON_KEYS = [["help", ["?"]]];
-
-/** keys: [[key of a string, ["1", "2"]], ...]. */
-export function showKeys(keys) {
-  const rows = [...keys, ...COMMON_KEYS].flatMap(([name, symbols]) => [
-    el("dt", {}, ...symbols.map((symbol) => el("kbd", {}, symbol))),
-    el("dd", {}, t(name)),
-  ]);
-  openDialog(t("shortcuts"), [el("dl", { class: "keys" }, ...rows)]);
-}
-
-/** Asks for another key. */
-export function changeKey() {
-  forgetKey();
-  location.reload();
-}
 
 /** Who the user is, what they have done today, and another key. */
 export function showPerson({ name, role, exposure, judged_today: judged, gold }) {

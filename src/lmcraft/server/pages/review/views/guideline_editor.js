@@ -1,10 +1,10 @@
 // The owner's editor of a guideline: a new version is pasted or typed, its changes are shown, and only then saved.
 
+import { buildAddress } from "../../net/address.js";
 import { formatNumber, localize, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
+import { buildTitle } from "../../views/facts.js";
 import { sendGuideline } from "../net/management.js";
-import { buildAddress } from "../router.js";
-import { buildTitle } from "./marks.js";
 import { buildRuleChanges } from "./rule_changes.js";
 
 const DRAFT_ITEM = "lmcraft-guideline"; // in the session storage, with the name

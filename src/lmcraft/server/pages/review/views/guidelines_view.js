@@ -1,12 +1,14 @@
 // The guidelines: text, versions, what has changed between them, and which verdicts a change touches.
 
+import { buildAddress } from "../../net/address.js";
 import { formatNumber, getLanguage, localize, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
+import { buildFacts, buildSelect, buildTitle } from "../../views/facts.js";
 import { MarkdownView } from "../../views/markdown.js";
+import { buildTime } from "../../views/times.js";
 import { fetchTouched } from "../net/management.js";
-import { buildAddress } from "../router.js";
 import { GuidelineEditor } from "./guideline_editor.js";
-import { buildFacts, buildLabel, buildSelect, buildTime, buildTitle, nameRule } from "./marks.js";
+import { buildLabel, nameRule } from "./marks.js";
 import { buildRuleChanges } from "./rule_changes.js";
 
 const NAME = "guidelines"; // in the address

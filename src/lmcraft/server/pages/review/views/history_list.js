@@ -2,7 +2,7 @@
 
 import { formatNumber, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
-import { buildTime } from "./marks.js";
+import { buildTime } from "../../views/times.js";
 
 const EVENTS = {
   item_added: "eventAdded",

@@ -1,13 +1,15 @@
 // Everything about an item: its texts, verdicts, decision and history. The owner can take it from whoever holds it.
 
+import { buildAddress } from "../../net/address.js";
 import { formatDateTime, formatNumber, t } from "../../strings.js";
 import { openDialog } from "../../views/dialogs.js";
 import { el } from "../../views/dom.js";
+import { buildFacts } from "../../views/facts.js";
+import { buildTime, toSeconds } from "../../views/times.js";
 import { fetchItem, releaseItem, requeueItem } from "../net/management.js";
-import { buildAddress } from "../router.js";
 import { buildHistory } from "./history_list.js";
 import { ItemContent } from "./item_content.js";
-import { buildFacts, buildLabel, buildRecord, buildState, buildTime, nameRule, SOURCES, titleOf, toSeconds } from "./marks.js";
+import { buildLabel, buildRecord, buildState, nameRule, SOURCES, titleOf } from "./marks.js";
 import { buildRemarks, buildVerdicts } from "./verdict_cards.js";
 
 export class ItemView {

@@ -1,13 +1,15 @@
 // The list of items, and below its address the page of each.
 
-import { fetchCounts, fetchItems } from "../net/management.js";
+import { buildAddress } from "../../net/address.js";
 import { formatNumber, t } from "../../strings.js";
 import { byId, el, escapeControls } from "../../views/dom.js";
-import { buildAddress } from "../router.js";
+import { buildSelect } from "../../views/facts.js";
+import { readKey } from "../../views/keys.js";
+import { formatAge } from "../../views/times.js";
+import { fetchCounts, fetchItems } from "../net/management.js";
 import { Poll } from "../state/poll.js";
 import { ItemView } from "./item_view.js";
-import { readKey } from "./keys.js";
-import { buildLabel, buildSelect, buildState, formatAge, SOURCES, STATES, titleOf } from "./marks.js";
+import { buildLabel, buildState, SOURCES, STATES, titleOf } from "./marks.js";
 import { VirtualList } from "./virtual_list.js";
 
 const POLL_SECONDS = 5;

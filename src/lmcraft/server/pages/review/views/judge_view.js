@@ -3,6 +3,7 @@
 import { createId } from "../../net/ids.js";
 import { localize, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
+import { readKey } from "../../views/keys.js";
 import { claim, releaseClaim } from "../net/queue.js";
 import { Attention } from "../state/attention.js";
 import { Draft } from "../state/draft.js";
@@ -11,7 +12,6 @@ import { DayBar } from "./day_bar.js";
 import { askEscalation, askSkipReason } from "./decision_dialogs.js";
 import { DecisionForm } from "./decision_form.js";
 import { ItemCard } from "./item_card.js";
-import { readKey } from "./keys.js";
 import { Notices } from "./notices.js";
 import { buildPauseScreen, describeCap } from "./pause_screen.js";
 

@@ -1,17 +1,19 @@
 // A calibration round: progress while it is open; afterwards all votes beside each other, and what people say about them.
 
+import { buildAddress } from "../../net/address.js";
 import { createId } from "../../net/ids.js";
 import { formatNumber, t } from "../../strings.js";
 import { openDialog } from "../../views/dialogs.js";
 import { el } from "../../views/dom.js";
+import { buildTitle } from "../../views/facts.js";
 import { isComposing } from "../../views/keyboard.js";
+import { buildTime } from "../../views/times.js";
 import { fetchRound, revealRound, sendComment } from "../net/management.js";
-import { buildAddress } from "../router.js";
 import { Poll } from "../state/poll.js";
 import { buildConfusedRules, buildPairs } from "./agreement_tables.js";
 import { formatInterval, formatKappa, formatShare, formatValue } from "./intervals.js";
 import { ItemContent } from "./item_content.js";
-import { buildPlain, buildTime, buildTitle, titleOf } from "./marks.js";
+import { buildPlain, titleOf } from "./marks.js";
 import { buildVerdicts } from "./verdict_cards.js";
 
 const POLL_SECONDS = 10;

@@ -1,11 +1,13 @@
 // Calibration rounds: the list, a form that opens one, and below its address the page of each.
 
+import { buildAddress } from "../../net/address.js";
 import { formatNumber, t } from "../../strings.js";
 import { openDialog } from "../../views/dialogs.js";
 import { el } from "../../views/dom.js";
+import { buildSelect, buildTitle } from "../../views/facts.js";
+import { buildTime } from "../../views/times.js";
 import { fetchRounds, openRound } from "../net/management.js";
-import { buildAddress } from "../router.js";
-import { buildSelect, buildTime, buildTitle, titleOf } from "./marks.js";
+import { titleOf } from "./marks.js";
 import { RoundView } from "./round_view.js";
 
 const DEFAULT_COUNT = 20;

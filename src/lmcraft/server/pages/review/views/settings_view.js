@@ -3,10 +3,10 @@
 import { formatNumber, t } from "../../strings.js";
 import { copyText } from "../../views/clipboard.js";
 import { el } from "../../views/dom.js";
+import { buildTitle } from "../../views/facts.js";
 import { buildIconButton } from "../../views/icons.js";
 import { showToast } from "../../views/toasts.js";
 import { fetchAuditHead, fetchSettings, saveSettings } from "../net/management.js";
-import { buildTitle } from "./marks.js";
 
 // Shown in other units than stored: `unit` of the stored one to one that is shown.
 const FIELDS = [

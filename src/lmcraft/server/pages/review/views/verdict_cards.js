@@ -2,7 +2,8 @@
 
 import { formatNumber, t } from "../../strings.js";
 import { el } from "../../views/dom.js";
-import { buildLabel, buildPlain, buildTime, nameRule } from "./marks.js";
+import { buildTime } from "../../views/times.js";
+import { buildLabel, buildPlain, nameRule } from "./marks.js";
 
 const REPORT_REASONS = { harmful: "reportedHarmful", wrong: "reportedWrong", privacy: "reportedPrivacy", other: "reportedOther" };
 

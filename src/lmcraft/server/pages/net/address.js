@@ -1,4 +1,4 @@
-// The address of a view: #/NAME/REST, such as #/items/4f2a.
+// The address of a view: #/NAME/REST, such as #/items/4f2a of the review page.
 
 /** {name, path}: the view, and the decoded segments after it. */
 export function readAddress() {
