@@ -39,6 +39,7 @@ def watched_page(context: Any, runs: ScriptedRuns, url: str) -> Iterator[Any]:
     page.route("**/api/runs**", runs.handle)
     page.runs_url = f"{url}/runs"
     yield page
+    runs.go_down()  # no request stays open
     page.unroute_all(behavior="ignoreErrors")
     page.close()
     assert exceptions == []
@@ -53,6 +54,7 @@ def open_runs(page: Any, address: str = "") -> None:
 def open_table(page: Any, chart: str) -> list[list[str]]:
     """The cells of a chart's table, its head first, once it shows points."""
     section = page.locator(f".chart[data-chart='{chart}']")
+    section.wait_for()
     if section.locator("[aria-expanded=false]").count():
         section.locator("[aria-expanded=false]").click()
     section.locator("tbody tr").first.wait_for()

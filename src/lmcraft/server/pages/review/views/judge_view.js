@@ -16,7 +16,7 @@ import { Notices } from "./notices.js";
 import { buildPauseScreen, describeCap } from "./pause_screen.js";
 
 const GUIDELINE_ITEM = "lmcraft-review-guideline"; // in the local storage
-const NARROW = matchMedia("(max-width: 62rem)"); // the same width as in style/review.css
+const NARROW = matchMedia("(max-width: 62rem)"); // the same width as in style/judge.css
 const RETRY_MS = 3000;
 const EMPTY_RETRY_MS = 20_000;
 const PEEK_MS = 350; // a key held longer than this shows the text only while it is held
