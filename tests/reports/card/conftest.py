@@ -13,8 +13,10 @@ from tests.tiny import TEXT, tiny_model
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("card") / "model"
-    tokenizer = train_characters([TEXT, "Once upon a time"], special_tokens=["<|endoftext|>"])
-    LanguageModel(tiny_model(vocab_size=tokenizer.vocab_size), tokenizer).save(folder)
+    tokenizer = train_characters(
+        [TEXT, "Once upon a time <|system|>\n<|user|>\n<|assistant|>\n"], special_tokens=["<|endoftext|>"]
+    )
+    LanguageModel(tiny_model(vocab_size=tokenizer.vocab_size, max_position_embeddings=256), tokenizer).save(folder)
     return folder
 
 

@@ -13,9 +13,9 @@ from huggingface_hub import ModelCard
 
 from lmcraft.folder import ModelFolder
 from lmcraft.reports.card import check_card, update_card
-from lmcraft.reports.card.readme import Readme
 from lmcraft.reports.card.vocabulary import check_metadata
 from lmcraft.reports.evidence.evaluations import identify_weights
+from lmcraft.reports.evidence.readme import Readme
 from tests.reports.card.test_markdown import HOSTILE
 
 EVIL = "x\n---\nlicense: gpl\n<!-- lmcraft:end -->\n| [a](b) <script> \u202e 🦙 'q\": {}"

@@ -4,7 +4,6 @@
 |---|---|
 | `update` | `update_card`: writes README.md and `lmcraft/card.json`, where its figures come from |
 | `check` | `check_card`: compares both with the files of the folder |
-| `readme` | the parts of a README.md: metadata, people's text, lmcraft's part |
 | `merging` | lmcraft's metadata among those of people |
 | `metadata` | metadata from evidence |
 | `vocabulary`, `hub.toml` | the hub's licenses and tasks, and a check of metadata against its schema |

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from lmcraft.errors import UserError
 from lmcraft.folder import read_json, sha256_of
-from lmcraft.reports.card.readme import Readme
-from lmcraft.reports.card.update import CARD, RECORD, hash_part
+from lmcraft.reports.card.update import RECORD, hash_part
 from lmcraft.reports.evidence.figure import Record, parse_pointer, read_record
+from lmcraft.reports.evidence.readme import CARD, Readme
 
 State = Literal["intact", "changed", "missing"]
 

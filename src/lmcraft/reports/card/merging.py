@@ -4,23 +4,20 @@ lmcraft changes only what it wrote itself: a card remembers it as hashes in the 
 that a person edited is the person's from then on. Lines that do not change stay as they are, with their comments.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
 import yaml
 
 from lmcraft.errors import UserError
-from lmcraft.reports.card.readme import Owned, parse_metadata
+from lmcraft.reports.evidence.readme import Owned, hash_value, parse_metadata
 
 LISTS = ("language", "datasets", "tags", "metrics")  # whose values several writers share
 # Values that mean something only beside another, and so have its owner.
 BESIDE = {"license_name": "license", "license_link": "license", "base_model_relation": "base_model"}
 INDEX = "model-index"
-HASH_CHARACTERS = 12
 Hashes = str | list[str]
 """Of a value, or of each of a list."""
 _KEY = re.compile(r"""^(?:"[^"\n]*"|'[^'\n]*'|[^\s#"'\-\[\]{}&*!|>%@`,?:][^\n]*?)[ \t]*:(?=[ \t\r\n]|$)""", re.MULTILINE)
@@ -56,12 +53,6 @@ def merge_metadata(text: str, owned: Owned, new: Mapping[str, Any], newline: str
         else:
             merged[key] = value
     return _edit(text, existing, merged, newline), record
-
-
-def hash_value(value: Any) -> str:
-    """A short hash of a value of the metadata."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return sha256(text.encode("utf-8", "replace")).hexdigest()[:HASH_CHARACTERS]
 
 
 def _hashes(value: Any) -> list[str]:

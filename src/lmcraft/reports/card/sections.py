@@ -58,21 +58,28 @@ def _summary(evidence: Evidence) -> str:
     kind = {"text-generation": "language model", "text-classification": "text classifier", "reward": "reward model"}[
         evidence.kind
     ]
-    size = ""
-    if evidence.architecture is not None:
-        size = f" with {value_of(evidence.architecture.parameters)} parameters"
+    size = "" if evidence.architecture is None else f" with {value_of(evidence.architecture.parameters)} parameters"
     base = next((parent for parent in evidence.parents if parent.role == "base"), None)
-    of_base = f" {_name(base)}" if base is not None and _name(base) else " another model"
+    name = (_name(base) if base is not None else "") or "another model"
     if evidence.quantization is not None:
-        return f"A {kind}{size}: {of_base.strip()}, quantized to {evidence.quantization.bits} bits per weight with lmcraft."
+        return f"A {kind}{size}: {name}, quantized to {evidence.quantization.bits} bits per weight with lmcraft."
     if evidence.training is not None and evidence.training.command == "finetune":
-        form = "an adapter of" if evidence.is_adapter else "fine-tuned from"
-        return f"A {kind}{size}, {form}{of_base}, trained with lmcraft."
+        if evidence.is_adapter:
+            return f"An adapter, trained with lmcraft, that makes a {kind}{size} of {name}."
+        return f"A {kind}{size}, fine-tuned from {name} with lmcraft."
     if evidence.training is not None:
         return f"A {kind}{size}, trained from scratch with lmcraft."
     if evidence.made_by == "export" and base is not None:
-        return f"A {kind}{size}, exported from{of_base} with lmcraft."
-    return f"A {kind}{size}."
+        return f"A {kind}{size}, exported from {name} with lmcraft."
+    return f"A {kind}{size}{_downloaded(evidence)}."
+
+
+def _downloaded(evidence: Evidence) -> str:
+    """Where the model was downloaded from, as the end of a sentence; empty if it was not."""
+    repository = repository_of(evidence.address)
+    if repository:
+        return f", downloaded from {link(escape(repository), HUB_ADDRESS + repository)}"
+    return f", downloaded from {code(evidence.address)}" if evidence.address.startswith("pypi:") else ""
 
 
 def _name(parent: Parent) -> str:

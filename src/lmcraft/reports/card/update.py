@@ -16,15 +16,14 @@ from lmcraft.folder.recognition import read_object
 from lmcraft.reports.card.markdown import escape
 from lmcraft.reports.card.merging import merge_metadata
 from lmcraft.reports.card.metadata import make_metadata
-from lmcraft.reports.card.readme import Readme, parse_metadata
 from lmcraft.reports.card.sections import write_card
 from lmcraft.reports.card.vocabulary import check_metadata
 from lmcraft.reports.evidence import Evidence, collect
+from lmcraft.reports.evidence.readme import CARD, MAX_CARD_BYTES, Readme, parse_metadata
 from lmcraft.terminal import PrintLine, line_printer
 
-CARD, RECORD = "README.md", f"{RUN}/card.json"
+RECORD = f"{RUN}/card.json"
 RECORD_VERSION = 1
-MAX_CARD_BYTES = 64 * 2**20
 
 
 def update_card(folder: ModelFolder | Path, print_line: PrintLine | None = None) -> Path | None:

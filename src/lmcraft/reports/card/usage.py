@@ -72,6 +72,19 @@ inputs = tokenizer("{PROMPT}", return_tensors="pt")
 output = model.generate(input_ids=inputs["input_ids"], max_new_tokens=50)
 print(tokenizer.decode(output[0], skip_special_tokens=True))
 ```'''
+PEFT_CHAT = f'''\
+```python
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoPeftModelForCausalLM.from_pretrained(".")
+messages = [{{"role": "user", "content": "{QUESTION}"}}]
+prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+output = model.generate(input_ids=inputs["input_ids"], max_new_tokens=100)
+print(tokenizer.decode(output[0], skip_special_tokens=True))
+```'''
 CLASSIFY = """\
 ```bash
 lmcraft classify . "A text to label."
@@ -94,5 +107,5 @@ def usage(evidence: Evidence) -> str:
     if not is_portable:
         return paragraphs(*parts, "Only lmcraft opens it: no class of transformers has its architecture.")
     if evidence.is_adapter:
-        return paragraphs(*parts, "With PEFT, which loads the base model, too:", PEFT)
+        return paragraphs(*parts, "With PEFT, which loads the base model, too:", PEFT_CHAT if chats else PEFT)
     return paragraphs(*parts, "With transformers:", TRANSFORMERS_CHAT if chats else TRANSFORMERS)

@@ -17,14 +17,17 @@ def value_of(figure: Figure, shown: str = "") -> str:
 
 
 def format_value(value: float | int | str) -> str:
-    """A number for people: three decimals, or three digits if it is small or large."""
+    """A number for people: three decimals, fewer if it is large, two digits if it is small."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, int):
         return f"{value:,}"
-    if abs(value) >= 1000:
+    size = abs(value)
+    if size >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.3f}" if size >= 0.01 or value == 0 else f"{value:.2g}"
 
 
 def percent(figure: Figure) -> str:

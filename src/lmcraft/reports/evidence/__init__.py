@@ -13,6 +13,7 @@ The report and the model card draw the same evidence, and nothing else reads the
 | `audits` | the safety audit |
 | `costs` | energy and emissions |
 | `origins` | the models that it was made from, and what quantization cost |
+| `readme` | the parts of a README.md: metadata, people's text, the part that lmcraft writes |
 | `missing` | what was not measured, and what nobody stated |
 """
 

@@ -14,6 +14,7 @@ from lmcraft.reports.evidence.evaluations import identify_weights, read_evaluati
 from lmcraft.reports.evidence.figure import Records, text
 from lmcraft.reports.evidence.missing import find_missing
 from lmcraft.reports.evidence.origins import LINEAGE, read_parents, read_quantization
+from lmcraft.reports.evidence.readme import CARD, read_stated
 from lmcraft.reports.evidence.record import Architecture, Evidence, Kind, Training
 from lmcraft.reports.evidence.training import read_training, read_tuning
 
@@ -38,7 +39,7 @@ def collect(folder: ModelFolder | Path) -> Evidence:
         kind=_kind(folder, training),
         is_adapter=(folder.path / ADAPTER).is_file(),
         architecture=_describe(records),
-        license=text(lineage.get("license")) if lineage else "",
+        license=_stated_license(folder) or (text(lineage.get("license")) if lineage else ""),
         address=text(lineage.get("source")) if lineage else "",
         made_by=text(lineage.get("kind")) if lineage else "",
         created=text(lineage.get("created")) if lineage else "",
@@ -57,6 +58,13 @@ def collect(folder: ModelFolder | Path) -> Evidence:
         damaged=records.damaged,
     )
     return replace(evidence, missing=find_missing(evidence))
+
+
+def _stated_license(folder: ModelFolder) -> str:
+    """The license that people stated in the metadata of the model card."""
+    stated = read_stated(folder.path / CARD)
+    name = text(stated.get("license"))
+    return text(stated.get("license_name")) or name if name == "other" else name
 
 
 def _kind(folder: ModelFolder, training: Training | None) -> Kind:

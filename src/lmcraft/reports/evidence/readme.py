@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,10 +13,13 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from lmcraft.errors import UserError
 
+CARD = "README.md"
+MAX_CARD_BYTES = 64 * 2**20
 END = "<!-- lmcraft:end -->"
 _BEGIN = re.compile(r"^<!-- lmcraft:begin (\{[^\n]*\}) -->[ \t]*(?=\r?$)", re.MULTILINE)
 _END = re.compile(rf"^{re.escape(END)}[ \t]*(?=\r?$)", re.MULTILINE)
 _UNCLOSED = re.compile(r"\s*---[ \t]*\r?\n[\w-]+:")
+HASH_CHARACTERS = 12
 MAX_METADATA_CHARACTERS = 256 * 2**10
 MAX_DEPTH = 32
 MAX_ALIASES = 8  # each may double what is written out
@@ -149,3 +154,21 @@ def _find_excess(text: str) -> str:
         if depth > MAX_DEPTH:
             return f"more than {MAX_DEPTH} levels"
     return ""
+
+
+def hash_value(value: Any) -> str:
+    """A short hash of a value of the metadata."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return sha256(text.encode("utf-8", "replace")).hexdigest()[:HASH_CHARACTERS]
+
+
+def read_stated(path: Path) -> dict[str, Any]:
+    """The metadata of a card that people wrote, and not lmcraft; none if the card cannot be read."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_CARD_BYTES:
+            return {}
+        readme = Readme.parse(path.read_bytes().decode("utf-8-sig"))
+        metadata = parse_metadata(readme.metadata)
+    except (OSError, UserError, UnicodeDecodeError):
+        return {}
+    return {key: value for key, value in metadata.items() if hash_value(value) != readme.owned.get(key)}

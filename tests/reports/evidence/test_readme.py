@@ -3,7 +3,7 @@
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.reports.card.readme import Readme
+from lmcraft.reports.evidence.readme import Readme
 
 PART = '<!-- lmcraft:begin {"tags":["a"]} -->\nold\n<!-- lmcraft:end -->'
 
