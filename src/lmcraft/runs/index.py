@@ -58,7 +58,7 @@ class RunIndex:
         self._forgotten = 0  # version of the latest removal that is no longer listed
         self._backlog: dict[str, None] = {}
         self._round = 0
-        self._lock, self._refreshing = threading.RLock(), threading.Lock()
+        self.lock, self._refreshing = threading.RLock(), threading.Lock()
         self._name = secrets.token_hex(4)
         self.version = 0
         """Increases whenever a run's description changes, or a run is added or removed."""
@@ -68,14 +68,14 @@ class RunIndex:
         with self._refreshing:
             folders = self._folders.find()
             self._round += 1
-            with self._lock:
+            with self.lock:
                 for id in self._runs.keys() - folders.keys():
                     self._remove(id)
             for n, (id, path) in enumerate(folders.items()):
-                with self._lock:
+                with self.lock:
                     self._look(id, path, is_turn=(n + self._round) % IDLE_ROUNDS == 0)
             self._read_backlog()
-            with self._lock:
+            with self.lock:
                 self._limit_memory()
 
     def _look(self, id: str, path: Path, *, is_turn: bool) -> None:
@@ -109,7 +109,7 @@ class RunIndex:
         """Read logs whose end does not say enough, for a bounded time."""
         end = time.monotonic() + READ_SECONDS
         while self._backlog and time.monotonic() < end:
-            with self._lock:
+            with self.lock:
                 id = next(iter(self._backlog))
                 run = self._runs.get(id)
                 if run is not None and run.read_log():
@@ -141,20 +141,21 @@ class RunIndex:
 
     def changes(self, after: str = "") -> str:
         """The descriptions of the runs that have changed after a cursor, as JSON; of all runs if it is not this index's."""
-        with self._lock:
+        with self.lock:
             name, _, number = after.partition("-")
             since = int(number) if name == self._name and number.isdecimal() and len(number) < 19 else -1
             if not self._forgotten <= since <= self.version:
                 since = -1
             runs = sorted((run for run in self._runs.values() if run.version > since), key=lambda run: run.id)
-            removed = [id for version, id in self._removed if version > since] if since >= 0 else []
+            gone = {id: None for version, id in self._removed if version > since and id not in self._runs}
+            removed = list(gone) if since >= 0 else []
             head = {"cursor": self.cursor, "complete": since < 0, "removed": removed, "truncated": self._folders.is_cut}
             listed = ",".join(self._texts[run.id] for run in runs)
             return f'{format_json(head)[:-1]}, "runs": [{listed}]}}'
 
     def runs(self) -> list[Run]:
         """All runs, by name."""
-        with self._lock:
+        with self.lock:
             return sorted(self._runs.values(), key=lambda run: run.name)
 
     def get(self, id: str) -> Run:
@@ -163,25 +164,39 @@ class RunIndex:
         Raises:
             UnknownRunError: there is none.
         """
-        with self._lock:
+        with self.lock:
             if (run := self._runs.get(id)) is None:
                 raise UnknownRunError(id)
             return run
 
     def look(self, run: Run) -> None:
         """Look at a run at once, such as after it was stopped."""
-        with self._lock:
+        with self.lock:
             if run.refresh():
                 run.follow_log()
             self._note(run)
 
-    def metrics(self, run: Run) -> Metrics:
-        """All metrics of a run."""
-        with self._lock:
-            run.last_used = time.monotonic()
-            metrics = run.read_whole_log()
+    def _read_in_parts(self, run: Run) -> None:
+        """Read a long log without keeping others from the lock meanwhile."""
+        has_more = True
+        while has_more:
+            with self.lock:
+                run.last_used = time.monotonic()
+                has_more = (run.metrics is None or run.is_being_read) and run.read_log()
+        with self.lock:
+            self._note(run)
             self._limit_memory()
-            return metrics
+
+    def metrics(self, id: str) -> tuple[Run, Metrics]:
+        """A run and all its metrics, to be read while `lock` is held.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        with self.lock:
+            run = self.get(id)
+            self._read_in_parts(run)
+            return run, run.read_whole_log()
 
     def series(
         self,
@@ -208,9 +223,9 @@ class RunIndex:
         Raises:
             UnknownRunError: there is no such run.
         """
-        with self._lock:
-            run = self.get(id)
-            metrics = self.metrics(run)
+        self._read_in_parts(self.get(id))
+        with self.lock:
+            run, metrics = self.metrics(id)
             if after_step is not None and revision == run.revision:
                 first = after_step + 1 if first is None else max(first, after_step + 1)
             wanted = metrics.names if names is None else list(dict.fromkeys(names))

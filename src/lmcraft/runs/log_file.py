@@ -92,7 +92,7 @@ class LogFile:
         if not end and len(data) == max_bytes:
             self.offset, self._skips_line = self.offset + len(data), True
         self.has_more = bool(data) and not at_end
-        if end or not is_same:
+        if data or not is_same:
             start = max(0, self.offset - WITNESS_BYTES)
             self._witness = os.pread(descriptor, self.offset - start, start)
         return was_there and not is_same, lines

@@ -85,7 +85,7 @@ class Metrics:
         for row in _parse(lines):
             step = row.get("step") if isinstance(row, dict) else None
             if type(step) is not int or not 0 <= step < MAX_STEP:
-                self.damaged_lines += row is not None
+                self.damaged_lines += 1
                 continue
             if TASKS in row:
                 row = self._flatten_tasks(row)

@@ -25,7 +25,8 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 COMMANDS = ("pretrain", "finetune")
 FIGURES = ("loss", "validation_loss", "tokens", "seconds", "peak_memory", "joules")
 """Whose latest value the description has."""
-_SETTING = re.compile(rb'^(max_steps|depth|out|model) = (?:"((?:[^"\\]|\\.)*)"|(\d+))', re.MULTILINE)
+WHOLE = ("tokens", "peak_memory")
+_SETTING = re.compile(rb'^(max_steps|depth|out|model) = (?:"((?:[^"\\]|\\.)*)"|(\d{1,15}$))', re.MULTILINE)
 _RESUMED = re.compile(rb"^\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\] resumed", re.MULTILINE)
 Json = dict[str, Any]
 
@@ -49,7 +50,9 @@ class Run:
         """Changes when rows that were read no longer count."""
         self.version = 0
         """Of the index when the description changed last."""
-        self.last_used = self.last_changed = time.monotonic()
+        self.last_used = self._last_changed = time.monotonic()
+        self.is_being_read = False
+        """Whether only the beginning of the log is in `metrics` so far."""
         self._log = LogFile(self.folder.metrics)
         self._figures: Json = {}
         self._stamps: Json = {}
@@ -67,7 +70,7 @@ class Run:
 
     def is_idle(self) -> bool:
         """Whether only the times of its folders are looked at."""
-        return not self.is_locked and not self.is_resuming and time.monotonic() - self.last_changed > IDLE_SECONDS
+        return not self.is_locked and not self.is_resuming and time.monotonic() - self._last_changed > IDLE_SECONDS
 
     def is_touched(self) -> bool:
         """Whether a file of the folder was created, replaced or removed."""
@@ -77,26 +80,31 @@ class Run:
         return _stamp(self.folder.path), _stamp(self.folder.run)
 
     def refresh(self) -> bool:
-        """Look at all files but the log's contents; returns whether something has changed."""
+        """Look at all files but the contents of the log; returns whether something has changed."""
         self._folder_stamp = self._stamp_folders()
         files = (self.folder.config_toml, self.folder.run / "status.json", self.folder.run / "energy.json")
-        paths = (*files, self.folder.history, self.folder.checkpoints, self.folder.run / RESUME_LOG)
+        paths = (*files, self.folder.metrics, self.folder.history, self.folder.checkpoints, self.folder.run / RESUME_LOG)
         stamps = {path.name: _stamp(path) for path in (*paths, self.folder.path / LOCK_NAME)}
         locks = holder_of(self.folder.path) is not None, holder_of(self.folder.run, RESUME_LOG) is not None
         has_changed = stamps != self._stamps or locks != (self.is_locked, self.is_resuming)
+        state = self.state
         if has_changed:
             changed = {name for name in stamps if stamps[name] != self._stamps.get(name, 0)}
+            is_new = not self._stamps
             self._stamps, (self.is_locked, self.is_resuming) = stamps, locks
             self._read_files(changed)
-            self._settle_state()
-        if has_changed or self._log.has_changed():
-            self.last_changed = time.monotonic()
-            return True
-        return False
+            now = time.monotonic()
+            self._last_changed = now - IDLE_SECONDS if is_new and not self._is_recent() else now
+        self._settle_state()
+        return has_changed or self.state != state
+
+    def _is_recent(self) -> bool:
+        """Whether a file of the run has changed lately, by the clock."""
+        return abs(time.time() - (self._updated() or 0.0)) <= IDLE_SECONDS
 
     def _read_files(self, changed: set[str]) -> None:
         if "run.toml" in changed:
-            settings = {key: a or b for key, a, b in _SETTING.findall(read_small(self.folder.config_toml))}
+            settings = {key: a or b for key, a, b in reversed(_SETTING.findall(read_small(self.folder.config_toml)))}
             self._max_steps = int(settings.get(b"max_steps", b"0"))
             self._command = "pretrain" if b"depth" in settings else "finetune" if settings else ""
         if "status.json" in changed:
@@ -114,6 +122,7 @@ class Run:
     def _settle_state(self) -> None:
         self.state = state_of(
             is_locked=self.is_locked or self.is_resuming,
+            is_alive_elsewhere=not self._is_here() and self._is_recent(),
             has_lock_file=self._stamps[LOCK_NAME] is not None,
             status=self._status,
             step=self.step,
@@ -129,7 +138,8 @@ class Run:
             Whether the best loss and the latest validation are known; if not, `read_log` finds them.
         """
         if self.metrics is not None:
-            self.read_whole_log()
+            if not self.is_being_read:
+                self.read_whole_log()
             return True
         end = Metrics()
         tail = read_tail(self.folder.metrics, TAIL_BYTES)
@@ -147,10 +157,10 @@ class Run:
             self.metrics = Metrics()
         rewound = self.metrics.add_lines(lines)
         self.revision += replaced or rewound
-        if not self._log.has_more:
-            self._logged_best = None
+        self.is_being_read = self._log.has_more
+        if not self.is_being_read:
             self._take_figures(self.metrics)
-        return self._log.has_more
+        return self.is_being_read
 
     def read_whole_log(self) -> Metrics:
         """All metrics as of now."""
@@ -161,7 +171,7 @@ class Run:
 
     def drop_metrics(self) -> None:
         """Free the memory of the columns; they are read again when they are needed."""
-        self.metrics = None
+        self.metrics, self.is_being_read = None, False
 
     @property
     def num_bytes(self) -> int:
@@ -169,11 +179,11 @@ class Run:
         return 0 if self.metrics is None else self.metrics.num_bytes
 
     def _take_figures(self, metrics: Metrics) -> None:
-        latest = {name: metrics.latest(name) for name in FIGURES}
+        latest = {name: _whole(metrics.latest(name)) if name in WHOLE else metrics.latest(name) for name in FIGURES}
         latest |= {"tokens_per_second": metrics.recent_median("tokens_per_second")}
         self._figures |= {name: value for name, value in latest.items() if value is not None or name not in self._figures}
         self._figures |= {"step": max(0, metrics.last_step), "damaged": metrics.damaged_lines}
-        self._logged_best = _lower(self._logged_best, metrics.lowest("validation_loss"))
+        self._logged_best = metrics.lowest("validation_loss")
         self._settle_state()
 
     @property
@@ -222,7 +232,6 @@ class Run:
     def as_json(self) -> Json:
         """The description, as the list of runs has it."""
         kind, parent = self._place or (self.command, None)
-        is_here = self.host in ("", socket.gethostname())
         figures = {name: self._figures.get(name) for name in (*FIGURES[:-1], "tokens_per_second")}
         return {
             "id": self.id,
@@ -245,16 +254,19 @@ class Run:
             "message": self._message(),
             "parent": parent,
             "revision": self.revision,
-            "can_stop": self.is_locked and not self.is_part and is_here,
+            "can_stop": self.is_locked and not self.is_part and self._is_here(),
             "can_resume": self.state != "running" and not self.is_part and self.is_resumable,
         }
+
+    def _is_here(self) -> bool:
+        return self.host in ("", socket.gethostname())
 
     def _created(self) -> float | None:
         stamp = self._stamps.get("run.toml") or _stamp(self.folder.run)
         return self._facts.get("created") or (stamp[1] / 1e9 if stamp else None)
 
     def _updated(self) -> float | None:
-        stamps = (_stamp(self.folder.metrics), self._stamps.get("status.json"), self._stamps.get("run.toml"))
+        stamps = [self._stamps.get(name) for name in ("metrics.jsonl", "status.json", "run.toml")]
         return max((stamp[1] / 1e9 for stamp in stamps if stamp), default=None)
 
     def _seconds_left(self) -> float | None:
@@ -334,6 +346,10 @@ def _lower(first: tuple[int, float] | None, second: tuple[int, float] | None) ->
     """The one with the lower loss; of equal ones, that of the earlier step."""
     known = [best for best in (first, second) if best is not None]
     return min(known, key=lambda best: (best[1], best[0]), default=None)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
 
 
 def _first_time(head: bytes) -> float | None:

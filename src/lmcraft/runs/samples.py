@@ -47,7 +47,8 @@ def _line_before(descriptor: int, end: int) -> tuple[int, bytes]:
         block = os.pread(descriptor, start - block_start, block_start)
         line, start = block + line, block_start
         if (at := line.rfind(b"\n", 0, max(0, len(line) - 1))) >= 0:
-            return start + at + 1, line[at + 1 :]
+            last_line = line[at + 1 :]
+            return start + at + 1, last_line if len(last_line) <= MAX_SAMPLE_BYTES else b""
     return start, line if start == 0 and len(line) <= MAX_SAMPLE_BYTES else b""
 
 
