@@ -64,6 +64,8 @@ NOT_RUN = {
     "review sample": "needs the reader's own questions",
     "review verify reviews.sqlite --expect": "needs anchors of the reader's own store",
     "search ": "trains many runs, in processes of its own",
+    "runs models --watch": "runs until Ctrl-C",
+    "runs models --export trackio": "needs trackio, which the tests do not install",
     "pretrain searches/": "needs the output of a search",
 }
 

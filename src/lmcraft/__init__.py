@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.review_status import review_status as review_status
     from lmcraft.commands.review_verify import ReviewVerifyConfig as ReviewVerifyConfig
     from lmcraft.commands.review_verify import review_verify as review_verify
+    from lmcraft.commands.runs import RunsConfig as RunsConfig
+    from lmcraft.commands.runs import runs_in as runs_in
     from lmcraft.commands.scaling import scaling as scaling
     from lmcraft.commands.search import open_search as open_search
     from lmcraft.commands.search import search as search

@@ -32,6 +32,7 @@ PURPOSES = {
     "lm-eval": "EleutherAI's evaluation harness on our models",
     "tensorboard": "curves in TensorBoard",
     "codecarbon": "lmcraft doctor --energy: CodeCarbon's figures beside ours",
+    "trackio": "lmcraft runs --export trackio",
 }
 REQUIREMENT = re.compile(r"([\w.-]+).*;\s*extra\s*==\s*['\"]([\w-]+)['\"]")
 

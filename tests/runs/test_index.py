@@ -162,7 +162,9 @@ def test_energy_goes_on_with_the_log_between_two_writes_of_its_file(tmp_path: Pa
     assert described["emissions"] == {"grams": 1.0}
 
 
-@pytest.mark.parametrize("contents", [b"", b"\0" * 100, b"[]", b"{", b"\xff", b'{"state": {}, "step": 1e400, "max_steps": "x"}'])
+@pytest.mark.parametrize(
+    "contents", [b"", b"\0" * 100, b"[]", b"{", b"\xff", b'{"state": {}, "step": 1e400, "max_steps": "x"}']
+)
 def test_damaged_files_leave_a_run_in_the_list(tmp_path: Path, contents: bytes) -> None:
     run = WrittenRun(tmp_path / "a")
     run.log_steps(1, 3)
@@ -177,7 +179,7 @@ def test_damaged_files_leave_a_run_in_the_list(tmp_path: Path, contents: bytes) 
 def test_a_folder_that_is_none_and_an_unknown_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a folder"):
         RunIndex(tmp_path / "nothing")
-    with pytest.raises(UnknownRunError, match="there is no run '../etc'"):
+    with pytest.raises(UnknownRunError, match=r"there is no run '\.\./etc'"):
         RunIndex(tmp_path).series("../etc")
 
 

@@ -5,7 +5,9 @@ from lmcraft.runs.settings import compare_settings, read_settings
 
 def test_tables_become_dotted_names(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
-    file.write_text('depth = 4\nday = 2026-01-01\nbig = 9223372036854775807\nrate = nan\n[optimizer]\nname = "muon"\nb = [1, 2]\n')
+    file.write_text(
+        'depth = 4\nday = 2026-01-01\nbig = 9223372036854775807\nrate = nan\n[optimizer]\nname = "muon"\nb = [1, 2]\n'
+    )
     assert read_settings(file) == {
         "depth": 4,
         "day": "2026-01-01",

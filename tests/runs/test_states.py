@@ -21,8 +21,6 @@ from lmcraft.runs.states import State, state_of
     ],
     ids=range(10),
 )
-def test_the_lock_counts_more_than_what_the_files_say(
-    facts: dict[str, Any], status: dict[str, Any], state: State
-) -> None:
+def test_the_lock_counts_more_than_what_the_files_say(facts: dict[str, Any], status: dict[str, Any], state: State) -> None:
     defaults = {"is_locked": False, "has_lock_file": False, "is_alive_elsewhere": False, "step": 0, "max_steps": 100}
     assert state_of(**(defaults | facts), status=status) == state

@@ -33,7 +33,9 @@ class WrittenRun:
     def __init__(self, path: Path, *, max_steps: int = 100, settings: str = "") -> None:
         self.path, self.files = path, path / "lmcraft"
         self.files.mkdir(parents=True)
-        (self.files / "run.toml").write_text(f'max_steps = {max_steps}\nout = "{path.name}"\ndepth = 1\n{settings}')
+        (self.files / "run.toml").write_text(
+            f"max_steps = {max_steps}\nout = {json.dumps(path.name)}\ndepth = 1\n{settings}"
+        )
 
     @property
     def metrics(self) -> Path:

@@ -13,11 +13,13 @@ from typing import Any
 import uvicorn
 
 from lmcraft.annotation.store import ReviewStore
+from lmcraft.runs.index import RunIndex
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.http.app import build_app
 from lmcraft.server.http.keys import Keys
 from lmcraft.server.http.quotas import Quotas
+from lmcraft.server.http.runs_access import WatchedRuns
 from lmcraft.server.http.server import listen, make_server
 from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
@@ -49,11 +51,13 @@ def running(
     classifier: Path | None = None,
     guard: Callable[[Metrics], Guard] | None = None,
     reviews: ReviewStore | None = None,
+    runs: Path | None = None,
     **model: Any,
 ) -> Iterator[Server]:
     """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`.
 
     The model `classifier` is served, too; `guard` makes what judges prompts and answers; the server closes `reviews`.
+    `runs` is a folder whose runs it shows.
     """
     limits, keys = limits or Limits(), keys or Keys()
     metrics = Metrics()
@@ -64,7 +68,9 @@ def running(
         registry.open("classifier", classifier)
     state = ServerState(registry, limits, metrics, keys, Quotas(keys), None if guard is None else guard(metrics))
     engine = Upstream(upstream, "", limits) if upstream else None
-    app = build_app(state, Store.open(str(folder / "chats.sqlite")), reviews, upstream=engine, origins=origins)
+    watched = None if runs is None else WatchedRuns(RunIndex(runs))
+    store = Store.open(str(folder / "chats.sqlite"))
+    app = build_app(state, store, reviews, watched_runs=watched, upstream=engine, origins=origins)
     socket = listen("127.0.0.1", 0)
     server = make_server(app, limits, "warning", end_work=registry.end_work)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
@@ -74,6 +80,8 @@ def running(
             time.sleep(0.005)
         yield Server(f"http://127.0.0.1:{socket.getsockname()[1]}", state, server)
     finally:
+        if watched is not None:
+            watched.close()  # ends what waits for a change
         server.should_exit = True
         thread.join(limits.drain_timeout + 5)  # a client may hold a connection until the drain is over
         socket.close()

@@ -49,6 +49,9 @@ COMMANDS = {
     "generate": Command("generate", "generate", "GenerateConfig", "Continue a text."),
     "chat": Command("chat", "chat", "ChatConfig", "Chat with a model in the terminal."),
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
+    "runs": Command(
+        "runs", "runs_in", "RunsConfig", "Show the runs of a folder: states, losses, speeds, energy, time left."
+    ),
     "guard check": Command("guard", "check_texts", "GuardCheckConfig", "Judge texts by a policy, and say why."),
     "guard init": Command("guard", "init_policy", "GuardInitConfig", "Write lmcraft's policy to a file, to edit."),
     "guard train": Command(

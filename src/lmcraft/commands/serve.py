@@ -82,7 +82,7 @@ class ServeConfig(SteeringFlags):
     api_key: Annotated[tuple[str, ...], ACCESS] = ()
     """API key that clients must send; also read from LMCRAFT_API_KEY. All keys given this way belong to one user."""
     api_keys: Annotated[Path | None, ACCESS] = None
-    """TOML file of API keys by name, each with its hash, its quotas and its role in reviews."""
+    """TOML file of API keys by name, each with its hash, its quotas and its role in reviews and runs."""
     new_api_key: Annotated[str, ACCESS] = ""
     """Add a key of this name to --api-keys, print it, and exit."""
     role: Annotated[Literal["", "reviewer", "adjudicator", "owner"], ACCESS] = ""

@@ -13,5 +13,7 @@ series      a column in at most so many points: lowest, highest and mean of each
 samples     the latest texts of samples.jsonl
 settings    settings by dotted names, and where runs differ
 control     stops a run, and resumes one in a process of its own
+exports     curves and settings for TensorBoard and trackio
+parameters  how many parameters a model has, by the headers of its files
 small_files small files, of which nothing is believed
 """

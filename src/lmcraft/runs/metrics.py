@@ -7,8 +7,8 @@ goes on from an earlier checkpoint.
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import nan
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import isfinite, nan
 from operator import itemgetter
 from typing import Any
 
@@ -60,6 +60,12 @@ class Table:
         steps = np.frombuffer(self.steps, np.int64)[first:].copy()
         values = np.frombuffer(self._values, np.float64).reshape(rows, self._width)[first:, self.names[name]].copy()
         return steps, values
+
+    def row(self, number: int) -> dict[str, float]:
+        """The values of a row by name, without the ends of intervals."""
+        start = number * self._width
+        values = zip(self.names, self._values[start : start + self._width], strict=False)
+        return {name: value for name, value in values if not name.endswith((LOWER, UPPER))}
 
     @property
     def num_bytes(self) -> int:
@@ -160,6 +166,14 @@ class Metrics:
         kept = np.isfinite(mean)
         steps, mean, low, high = (values[kept] for values in (steps, mean, low, high))
         return Series(steps, np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean), mean)
+
+    def rows(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Step and finite values of each row, by step; the values of one step may come in several rows."""
+        rows = [(step, n, i) for n, table in enumerate(self._tables.values()) for i, step in enumerate(table.steps)]
+        tables = list(self._tables.values())
+        for step, n, i in sorted(rows):
+            values = tables[n].row(i)
+            yield step, {name: value for name, value in values.items() if isfinite(value)}
 
     def latest(self, name: str) -> float | None:
         """The value of the last row that has it."""

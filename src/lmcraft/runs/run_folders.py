@@ -21,7 +21,7 @@ MARKERS = (RUN_CONFIG, "status.json", "metrics.jsonl", "history.jsonl")
 SETTLED_NANOSECONDS = (
     2 * 10**9
 )  # a folder that changed within this time is read again: its time may not show a second change
-REST_FACTOR = 20  # a folder that takes long to read rests for so many times as long
+MIN_REST_SECONDS, REST_FACTOR = 0.01, 10  # a folder that takes longer to read rests for so many times as long
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class RunFolders:
         return folder
 
     def _read(self, folder: _Folder, path: str, modified: int) -> None:
-        begin = time.monotonic()
+        begin = time.thread_time()
         subfolders = []
         folder.has_marker_folder = False
         with os.scandir(path) as entries:
@@ -94,7 +94,8 @@ class RunFolders:
         is_settled = abs(time.time_ns() - modified) > SETTLED_NANOSECONDS
         folder.modified = modified if is_settled else -1
         folder.subfolders = tuple(sorted(subfolders))
-        folder.rests_until = time.monotonic() + (time.monotonic() - begin) * REST_FACTOR
+        seconds = time.thread_time() - begin
+        folder.rests_until = time.monotonic() + (seconds * REST_FACTOR if seconds > MIN_REST_SECONDS else 0.0)
 
 
 def _is_run(path: str) -> bool:

@@ -23,7 +23,8 @@ DEFAULT_NAME = "default"
 """The name of every key given on the command line. They belong to one user, who keeps their chats when the key changes."""
 QUOTA_FIELDS = ("requests_per_minute", "tokens_per_minute")
 Role = Literal["reviewer", "adjudicator", "owner"]
-"""What a key may do with the items that people review; each may do what those before it may."""
+"""What a key may do with the items that people review; each may do what those before it may. Owners also stop and resume
+runs."""
 ROLES: tuple[Role, ...] = get_args(Role)
 FIELDS = ("sha256", *QUOTA_FIELDS, "role")
 NAME_PATTERN = re.compile(r"[\w.@-]{1,64}")

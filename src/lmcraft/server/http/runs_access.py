@@ -40,6 +40,11 @@ class WatchedRuns:
                 self._thread = threading.Thread(target=self._watch, name="runs", daemon=True)
                 self._thread.start()
 
+    @property
+    def is_watching(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None
+
     def _watch(self) -> None:
         while not self._ends.wait(ROUND_SECONDS):
             with self._lock:
