@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -138,22 +140,25 @@ def _format_watt_hours(joules: float) -> str:
 
 
 def _watch(index: RunIndex) -> None:
-    """Show the table, and again whenever something changes, until Ctrl-C; without a terminal, print what changes."""
+    """Show the table, and again whenever something changes, until Ctrl-C; without a terminal, one table after the other."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console(highlight=False, markup=False)
-    try:
-        with Live(console=console, auto_refresh=False, screen=console.is_terminal, vertical_overflow="ellipsis") as live:
-            cursor = ""
-            while True:
-                if index.has_changed(cursor):
-                    cursor = index.cursor
-                    live.update(runs_table(describe_runs(index)), refresh=True)
-                time.sleep(ROUND_SECONDS)
-                index.refresh()
-    except KeyboardInterrupt:
-        console.print(runs_table(describe_runs(index)))
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        cursor = ""
+        while True:
+            if index.has_changed(cursor):
+                cursor, table = index.cursor, runs_table(describe_runs(index))
+                if console.is_terminal:
+                    live.update(table, refresh=True)
+                else:
+                    print_result(table)
+                    sys.stdout.flush()
+            time.sleep(ROUND_SECONDS)
+            index.refresh()
+    if console.is_terminal:
+        print_result(runs_table(describe_runs(index)))
 
 
 def _export(config: RunsConfig, index: RunIndex) -> None:
