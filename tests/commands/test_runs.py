@@ -48,8 +48,8 @@ def test_the_table_goes_on_until_ctrl_c(folder: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 0 and err == "" and "finished" in out
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0 and err == ""
 
 
 def test_tensorboard_reads_the_export(folder: Path, tmp_path: Path) -> None:

@@ -149,7 +149,9 @@ class RunIndex:
             runs = sorted((run for run in self._runs.values() if run.version > since), key=lambda run: run.id)
             gone = {id: None for version, id in self._removed if version > since and id not in self._runs}
             removed = list(gone) if since >= 0 else []
-            head = {"cursor": self.cursor, "complete": since < 0, "removed": removed, "truncated": self._folders.is_cut}
+            folder = os.fsencode(self.root.name).decode("utf-8", "replace")
+            head = {"cursor": self.cursor, "complete": since < 0, "folder": folder, "removed": removed}
+            head["truncated"] = self._folders.is_cut
             listed = ",".join(self._texts[run.id] for run in runs)
             return f'{format_json(head)[:-1]}, "runs": [{listed}]}}'
 

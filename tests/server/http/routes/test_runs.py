@@ -34,7 +34,7 @@ def test_any_key_reads_the_list_and_what_has_changed(run: WrittenRun, client: Te
     answer = client.get("/api/runs").json()
     assert answer["complete"] and [run["name"] for run in answer["runs"]] == [NAME]
     again = client.get("/api/runs", params={"after": answer["cursor"], "wait": 0}).json()
-    assert again == {"cursor": answer["cursor"], "complete": False, "removed": [], "truncated": False, "runs": []}
+    assert (again["cursor"], again["complete"], again["runs"]) == (answer["cursor"], False, [])
     run.log_steps(31, 32)
     changed = client.get("/api/runs", params={"after": answer["cursor"], "wait": 20}).json()
     assert [run["step"] for run in changed["runs"]] == [32]
