@@ -73,7 +73,7 @@ def _sections(folder: ModelFolder, evidence: Evidence) -> list[tuple[str, str, s
         ("speed", say("Speed, memory and learning rate"), speed_section(training)),
         ("samples", say("Samples during training"), samples_section(training)),
         ("data", say("Training data"), data_section(evidence)),
-        ("lineage", say("Lineage"), lineage_section(evidence)),
+        ("lineage", say("Lineage"), lineage_section(folder, evidence.name)),
         ("model", say("Architecture"), model_section(evidence)),
         ("missing", say("Not measured"), missing_section(evidence)),
         ("settings", say("Settings"), settings_section(training)),

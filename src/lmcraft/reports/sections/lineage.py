@@ -1,12 +1,16 @@
 """What a model was made from: a drawing with the oldest ancestors at the top, and a table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
 
+from lmcraft.errors import UserError
+from lmcraft.folder import ModelFolder
+from lmcraft.lineage.document import Lineage, Origin
+from lmcraft.lineage.record import read_lineage
 from lmcraft.reports.axis import shorten
 from lmcraft.reports.chart import CHARACTER_WIDTH, WIDTH, figure
-from lmcraft.reports.evidence import Evidence
 from lmcraft.reports.language import say
 from lmcraft.reports.sections.quantities import mark_code
 from lmcraft.reports.table import html_table
@@ -15,7 +19,9 @@ BOX_WIDTH, BOX_HEIGHT, GAP, ROW_GAP = 200, 62, 14, 42  # in pixels
 BOLD_WIDTH = 8.2  # about, of a character
 MAX_PER_ROW = 4  # of a generation; others are counted
 MAX_GENERATIONS = 8
+MAX_ROWS = 100  # of the table
 HASH_CHARACTERS = 12  # shown of a SHA-256
+INDENT = 2 * "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -27,64 +33,76 @@ class Node:
     name: str
     license: str = ""
     sha256: str = ""
+    kind: str = ""
+    """How it was made."""
+    created: str = ""
+    """Date and time in UTC, as ISO 8601."""
     origins: tuple["Node", ...] = ()
     """What it was made from."""
 
 
-def lineage_section(evidence: Evidence) -> str:
+def lineage_section(folder: ModelFolder, name: str) -> str:
     """The drawing and the table; empty if the folder does not say what the model was made from."""
-    node = _node(evidence)
+    try:
+        lineage = read_lineage(folder)
+    except UserError:  # the report names the damaged file above
+        return ""
+    node = _node("this model", name, lineage)
     if not node.origins:
         return ""
     rows = [
         [
-            generation * "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}" + say(each.role),
+            INDENT * generation + say(each.role),
             each.name,
+            say(each.kind),
+            each.created[:10],
             each.license,
             each.sha256[:HASH_CHARACTERS],
         ]
-        for generation, each in _walk(node)
+        for generation, each in islice(_walk(node), MAX_ROWS)
     ]
-    head = [say("role"), say("name"), say("license"), "SHA-256"]
+    head = [say("role"), say("name"), say("made by"), say("date"), say("license"), "SHA-256"]
     note = say("`lmcraft report --verify` compares these hashes with the files.")
     return f'{draw_lineage(node)}{html_table(head, rows)}<p class="note">{mark_code(note)}</p>'
 
 
-def _node(evidence: Evidence) -> Node:
-    origins = [
-        *(
-            Node(parent.role, _last(parent.address) or parent.sha256[:HASH_CHARACTERS], parent.license, parent.sha256)
-            for parent in evidence.parents
-        ),
-        *(
-            Node(dataset.role, dataset.name, _licenses(dataset.licenses), dataset.manifest_sha256)
-            for dataset in evidence.datasets
-        ),
-    ]
-    return Node("this model", evidence.name, evidence.license, evidence.lineage_sha256, tuple(origins))
+def _node(role: str, name: str, lineage: Lineage | None, sha256: str = "", generation: int = 0) -> Node:
+    """The node of a document and, up to the last generation shown, of what it names."""
+    if lineage is None:
+        return Node(role, name, sha256=sha256)
+    origins: tuple[Node, ...] = ()
+    if generation < MAX_GENERATIONS:
+        origins = tuple(
+            _node(origin.role, _name(origin), origin.lineage, origin.sha256, generation + 1)
+            for origin in lineage.origins[:MAX_ROWS]
+        )
+    return Node(role, name, _license(lineage), sha256 or lineage.sha256, lineage.kind, lineage.created, origins)
 
 
-def _last(address: str) -> str:
-    return address.rstrip("/").rpartition("/")[2]
+def _name(origin: Origin) -> str:
+    name = origin.lineage.summary.get("name") if origin.lineage is not None else ""
+    return name if isinstance(name, str) and name else origin.name
 
 
-def _licenses(names: Iterable[str]) -> str:
-    return ", ".join(sorted(name for name in names if name))
+def _license(lineage: Lineage) -> str:
+    """The license of a model, or those of a dataset's documents."""
+    licenses = lineage.summary.get("licenses")
+    names = sorted(name for name in licenses if name) if isinstance(licenses, dict) else []
+    return lineage.license or ", ".join(names)
 
 
 def _walk(node: Node, generation: int = 0) -> Iterator[tuple[int, Node]]:
-    if generation:
-        yield generation - 1, node
-    if generation < MAX_GENERATIONS:
-        for origin in node.origins:
-            yield from _walk(origin, generation + 1)
+    """All that it was made from, each after what was made from it."""
+    for origin in node.origins:
+        yield generation, origin
+        yield from _walk(origin, generation + 1)
 
 
 def draw_lineage(node: Node) -> str:
     """A figure with a box for each model and dataset, and an arrow from each to what was made from it."""
     rows = _generations(node)
     height = len(rows) * BOX_HEIGHT + (len(rows) - 1) * ROW_GAP + 4
-    described = "; ".join(f"{say(each.role)}: {each.name}" for _, each in _walk(node))
+    described = "; ".join(f"{say(each.role)}: {each.name}" for _, each in islice(_walk(node), MAX_ROWS))
     label = say("What {name} was made from: {origins}", name=node.name, origins=described)
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">']
     for number, row in enumerate(rows):
