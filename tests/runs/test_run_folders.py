@@ -59,7 +59,8 @@ def test_the_search_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(run_folders, "MAX_FOLDERS", 50)
     monkeypatch.setattr(run_folders, "MAX_ENTRIES", 3)
     folders = RunFolders(tmp_path)
-    assert len(folders.find()) == 3 and folders.is_cut
+    for _ in range(2):
+        assert len(folders.find()) == 3 and folders.is_cut
     deep = tmp_path / "0" / "/".join("abcdefghij")
     WrittenRun(deep)
     assert RunFolders(tmp_path / "0").find() == {"~": tmp_path / "0"}

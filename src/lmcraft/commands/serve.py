@@ -86,7 +86,8 @@ class ServeConfig(SteeringFlags):
     new_api_key: Annotated[str, ACCESS] = ""
     """Add a key of this name to --api-keys, print it, and exit."""
     role: Annotated[Literal["", "reviewer", "adjudicator", "owner"], ACCESS] = ""
-    """Role of the new API key in reviews; each may do what those before it may. Empty: it may not review."""
+    """Role of the new API key in reviews, each of which may do what those before it may; owners also stop and resume runs.
+    Empty: it may not review."""
     allowed_hosts: Annotated[tuple[str, ...], ACCESS] = ()
     """Further host names under which clients may address the server."""
     allowed_origins: Annotated[tuple[str, ...], ACCESS] = ()

@@ -31,6 +31,7 @@ class _Folder:
     modified: int = -1
     subfolders: tuple[str, ...] = ()
     has_marker_folder: bool = False
+    is_cut: bool = False
     rests_until: float = 0.0
 
 
@@ -59,6 +60,7 @@ class RunFolders:
             if folder is None:
                 continue
             seen[relative] = folder
+            self.is_cut |= folder.is_cut
             if folder.has_marker_folder and _is_run(path):
                 runs[encode_id(relative)] = Path(path)
             elif depth < MAX_DEPTH:
@@ -90,7 +92,7 @@ class RunFolders:
                 if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                     subfolders.append(entry.name)
                     folder.has_marker_folder |= entry.name == RUN
-            self.is_cut |= next(entries, None) is not None
+            folder.is_cut = next(entries, None) is not None
         is_settled = abs(time.time_ns() - modified) > SETTLED_NANOSECONDS
         folder.modified = modified if is_settled else -1
         folder.subfolders = tuple(sorted(subfolders))
