@@ -32,7 +32,6 @@ CHINESE = MODEL_REPORT | {
     "training time": "训练时间",
     "{seconds} s": "{seconds} 秒",
     "speed": "速度",
-    "{rate} tokens/s": "{rate} 词元/秒",
     "peak memory": "内存峰值",
     "best validation loss": "最低验证损失",
     "bits per byte": "每字节比特数",

@@ -117,7 +117,7 @@ def _run_facts(training: Training) -> Iterator[Fact]:
     if (rate := numeric(figures.get("tokens_per_second"))) is not None:
         shares = [share for _, share in points_of(training.rows, "share_of_peak")]
         detail = say("{share} of the peak", share=f"{sum(shares) / len(shares):.0%}") if shares else ""
-        yield say("speed"), say("{rate} tokens/s", rate=f"{rate:,.0f}"), detail
+        yield say("speed"), f"{rate:,.0f}", enumerate_texts((say("tokens per second"), detail))
     if (size := numeric(figures.get("peak_memory"))) is not None:
         yield say("peak memory"), format_bytes(int(size)), ""
 
