@@ -15,7 +15,7 @@ from lmcraft.folder.names import FAMILY_CONFIG, FAMILY_RUNS
 from lmcraft.runs.log_file import LogFile
 from lmcraft.runs.metrics import Metrics
 from lmcraft.runs.parameters import count_parameters
-from lmcraft.runs.small_files import integer, number, read_head, read_object, read_small, read_tail, text
+from lmcraft.runs.small_files import integer, number, plain_table, read_head, read_object, read_small, read_tail, text
 from lmcraft.runs.states import State, state_of
 
 RESUME_LOG = "resume.log"
@@ -246,9 +246,9 @@ class Run:
             **figures,
             "best": None if self._best is None else {"step": self._best[0], "validation_loss": self._best[1]},
             "energy": self._describe_energy(),
-            "emissions": self._energy.get("emissions"),
+            "emissions": plain_table(self._energy.get("emissions")),
             "seconds_left": self._seconds_left(),
-            "budget": self._status.get("budget"),
+            "budget": self._describe_budget(),
             "parameters": self._facts.get("parameters"),
             "host": self.host,
             "message": self._message(),
@@ -287,6 +287,12 @@ class Run:
         scale = max(1.0, logged / joules) if logged and joules else 1.0
         low, high = (None if (end := number(values.get(name))) is None else end * scale for name in ("low", "high"))
         return {"joules": joules * scale, "low": low, "high": high, "method": text(values.get("method"))}
+
+    def _describe_budget(self) -> Json | None:
+        """What the run may use of time and energy, and what it has used."""
+        budget = self._status.get("budget")
+        kinds = budget if isinstance(budget, dict) else {}
+        return {name: table for name in ("time", "energy") if (table := plain_table(kinds.get(name)))} or None
 
     def _message(self) -> str:
         """Why a resume failed, or what the run itself says."""

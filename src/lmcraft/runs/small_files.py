@@ -2,6 +2,7 @@
 
 import os
 import stat
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from lmcraft.json_lines import parse_json
 
 MAX_SMALL_BYTES = 2**20
 MAX_TEXT_CHARS = 2000
+MAX_ITEMS = 20
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
@@ -61,6 +63,14 @@ def read_object(path: Path) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def plain_table(value: Any) -> dict[str, Any] | None:
+    """The numbers and short texts of a JSON object by name; None for anything else."""
+    if not isinstance(value, dict):
+        return None
+    plain = {text(name): text(item) if isinstance(item, str) else number(item) for name, item in value.items()}
+    return dict(islice(plain.items(), MAX_ITEMS))
 
 
 def number(value: Any) -> float | None:
