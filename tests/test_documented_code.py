@@ -49,6 +49,7 @@ NOT_RUN = {
     "chat --resume": "needs a conversation",
     "serve --engine vllm": "needs a running vLLM",
     "evaluate models/mine": "needs the reader's own task",
+    "report models/mine --verify": "needs a model with a lineage",
     "compare models/a": "needs the reader's own task",
     "prepare --from-store": "needs a store with ratings",
     "prepare --from-review": "needs a store with verdicts",

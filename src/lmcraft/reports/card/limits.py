@@ -19,7 +19,7 @@ def limits(evidence: Evidence) -> Iterator[str]:
             yield "It continues text. It was not trained to answer questions or to follow instructions."
         yield "What it writes can be false, and nothing checks it."
     if languages := find_languages(evidence):
-        yield f"Its training data are in {', '.join(languages)}; expect little in other languages."
+        yield f"Its training data are in {', '.join(languages)} only; expect little in other languages."
     if evidence.is_adapter:
         yield "It works only with the base model that it was trained on, and has that model's limits, too."
     elif evidence.parents:

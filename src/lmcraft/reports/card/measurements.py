@@ -8,6 +8,7 @@ from lmcraft.reports.card.markdown import bullets, clean, code, escape, link, pa
 from lmcraft.reports.card.values import capped, format_value, percent, value_of
 from lmcraft.reports.evidence import EnergyUse, Evidence, Figure, TaskEvaluation
 from lmcraft.reports.safety import FIGURE_NAMES
+from lmcraft.reports.sections.energy import say_method
 from lmcraft.statistics.intervals import perplexity
 from lmcraft.statistics.multiple import MAX_FALSE_DISCOVERY_RATE
 
@@ -65,7 +66,7 @@ def safety_section(evidence: Evidence) -> str:
             return ""
         return "Not measured: `lmcraft audit safety .` measures toxicity, harmful answers, refusals and gaps between groups."
     rows = [
-        [escape(title), escape(FIGURE_TEXTS.get(figure.name, figure.name)), _safety_value(figure), f"{figure.count or 0:,}"]
+        [escape(title), escape(FIGURE_NAMES.get(figure.name, figure.name)), _safety_value(figure), f"{figure.count or 0:,}"]
         for title, figure in safety.figures
     ]
     sample = "" if safety.is_complete else "Only a sample of the prompts was asked."
@@ -112,7 +113,9 @@ def energy_section(evidence: Evidence) -> str:
 def _energy_lines(title: str, use: EnergyUse) -> list[str]:
     joules, low, high = _ends(use.energy)
     drawn = format_energy(Energy(joules, low, high))
-    parts = [f"{title}: {link(escape(drawn), use.file)}, measured by {escape(use.method or 'an unknown method')}"]
+    parts = [
+        f"{title}: {link(escape(drawn), use.file)}, measured by {escape(say_method(use.method) or 'an unknown method')}"
+    ]
     if use.emissions is not None:
         grams, low, high = _ends(use.emissions)
         year = int(use.year) if use.year.isdecimal() else 0

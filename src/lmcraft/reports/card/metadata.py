@@ -7,12 +7,15 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from lmcraft.preparation.stages.language_codes import LID176, PROGRAMMING
 from lmcraft.reports.card.markdown import clean, escape
-from lmcraft.reports.card.vocabulary import OTHER_LICENSE, find_license, is_language, is_repository, license_names, make_slug
+from lmcraft.reports.card.vocabulary import OTHER_LICENSE, find_license, is_repository, license_names, make_slug
 from lmcraft.reports.evidence import Evidence, Figure, Parent, TaskEvaluation
+from lmcraft.reports.sections.energy import say_method
 
 MIN_LANGUAGE_SHARE = 0.01  # of a dataset's documents; less is often a wrong guess
 HUB = re.compile(r"hf:(?P<repository>[^@#]+)")
+LANGUAGES = LID176 | PROGRAMMING  # that a preparation tells apart
 # The hub's names of our measures, where it has one.
 METRICS = {
     "acc": "accuracy",
@@ -25,7 +28,6 @@ METRICS = {
 }
 TASK_TYPES = {"classification": "text-classification", "translation": "translation", "multiple_choice": "multiple-choice"}
 HUB_ADDRESS = "https://huggingface.co/"
-UNKNOWN_LANGUAGES = ("und", "unknown")
 SAME_WEIGHTS = ("export", "pull")  # commands whose result is the model that they read, in other files
 
 
@@ -39,7 +41,7 @@ def make_metadata(evidence: Evidence, has_license_file: bool) -> dict[str, Any]:
     base = find_base(evidence)
     results = [*_results(evidence)]
     data = ModelCardData(
-        language=find_languages(evidence) or None,
+        language=_language_codes(evidence) or None,
         **_license(evidence, has_license_file),
         library_name=_library(evidence),
         pipeline_tag="text-generation" if evidence.kind == "text-generation" else "text-classification",
@@ -133,13 +135,18 @@ def _tags(evidence: Evidence) -> list[str]:
 
 
 def find_languages(evidence: Evidence) -> list[str]:
-    """Those of the training data, the most frequent first."""
+    """Those of the training data, the most frequent first; without those of so few documents that they may be wrong."""
     counts: Counter[str] = Counter()
     for dataset in evidence.datasets:
         counts.update({name: int(figure.value) for name, figure in dataset.languages.items()})
-    codes = [name for name in counts if is_language(name) and name not in UNKNOWN_LANGUAGES]
-    total = sum(counts.values())
-    return [name for name, count in counts.most_common() if name in codes and count >= MIN_LANGUAGE_SHARE * total]
+    least = MIN_LANGUAGE_SHARE * sum(counts.values())
+    return [name for name, count in counts.most_common() if name in LANGUAGES and count >= least]
+
+
+def _language_codes(evidence: Evidence) -> list[str]:
+    """The languages as the hub writes them: one word for all languages of programs."""
+    names = find_languages(evidence)
+    return list(dict.fromkeys("code" if name in PROGRAMMING else name for name in names))
 
 
 def _datasets(evidence: Evidence) -> list[str]:
@@ -149,13 +156,14 @@ def _datasets(evidence: Evidence) -> list[str]:
 
 
 def _results(evidence: Evidence) -> Iterator[EvalResult]:
+    counts = Counter(result.task for result in evidence.evaluations)
     for result in evidence.evaluations:
         for figure in result.figures:
             yield EvalResult(
                 task_type=TASK_TYPES.get(result.kind, "text-generation"),
                 dataset_type=make_slug(result.task) or "task",
                 dataset_name=clean(result.task),
-                dataset_args=_settings(result) or None,
+                dataset_args=_settings(result) if counts[result.task] > 1 else None,
                 metric_type=METRICS.get(figure.name, clean(figure.name)),
                 metric_name=describe_measurement(figure),
                 metric_value=figure.value,
@@ -185,7 +193,7 @@ def _emissions(evidence: Evidence) -> dict[str, Any] | None:
     training = evidence.training
     entries: dict[str, Any] = {
         "emissions": energy.emissions.value,
-        "source": f"lmcraft: {clean(energy.method)} x carbon intensity of {clean(energy.year)} ({clean(energy.source)})",
+        "source": clean(f"lmcraft: {say_method(energy.method)}; carbon intensity of {energy.year}: {energy.source}"),
         "training_type": "fine-tuning" if training is not None and training.command == "finetune" else "pre-training",
         "geographical_location": "unknown (average of the world's grids)"
         if energy.region == "WORLD"

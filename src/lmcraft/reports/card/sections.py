@@ -10,6 +10,7 @@ from lmcraft.reports.card.usage import usage
 from lmcraft.reports.card.values import capped, percent, value_of
 from lmcraft.reports.evidence import Change, Dataset, Evidence, Figure, Parent
 
+MAX_NAMED = 8  # of the datasets of a parent
 COMMANDS = ("pretrain", "finetune", "quantize", "export", "pull")
 SETTINGS = (
     *(
@@ -244,9 +245,9 @@ def _lineage(evidence: Evidence) -> str:
         lines[0] += f", written by `lmcraft {evidence.made_by}`"
     lines += _ancestors(evidence.parents, "")
     for dataset in evidence.datasets:
-        if dataset.manifest_sha256:
-            role, name = escape(dataset.role, 80).capitalize(), code(dataset.name or "data")
-            lines.append(f"{role}: {name}, manifest {code(dataset.manifest_sha256[:16])}")
+        role, name = escape(dataset.role, 80).capitalize(), code(dataset.name or "data")
+        digest = f"manifest {code(dataset.manifest_sha256[:16])}" if dataset.manifest_sha256 else code(dataset.sha256[:16])
+        lines.append(f"{role}: {name}, {digest}")
     return bullets(lines)
 
 
@@ -256,6 +257,8 @@ def _ancestors(parents: Sequence[Parent], of: str) -> list[str]:
         made = f", made by `lmcraft {parent.made_by}`" if parent.made_by in COMMANDS else ""
         terms = f", license {escape(parent.license, 80)}" if parent.license else ""
         name = _name(parent) or "a model"
-        lines.append(f"{escape(parent.role, 80).capitalize()}{of}: {name}{made}{terms}, lineage {code(parent.sha256[:16])}")
+        data = f" from {', '.join(map(code, parent.data[:MAX_NAMED]))}" if made and parent.data else ""
+        role, digest = escape(parent.role, 80).capitalize(), code(parent.sha256[:16])
+        lines.append(f"{role}{of}: {name}{made}{data}{terms}, lineage {digest}")
         lines += _ancestors(parent.parents, f" of {name}")
     return lines

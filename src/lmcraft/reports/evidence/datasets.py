@@ -34,6 +34,7 @@ def _dataset(lineage: Record, number: int, entry: Mapping[str, Any], path: Path,
         name=text(summary.get("name")) or address.rstrip("/").rpartition("/")[2],
         address=address,
         manifest_sha256=manifest,
+        sha256=text(entry.get("sha256")),
         tokens=lineage.figure(f"{id}.tokens", "tokens", *path, "splits", "train", "tokens"),
         documents=lineage.figure(f"{id}.documents", "documents", *path, "splits", "train", "documents"),
         validation_tokens=lineage.figure(

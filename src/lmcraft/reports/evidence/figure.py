@@ -1,6 +1,7 @@
 """A figure with its file, and the reader of the files."""
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,9 +63,9 @@ class Record:
         return value if isinstance(value, list) else []
 
     def figure(self, id: str, name: str, *path: str | int, **details: Any) -> Figure | None:
-        """The number at a path; None if none stands there."""
-        value = self.get(*path)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        """The number at a path; None if none stands there, or none that is finite."""
+        value = number(self.get(*path))
+        if value is None:
             return None
         return Figure(id, name, value, self.file, self.sha256, format_pointer(path), **details)
 
@@ -152,8 +153,10 @@ def parse_pointer(pointer: str, value: Any) -> Any:
 
 
 def number(value: Any) -> float | None:
-    """A number of a JSON file; None for anything else."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A finite number of a JSON file; None for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None
 
 
 def text(value: Any) -> str:

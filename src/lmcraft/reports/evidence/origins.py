@@ -35,10 +35,18 @@ def _parents(lineage: Record, document: Mapping[str, Any], generations: int) -> 
                     made_by=text(own.get("kind")),
                     source=text(own.get("source")),
                     license=text(own.get("license")),
+                    data=_names(own.get("data")),
                     parents=_parents(lineage, own, generations - 1),
                 )
             )
     return parents
+
+
+def _names(entries: Any) -> list[str]:
+    addresses = (
+        [text(entry.get("address")) for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    )
+    return [address.rstrip("/").rpartition("/")[2] for address in addresses if address]
 
 
 def read_quantization(records: Records) -> Quantization | None:

@@ -53,6 +53,9 @@ class Dataset:
     name: str
     address: str
     manifest_sha256: str
+    """Empty: it is not a dataset folder."""
+    sha256: str
+    """Of its lineage."""
     tokens: Figure | None
     """Of the training split."""
     documents: Figure | None
@@ -200,6 +203,8 @@ class Parent:
     source: str = ""
     """The address that it was downloaded from, if it was."""
     license: str = ""
+    data: Sequence[str] = ()
+    """Names of the datasets and files that it was made from."""
     parents: Sequence["Parent"] = ()
 
     @property
