@@ -61,8 +61,8 @@ class Lineage:
 
     version: int = VERSION
     kind: str = ""
-    """How it was made: "pretrain", "finetune", "quantize", "dataset", ...; "files" of a folder without a lineage, and
-    "edited" of one whose files were changed afterwards."""
+    """How it was made: "pretrain", "finetune", "quantize", "dataset", ...; "file" of a single file, "model" of a
+    folder without a lineage, and "edited" of one whose files were changed afterwards."""
     lmcraft: str = ""
     """The version that made it."""
     source: str = ""
@@ -71,7 +71,7 @@ class Lineage:
     created: str = ""
     """Date and time in UTC, as ISO 8601."""
     code: str = ""
-    """Hash of the package that made it."""
+    """Hash of the package that made it; empty if no `lineage.json` says so."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file by its path in the folder."""
     # A history can be a lattice, which a comparison would walk along all of its paths; the document has their hashes.

@@ -36,8 +36,8 @@ def covered_files(folder: Path) -> list[str]:
     They are those that programs load and the records of the run. Documents for people, reports and results of evaluations
     are left out: they change later.
     """
-    names = [entry.name for entry in _entries(folder) if is_covered(entry.name) and not entry.is_dir()]
-    templates = [f"{TEMPLATES}/{entry.name}" for entry in _entries(folder / TEMPLATES) if entry.is_file()]
+    names = [entry.name for entry in _entries(folder) if is_covered(entry.name) and not Path(entry.path).is_dir()]
+    templates = [f"{TEMPLATES}/{entry.name}" for entry in _entries(folder / TEMPLATES)]
     records = [f"{RUN}/{name}" for name in RECORDS if os.path.lexists(folder / RUN / name)]
     return sorted([*names, *templates, *records])
 

@@ -1,12 +1,14 @@
 """Where a parent or a dataset is now: where it was, as seen from the folder that was made from it, or beside that."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lmcraft.lineage.document import Lineage, Origin
 from lmcraft.lineage.hashing import hash_file
+from lmcraft.lineage.record import FILE
 
 MAX_FOLDERS_SEARCHED = 2000  # in a folder that the user named
 MAX_DEPTH_SEARCHED = 3
@@ -45,7 +47,7 @@ class Locator:
         if relative is not None and recognizes(relative, origin):
             return relative
         if Path(origin.address).is_absolute():
-            if (recorded := Path(origin.address)).exists():
+            if _has_any(recorded := Path(origin.address), origin):
                 return recorded
         elif origin.address:
             try:
@@ -62,7 +64,9 @@ def _inside(folder: Path, name: str) -> Iterator[Path]:
     """A folder that the user named, and what lies in it, those of the name first."""
     yield folder
     yield folder / name
-    yield from islice(_walk(folder, MAX_DEPTH_SEARCHED), MAX_FOLDERS_SEARCHED)
+    for inner in islice(_walk(folder, MAX_DEPTH_SEARCHED), MAX_FOLDERS_SEARCHED):
+        yield inner
+        yield inner / name
 
 
 def _walk(folder: Path, levels: int) -> Iterator[Path]:
@@ -88,15 +92,20 @@ def recognizes(path: Path, origin: Origin) -> bool:
         if origin.lineage is None:
             return path.is_dir()
         files = file_names(origin.lineage, path)
-        if path.is_file():
-            return path.name in files
+        if path.is_file() or origin.lineage.kind == FILE:
+            return path.is_file() and path.name in files
         present = [name for name in files if (path / name).is_file()]
-        if present == list(files) and len(files) == 1:
-            return True
         smallest = sorted(present, key=lambda name: (path / name).stat().st_size)[:FILES_COMPARED]
         return any(hash_file(path / name) == files[name] for name in smallest)
     except (OSError, ValueError):
         return False
+
+
+def _has_any(path: Path, origin: Origin) -> bool:
+    """Whether a path is a file, or a folder with at least one file of an origin, changed or not."""
+    if path.is_file() or origin.lineage is None:
+        return path.exists()
+    return any(os.path.lexists(path / name) for name in origin.lineage.files)
 
 
 def file_names(lineage: Lineage, path: Path) -> Mapping[str, str]:
@@ -104,8 +113,3 @@ def file_names(lineage: Lineage, path: Path) -> Mapping[str, str]:
     if path.is_file() and len(lineage.files) == 1:
         return {path.name: next(iter(lineage.files.values()))}
     return lineage.files
-
-
-def last_part(address: str) -> str:
-    """The last part of a path or an address."""
-    return PurePosixPath(address.replace("\\", "/").rstrip("/")).name

@@ -23,13 +23,13 @@ SHORTENED = {
     "stages": ("kind", "name", "total"),
 }
 MAX_ROWS_REPEATED = 1000  # of the sources and stages
-UNKNOWN, EDITED, DATASET, FILES = "model", "edited", "dataset", "files"  # kinds
+UNKNOWN, EDITED, DATASET, FILE = "model", "edited", "dataset", "file"  # kinds
 
 
 def lineage_file(folder: Path) -> Path:
     """Where the lineage of a folder is: in `lmcraft/` of a model folder, in a dataset folder itself."""
     own = folder / LINEAGE
-    return own if (folder / MANIFEST).is_file() else ModelFolder(folder).lineage
+    return own if (folder / MANIFEST).is_file() or own.is_file() else ModelFolder(folder).lineage
 
 
 def read_lineage(folder: Path | ModelFolder | DatasetFolder) -> Lineage:
@@ -94,7 +94,7 @@ def write_dataset_lineage(folder: Path) -> Lineage:
 
     It depends on nothing but their contents and on this package.
     """
-    lineage = _dataset_lineage(folder)
+    lineage = make_lineage(**_describe_dataset(folder), lmcraft=version("lmcraft"), code=hash_package())
     write_json(folder / LINEAGE, lineage.as_json())
     return lineage
 
@@ -133,7 +133,7 @@ def model_origin(role: str, path: Path, address: str, license: str = "", base: O
     """
     address = str(path.absolute()) if Path(address).exists() or Path(address).is_absolute() else address
     if path.is_file():
-        return _origin(role, address, make_lineage(kind=UNKNOWN, license=license, files={path.name: hash_file(path)}))
+        return _origin(role, address, make_lineage(kind=FILE, license=license, files={path.name: hash_file(path)}))
     recorded = read_lineage(path)
     names = sorted({*covered_files(path), *(name for name in recorded.files if (path / name).is_file())})
     files = hash_files(path, names)
@@ -151,7 +151,7 @@ def dataset_origin(role: str, folder: Path) -> Origin:
     """A dataset folder as an origin."""
     lineage = read_lineage(folder)
     if not lineage or not is_sealed(lineage) or lineage.files.get(MANIFEST) != hash_file(folder / MANIFEST):
-        lineage = _dataset_lineage(folder)
+        lineage = make_lineage(**_describe_dataset(folder))
     return _origin(role, str(folder.absolute()), lineage)
 
 
@@ -171,7 +171,7 @@ def file_origin(role: str, path: Path, contents: Path | None = None) -> Origin:
         if dataset.lineage is not None and dataset.lineage.files.get(path.name) == digest:
             data = (dataset,)
     address = str(path.absolute()) if contents in (None, path) else ""
-    return _origin(role, address, make_lineage(kind=FILES, files={path.name: digest}, data=data))
+    return _origin(role, address, make_lineage(kind=FILE, files={path.name: digest}, data=data))
 
 
 def input_origin(role: str, path: Path, contents: Path | None = None) -> Origin:
@@ -183,17 +183,13 @@ def _origin(role: str, address: str, lineage: Lineage) -> Origin:
     return Origin(role, address, sha256=lineage.sha256, lineage=lineage)
 
 
-def _dataset_lineage(folder: Path) -> Lineage:
+def _describe_dataset(folder: Path) -> dict[str, Any]:
+    """The fields of the lineage of a dataset folder that follow from its files."""
     manifest = read_object(folder / MANIFEST)
     listed = {name: digest for name, digest in manifest_hashes(manifest).items() if (folder / name).is_file()}
     names = [name for name in covered_files(folder) if name not in listed]
-    return make_lineage(
-        kind=DATASET,
-        lmcraft=version("lmcraft"),
-        code=hash_package(),
-        files=dict(sorted((hash_files(folder, names) | listed).items())),
-        summary=_summary(manifest),
-    )
+    files = dict(sorted((hash_files(folder, names) | listed).items()))
+    return {"kind": DATASET, "files": files, "summary": _summary(manifest)}
 
 
 def manifest_hashes(manifest: Mapping[str, Any]) -> dict[str, str]:

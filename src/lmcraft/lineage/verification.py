@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +15,8 @@ from lmcraft.folder.recognition import read_object
 from lmcraft.lineage.document import Lineage, Origin, hash_document
 from lmcraft.lineage.hashing import covered_files, fingerprint, hash_file
 from lmcraft.lineage.locating import Locator, file_names
-from lmcraft.lineage.record import DATASET, EDITED, UNKNOWN, lineage_file, manifest_hashes, read_lineage
-from lmcraft.lineage.sources import read_source_files
+from lmcraft.lineage.record import DATASET, EDITED, lineage_file, manifest_hashes, read_lineage
+from lmcraft.lineage.sources import find_source, read_source_files
 
 State = Literal["intact", "changed", "missing", "added", "not here"]
 FAILURES: tuple[State, ...] = ("changed", "missing", "added")
@@ -92,7 +91,7 @@ def verify(
 
 def _open(folder: Path) -> Lineage:
     is_dataset = (folder / MANIFEST).is_file()
-    if not is_dataset and not is_model_folder(folder):
+    if not is_dataset and not is_model_folder(folder) and not lineage_file(folder).is_file():
         raise mismatch_error(folder, "model")
     if holder := holder_of(folder):
         raise UserError(f"'{folder}' is being written by process {holder}: verify it when that has ended")
@@ -154,7 +153,7 @@ class _Walk:
                 waiting += [(further, path, depth + 1) for further in origin.lineage.origins]
 
     def _add_origin(self, origin: Origin, path: Path | None, depth: int) -> None:
-        if origin.role == "original":  # its files were changed on purpose before they were used
+        if origin.role == "original" or not _is_whole(origin):  # edited on purpose; or the lineage that names it has changed
             return
         if path is None or (path.is_dir() and holder_of(path)):
             address = origin.address or origin.name
@@ -169,8 +168,7 @@ class _Walk:
             if recorded.kind == EDITED:
                 recorded = next((parent.lineage for parent in recorded.parents if parent.lineage), recorded)
             file = lineage_file(path)
-            is_recorded = recorded.kind not in (UNKNOWN, EDITED) and (recorded.kind != DATASET or file.is_file())
-            if is_recorded:
+            if recorded.code:  # it had a lineage.json
                 self.tasks.append(
                     _Task(Check(origin.role, str(file), "intact", _expected_hash(recorded), depth=depth), file)
                 )
@@ -198,16 +196,13 @@ class _Walk:
             self._add_sources(folder, depth + 1)
 
     def _add_sources(self, dataset: Path, depth: int) -> None:
+        folders = (dataset.parent, *self.locator.named)
         for path, digest in read_source_files(dataset):
-            bases = chain((Path(), dataset.parent), self.locator.named)
-            files = [file for base in bases if (file := base / path).is_file()]
-            if not files or len(digest) != 64:
+            file = find_source(path, digest, folders)
+            if file is None:
                 self.done.append(Check("source", path, "not here", digest, depth=depth))
-                continue
-            file = files[0]
-            if len(files) > 1 and not Path(path).is_absolute():
-                file = next((other for other in files if hash_file(other) == digest), file)
-            self.tasks.append(_Task(Check("source", str(file), "intact", digest, depth=depth), file))
+            else:
+                self.tasks.append(_Task(Check("source", str(file), "intact", digest, depth=depth), file))
 
     def run(self, report: Callable[[int, int], object]) -> list[Check]:
         """Hash the files."""
@@ -230,6 +225,11 @@ def _perform(task: _Task, report: Callable[[int], object]) -> Check:
     except OSError:  # it cannot be read, or is no file
         return replace(task.check, state="changed", actual="unreadable")
     return replace(task.check, state="intact" if actual == task.check.expected else "changed", actual=actual)
+
+
+def _is_whole(origin: Origin) -> bool:
+    """Whether a document is that which its hash names."""
+    return origin.lineage is None or hash_document(origin.lineage.document) == origin.sha256
 
 
 def _expected_hash(lineage: Lineage) -> str:
