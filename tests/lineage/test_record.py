@@ -8,7 +8,7 @@ import pytest
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, sha256_of, write_json
 from lmcraft.lineage.document import make_lineage
-from lmcraft.lineage.record import file_origin, model_origin, read_lineage, write_lineage
+from lmcraft.lineage.record import file_origin, model_origin, read_lineage, record_change, write_lineage
 
 
 @pytest.fixture
@@ -114,3 +114,21 @@ def test_lineages_of_version_1_are_read(folder: ModelFolder) -> None:
     assert (lineage.version, lineage.kind, lineage.parents) == (1, "pretrain", ())
     assert lineage.files == {"model.safetensors": "f" * 64, "lmcraft/run.toml": "e" * 64}
     assert (lineage.data[0].address, lineage.data[0].manifest_sha256) == ("corpus", "d" * 64)
+
+
+def test_a_file_that_a_command_changes_later_is_recorded_again(folder: ModelFolder) -> None:
+    folder.run.mkdir()
+    folder.labels.write_text("{}")
+    before = write_lineage(folder, "finetune", license="mit")
+    folder.labels.write_text('{"temperature": 2}')
+    record_change(folder, folder.labels)
+    after = read_lineage(folder)
+    assert after.files == dict(before.files) | {"lmcraft/labels.json": sha256_of(folder.labels)}
+    assert after.license == "mit" and after.sha256 != before.sha256
+    folder.lineage.write_bytes(folder.lineage.read_bytes().replace(b"mit", b"gpl"))  # edited: nothing vouches for it
+    edited = folder.lineage.read_bytes()
+    record_change(folder, folder.labels)
+    assert folder.lineage.read_bytes() == edited
+    folder.lineage.unlink()
+    record_change(folder, folder.labels)
+    assert not folder.lineage.exists()

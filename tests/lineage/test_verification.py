@@ -115,7 +115,7 @@ def test_every_file_that_is_removed_or_replaced_is_named(project: Path) -> None:
         assert failures(project / "out") == ([] if data == file.read_bytes() else [(file, "changed")])
         file.write_bytes(data)
     (project / "out/lmcraft/lineage.json").unlink()
-    with pytest.raises(UserError, match="has no lmcraft/lineage.json to verify it with"):
+    with pytest.raises(UserError, match=r"has no lmcraft/lineage\.json to verify it with"):
         verify(project / "out")
 
 

@@ -183,6 +183,7 @@ def _fit_temperature(config: EvaluateConfig, results: Sequence[TaskResult]) -> N
     """
     from lmcraft.evaluation.calibration import calibrate
     from lmcraft.finetuning.head import Labels
+    from lmcraft.lineage.record import record_change
     from lmcraft.terminal import print_result
 
     folder = Path(config.model)
@@ -190,6 +191,7 @@ def _fit_temperature(config: EvaluateConfig, results: Sequence[TaskResult]) -> N
     calibration = calibrate([item for result in results for item in result.items])
     labels = replace(labels, temperature=labels.temperature * calibration.temperature)
     labels.save(folder)
+    record_change(ModelFolder(folder), ModelFolder(folder).labels)
     print_result(
         f"temperature {labels.temperature:.2f}, saved in '{folder}': calibration error "
         f"{calibration.before:.3f} before, {calibration.after:.3f} after, on items that it was not fitted on"

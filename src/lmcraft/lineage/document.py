@@ -24,7 +24,7 @@ MAX_DOCUMENTS = 10_000
 MAX_DOCUMENT_DEPTH = 24  # levels of a document; a dataset's summary has the most
 MAX_TEXT_CHARACTERS = 4096  # of an address
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
-_TEXTS = ("kind", "lmcraft", "source", "license", "created", "code")
+TEXTS = ("kind", "lmcraft", "source", "license", "created", "code")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ NO_LINEAGE = Lineage()
 
 def make_lineage(*, parents: tuple[Origin, ...] = (), data: tuple[Origin, ...] = (), **values: Any) -> Lineage:
     """The lineage with these values (fields of `Lineage`); those that are empty are left out of its document."""
-    fields = {"version": VERSION} | {name: values.pop(name) for name in _TEXTS if values.get(name)}
+    fields = {"version": VERSION} | {name: values.pop(name) for name in TEXTS if values.get(name)}
     origins = {"parents": [_origin_entry(origin) for origin in parents], "data": [_origin_entry(origin) for origin in data]}
     fields |= {name: dict(value) for name, value in values.items() if value}
     fields |= {name: entries for name, entries in origins.items() if entries}
@@ -211,7 +211,7 @@ def _entries(document: Mapping[str, Any], name: str, file: object) -> list[Mappi
 
 
 def _parse_document(document: Mapping[str, Any], built: Mapping[str, Lineage], file: object) -> Lineage:
-    for name in (*_TEXTS, "self"):
+    for name in (*TEXTS, "self"):
         if not isinstance(document.get(name, ""), str):
             raise _damaged(file, f"its {name} is not a text")
     for name in ("files", "mixture", "summary"):
@@ -238,7 +238,7 @@ def _parse_origin(entry: Mapping[str, Any], built: Mapping[str, Lineage], file: 
 
 
 def _build(document: Mapping[str, Any], parents: tuple[Origin, ...], data: tuple[Origin, ...]) -> Lineage:
-    fields: dict[str, Any] = {name: document.get(name, "") for name in _TEXTS}
+    fields: dict[str, Any] = {name: document.get(name, "") for name in TEXTS}
     fields |= {name: MappingProxyType(document.get(name, {})) for name in ("files", "mixture", "summary")}
     return Lineage(
         **fields,

@@ -12,7 +12,7 @@ from lmcraft.folder import DatasetFolder, ModelFolder, has_file, write_json
 from lmcraft.folder.names import LINEAGE, MANIFEST
 from lmcraft.folder.reading import read_json
 from lmcraft.folder.recognition import read_object
-from lmcraft.lineage.document import NO_LINEAGE, Lineage, Origin, is_sealed, make_lineage, parse_lineage
+from lmcraft.lineage.document import NO_LINEAGE, TEXTS, Lineage, Origin, is_sealed, make_lineage, parse_lineage
 from lmcraft.lineage.hashing import covered_files, hash_file, hash_files, hash_package
 from lmcraft.lineage.version1 import lineage_of_version_1
 
@@ -23,6 +23,7 @@ SHORTENED = {
     "stages": ("kind", "name", "total"),
 }
 MAX_ROWS_REPEATED = 1000  # of the sources and stages
+
 UNKNOWN, EDITED, DATASET, FILE = "model", "edited", "dataset", "file"  # kinds
 
 
@@ -99,15 +100,20 @@ def write_dataset_lineage(folder: Path) -> Lineage:
     return lineage
 
 
-def rewrite_files(folder: ModelFolder) -> None:
-    """Write `lineage.json` again after a command changed a file that it covers; nothing if there is none of version 2."""
+def record_change(folder: ModelFolder, file: Path) -> None:
+    """Record the hash of a file that a command changed after the model was finished; nothing if there is no lineage.
+
+    Args:
+        folder: the model folder.
+        file: in the folder.
+    """
     lineage = read_lineage(folder)
-    if lineage.version == 2 and lineage:
-        files = hash_files(folder.path, covered_files(folder.path))
-        values = {name: getattr(lineage, name) for name in ("kind", "lmcraft", "source", "license", "created", "code")}
-        origins = {"parents": lineage.parents, "data": lineage.data}
-        written = make_lineage(**values, files=files, **origins, mixture=lineage.mixture, summary=lineage.summary)
-        write_json(folder.lineage, written.as_json())
+    if lineage.version != 2 or not lineage or not is_sealed(lineage):
+        return
+    values = {field: getattr(lineage, field) for field in (*TEXTS, "mixture", "summary", "parents", "data")}
+    changed = {file.relative_to(folder.path).as_posix(): hash_file(file)}
+    files = dict(sorted((dict(lineage.files) | changed).items()))
+    write_json(folder.lineage, make_lineage(**values, files=files).as_json())
 
 
 def _seen_from(folder: Path, origin: Origin) -> Origin:
