@@ -13,7 +13,7 @@ from lmcraft.reports.language import say
 
 WIDTH, HEIGHT = 720, 300
 SMALL = (360, 220)  # of a small chart
-LEFT, RIGHT, TOP, BOTTOM = 72, 20, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 78, 20, 12, 40
 NAME_WIDTH, ROW_HEIGHT, VALUE_WIDTH = 210, 24, 170  # of an interval chart
 LEGEND_HEIGHT = 20  # of a row
 MIN_TICK_WIDTH = 50

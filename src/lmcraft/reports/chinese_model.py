@@ -1,4 +1,6 @@
-"""The texts of a model's report in Chinese, by the English ones."""
+"""The texts of a model's report in Chinese, by the English ones, and the words of an architecture."""
+
+import re
 
 MODEL_REPORT = {
     # At the top
@@ -180,3 +182,22 @@ MODEL_REPORT = {
         "源模型的能耗与排放：未计入以上数字。"
     ),
 }
+
+# Patterns in the description of an architecture (`describe_model`), and what stands in their place.
+ARCHITECTURE = [
+    (re.compile(r"(\d+) heads of (\d+)"), r"\1 头，每头 \2 维"),
+    (re.compile(r", (\d+) of keys and values"), r"，键值 \1 头"),
+    (re.compile(r", QK norm"), "，QK 归一化"),
+    (re.compile(r"(\d+) of (\d+) layers attend to ([\d,]+) tokens"), r"\2 层中有 \1 层只关注 \3 个词元"),
+    (re.compile(r"(\d+) of (\d+) experts of ([\d,]+)"), r"\2 个专家选 \1，每个宽 \3"),
+    (re.compile(r", ([\d,]+) wide"), r"，宽 \1"),
+    (re.compile(r", parallel$"), "，注意力与前馈并行"),
+    (re.compile(r", before and after each sub-layer"), "，每个子层前后"),
+    (re.compile(r", before each sub-layer"), "，每个子层之前"),
+    (re.compile(r", after each sub-layer"), "，每个子层之后"),
+    (re.compile(r"rotary, base (\S+?)(?=,|$)"), r"旋转位置编码，基数 \1"),
+    (re.compile(r", scaled (\S+) times"), r"，放大 \1 倍"),
+    (re.compile(r"^learned$"), "可学习"),
+    (re.compile(r"([\d,]+) tokens"), r"\1 个词元"),
+    (re.compile(r", tied$"), "，输入与输出共享"),
+]

@@ -3,7 +3,14 @@
 import datetime
 
 from lmcraft.reports.evidence import Training
-from lmcraft.reports.sections.details import MAX_SAMPLES, pick_evenly, samples_section, settings_section
+from lmcraft.reports.language import writing_in
+from lmcraft.reports.sections.details import (
+    MAX_SAMPLES,
+    pick_evenly,
+    samples_section,
+    say_architecture,
+    settings_section,
+)
 
 
 def training_of(settings: dict[str, object], samples: list[dict[str, object]]) -> Training:
@@ -28,3 +35,14 @@ def test_settings_are_named_as_in_the_file() -> None:
     section = settings_section(training_of(settings, []))
     assert "<dt>a.b</dt><dd>1.5, true, x</dd>" in section and "<dt>a.c</dt><dd>{}</dd>" in section
     assert "<dd>2026-01-02</dd>" in section and "<dt>&lt;rate&gt;</dt><dd>0.3</dd>" in section and "<dd>nan</dd>" in section
+
+
+def test_an_architecture_is_described_in_both_languages() -> None:
+    attention = "12 heads of 64, 4 of keys and values, QK norm"
+    assert say_architecture(attention) == attention
+    with writing_in("zh-Hans"):
+        assert say_architecture(attention) == "12 头，每头 64 维，键值 4 头，QK 归一化"
+        assert say_architecture("rotary, base 10000, scaled 4 times (yarn)") == "旋转位置编码，基数 10000，放大 4 倍 (yarn)"
+        assert say_architecture("swiglu, 2 of 8 experts of 1,024") == "swiglu, 8 个专家选 2，每个宽 1,024"
+        assert say_architecture("32,000 tokens, tied") == "32,000 个词元，输入与输出共享"
+        assert say_architecture("2, 1,024 wide, parallel") == "2，宽 1,024，注意力与前馈并行"

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from lmcraft.reports.chinese_model import ARCHITECTURE
 from lmcraft.reports.evidence import Evidence, Training
-from lmcraft.reports.language import say
+from lmcraft.reports.language import page_language, say
 from lmcraft.reports.sections.quantities import link_file, mark_code, say_number
 from lmcraft.reports.table import key_value_rows
 
@@ -21,8 +22,16 @@ def model_section(evidence: Evidence) -> str:
     if architecture is None:
         return ""
     rows = {say("parameters"): say_number(architecture.parameters.value)}
-    rows |= {say(name): value for name, value in architecture.rows.items()}
+    rows |= {say(name): say_architecture(value) for name, value in architecture.rows.items()}
     return f"<table>{key_value_rows(rows)}</table>"
+
+
+def say_architecture(value: str) -> str:
+    """A value of an architecture's description in the language of the page."""
+    if page_language() == "zh-Hans":
+        for pattern, replacement in ARCHITECTURE:
+            value = pattern.sub(replacement, value)
+    return value
 
 
 def samples_section(training: Training | None) -> str:

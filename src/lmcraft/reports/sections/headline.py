@@ -39,7 +39,7 @@ def subtitle(evidence: Evidence) -> str:
         parts.append(say("pretrained") if evidence.training.command == "pretrain" else say("fine-tuned"))
     if evidence.quantization is not None:
         parts.append(say("quantized to {bits} bits", bits=evidence.quantization.bits))
-    if evidence.address:
+    if evidence.address and not evidence.address.startswith(("/", "~", ".")) and "\\" not in evidence.address:
         parts.append(say("from {address}", address=evidence.address))
     if evidence.created:
         parts.append(evidence.created[:10])
