@@ -28,6 +28,16 @@ def test_it_prints_the_prompt_and_its_continuation(folder: Path, capsys: pytest.
     assert capsys.readouterr().out == PROMPT + expected + "\n"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_energy_goes_to_standard_error(count: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--seed", "1", "--max-new-tokens", "30", "--num-return-sequences", str(count)]
+    assert main(["generate", str(folder), PROMPT, *flags]) == 0
+    text = capsys.readouterr().out
+    assert main(["generate", str(folder), PROMPT, *flags, "--energy"]) == 0
+    output = capsys.readouterr()
+    assert output.out == text and "energy: " in output.err and "per million tokens" in output.err
+
+
 @pytest.mark.parametrize("prompt", [[], ["-"]])
 def test_the_prompt_can_come_from_a_pipe(
     prompt: list[str], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from lmcraft import prepare
+from lmcraft.energy.record import ENERGY_FILE, EnergyRecord, EnergyRow
 from lmcraft.errors import InterruptedRunError
 from lmcraft.json_lines import parse_json
 from tests.preparation.ships import write_ships
@@ -40,7 +42,11 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ENERGY_FILE}  # differs each time
+
+
+def energies(folder: Path) -> Sequence[EnergyRow]:
+    return EnergyRecord.read(folder / ENERGY_FILE).rows
 
 
 def reference(recipe: Path) -> dict[str, bytes]:
@@ -58,6 +64,9 @@ def test_any_number_of_workers_gives_the_same_dataset(recipe: Path) -> None:
     for workers in (2, 3):
         dataset = prepare(str(recipe), out=recipe.parent / f"{workers}" / "out", workers=workers)
         assert contents(dataset.path) == first
+    [row] = energies(dataset.path)
+    assert row.kind == "prepare" and row.energy.joules > 0
+    assert row.tokens == sum(split["tokens"] for split in manifest["splits"].values())
 
 
 def test_elements_of_slurm_jobs_give_the_same_dataset(recipe: Path) -> None:
@@ -71,6 +80,7 @@ def test_elements_of_slurm_jobs_give_the_same_dataset(recipe: Path) -> None:
         for number in (1, 0):
             prepare(str(recipe), out=out, step=step, units=f"{number}::2", workers=1)
     prepare(str(recipe), out=out)
+    assert len(energies(out)) == 2 * len(steps) + 1 and all(row.energy.joules > 0 for row in energies(out))
     assert contents(out) == reference(recipe)
 
 
@@ -130,6 +140,7 @@ def test_a_signal_keeps_what_is_finished(recipe: Path, monkeypatch: pytest.Monke
     assert seconds_by_key(out.parent / ".out.lmcraft-prepare" / "units")
     prepare(str(recipe), out=out, workers=1)
     assert contents(out) == reference(recipe)
+    assert [row.energy.joules > 0 for row in energies(out)] == [True, True]  # the start that was stopped, too
     assert not (out.parent / ".out.lmcraft-prepare").exists()
 
 

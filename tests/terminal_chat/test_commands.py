@@ -158,5 +158,21 @@ def test_a_pipe_keeps_nothing_unless_it_continues(
     assert out == "".join("".join(server.pieces) + "\n" for _ in range(2))  # answers, and nothing else
 
 
+def test_the_energy_of_a_server_is_not_ours(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chat(monkeypatch, "hello\n/energy\n", server.url) == 0
+    assert "ask it for energy with include_energy" in " ".join("".join(capsys.readouterr()).split())
+
+
+def test_the_energy_of_answers(
+    chat_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chat(monkeypatch, "/energy\nhello\nagain\n/energy\n", str(chat_model), "--max-new-tokens", "4") == 0
+    output = " ".join("".join(capsys.readouterr()).split())
+    assert "There is no answer yet." in output
+    assert "The latest answer drew " in output and "All answers: energy: " in output and "CO2e" in output
+
+
 def test_completions_are_commands_and_settings() -> None:
     assert {"/load", "/set temperature", "/set max-new-tokens"} <= set(completions())

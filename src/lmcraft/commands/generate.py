@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +35,8 @@ class GenerateConfig(GenerationFlags):
 
     adapter: str | None = None
     """Folder or address of a LoRA or DoRA adapter (PEFT format) for this model, applied without merging."""
+    energy: bool = False
+    """Print what the text has drawn, without loading the model, on standard error."""
 
     def resolved(self) -> "GenerateConfig":
         # allow_leading_hyphen lets "-" be a prompt, and so a mistyped option arrives as the prompt.
@@ -63,8 +65,11 @@ def generate(config: GenerateConfig) -> str:
     model = load_model(config.model, config, adapters)
     tokens = model.tokens(prompt, adapter=config.adapter or "", **config.settings())
     count = model.generation_config.updated(config.settings()).num_return_sequences
-    if count > 1:
-        return _print_all(prompt, tokens, count)
+    tokens = _printing_energy(tokens) if config.energy else tokens
+    return _print_all(prompt, tokens, count) if count > 1 else _print(prompt, tokens)
+
+
+def _print(prompt: str, tokens: "Iterable[Token]") -> str:
     text = prompt
     try:
         write_text(prompt, dim=True)
@@ -74,6 +79,23 @@ def generate(config: GenerateConfig) -> str:
     finally:  # also after Ctrl-C, so that the shell's prompt starts on a new line
         write_text("\n")
     return text
+
+
+def _printing_energy(tokens: "Iterable[Token]") -> "Iterator[Token]":
+    """The tokens, and after the last one, or when nobody wants more, the energy on standard error."""
+    from lmcraft.energy.meter import measuring
+    from lmcraft.energy.record import EnergyRow
+    from lmcraft.energy.recording import describe_row
+
+    count = 0
+    with measuring() as measured:
+        try:
+            for count, token in enumerate(tokens, start=1):  # noqa: B007  # the number of tokens
+                yield token
+        finally:
+            measured.finish()
+            line = describe_row(EnergyRow.of("generate", measured.energy, tokens=count))
+            print(f"\n{line}" if line else "\nenergy is not measured", file=sys.stderr)
 
 
 def _print_all(prompt: str, tokens: "Iterable[Token]", count: int) -> str:

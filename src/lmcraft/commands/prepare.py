@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lmcraft.commands.prepare_examples import export_review, export_store, print_examples
 from lmcraft.commands.prepare_summary import (
+    print_energy,
     print_losses,
     print_set_aside,
     print_splits,
@@ -15,6 +16,8 @@ from lmcraft.commands.prepare_summary import (
 )
 from lmcraft.commands.review import check_store
 from lmcraft.config import DATA, RECIPE, Config, as_dict, command_config, takes_settings
+from lmcraft.energy.meter import open_meter
+from lmcraft.energy.record import ENERGY_FILE, EnergyRecord, EnergyRow
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.names import SOURCE_FILES
@@ -25,6 +28,7 @@ from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
     from lmcraft.data import TextSources
+    from lmcraft.energy.reading import Reading
     from lmcraft.preparation import Recipe
     from lmcraft.tokenizer import Tokenizer
 
@@ -210,11 +214,21 @@ def prepare(config: PrepareConfig) -> DatasetFolder:
         export_review(config.from_review, config.out, config.guideline or "", overwrite=config.overwrite)
     else:
         sources = [("source", source) for source in config.sources]
+        begin = open_meter().read()
         with replace_output(config.out, DATASET, overwrite=config.overwrite, sources=sources) as folder:
             _tokenize_text(config, folder)
+            _write_energy(folder, begin)
     dataset = DatasetFolder(config.out)
     (print_examples if config.is_export else print_summary)(dataset)
     return dataset
+
+
+def _write_energy(folder: Path, begin: "Reading") -> None:
+    """Write what a dataset has drawn since a reading."""
+    from lmcraft.preparation.energy import KIND, count_tokens
+
+    row = EnergyRow.of(KIND, open_meter().energy(begin), tokens=count_tokens(folder))
+    EnergyRecord([row]).write(folder / ENERGY_FILE)
 
 
 def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
@@ -243,6 +257,7 @@ def _prepare_recipe(config: PrepareConfig) -> DatasetFolder:
     print_splits(dataset)
     print_losses(dataset)
     print_set_aside(dataset, config.reviews)
+    print_energy(dataset)
     print(f"what each stage did, with examples: {dataset.path / 'report.html'}")
     return dataset
 

@@ -46,6 +46,15 @@ def print_stage_examples(dataset: DatasetFolder) -> None:
             print(escape_control_characters(f"  {'/'.join(reason)}: {example['name']}:{example['line']}: {text:.100}"))
 
 
+def print_energy(dataset: DatasetFolder) -> None:
+    """What all starts and workers have drawn; nothing if it was not measured."""
+    from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
+    from lmcraft.energy.recording import describe_row
+
+    if line := describe_row(EnergyRecord.read(dataset.path / ENERGY_FILE).total):
+        print(line)
+
+
 def print_splits(dataset: DatasetFolder) -> None:
     """What each split holds."""
     manifest: dict[str, Any] = dataset.manifest()
@@ -74,9 +83,10 @@ def print_losses(dataset: DatasetFolder) -> None:
 
 
 def print_summary(dataset: DatasetFolder) -> None:
-    """What a dataset holds, and what was lost."""
+    """What a dataset holds, what was lost, and what it has drawn."""
     print_splits(dataset)
     print_losses(dataset)
+    print_energy(dataset)
     manifest = dataset.manifest()
     for token, count in manifest["special_spellings"].items():
         times = "once" if count == 1 else f"{count:,} times"

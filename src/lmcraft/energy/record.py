@@ -11,9 +11,9 @@ from uuid import uuid4
 from lmcraft.energy.carbon import Emissions, emissions
 from lmcraft.energy.energy import JOULES_PER_WH, NO_ENERGY, Energy
 from lmcraft.errors import UserError
-from lmcraft.folder import read_json, write_json
+from lmcraft.folder import names, read_json, write_json
 
-ENERGY_FILE = "energy.json"
+ENERGY_FILE = names.ENERGY
 
 
 def _now() -> str:

@@ -9,6 +9,7 @@ SKIPPED = "skipped.jsonl"  # of a dataset, or in RUN: the rows that were left ou
 MODEL_CONFIGS = ("config.json", "adapter_config.json")
 SOURCE_FILES = "files.jsonl.gz"  # of a dataset: the files that it was prepared from, and their hashes
 LINEAGE = "lineage.json"  # of a dataset, or in RUN: what it was made from
+ENERGY = "energy.json"  # of a dataset, in RUN, and beside results: what the work has drawn
 SET_ASIDE = "set_aside.jsonl"  # of a dataset: the documents that wait for a person to review them
 # What the name of a folder must not end in: it would be taken for a file of that format, by people and by commands.
 FILE_SUFFIXES = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from lmcraft.errors import UserError
 from lmcraft.folder.layout import DatasetFolder, ModelFolder, is_document, is_model_file
 from lmcraft.folder.lock import LOCK_NAME, lock_folder
-from lmcraft.folder.names import FILE_SUFFIXES, LINEAGE, MANIFEST, SET_ASIDE, SKIPPED, SOURCE_FILES
+from lmcraft.folder.names import ENERGY, FILE_SUFFIXES, LINEAGE, MANIFEST, SET_ASIDE, SKIPPED, SOURCE_FILES
 from lmcraft.folder.recognition import (
     COMPARISON_FILES,
     TOKENIZER_FILES,
@@ -45,7 +45,7 @@ STARTED_RUN = (
 MODEL_RECORDS = (LINEAGE, "quantization.json", "card.json", "report.html", "evaluations", "safety")
 DATASET_FILES = (
     *(MANIFEST, SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
-    *(LINEAGE, SOURCE_FILES, "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html"),
+    *(LINEAGE, SOURCE_FILES, "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html", ENERGY),
 )
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result

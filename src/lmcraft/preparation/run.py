@@ -8,12 +8,14 @@ from itertools import chain
 from pathlib import Path
 
 from lmcraft.data.documents import count_noun
+from lmcraft.energy.meter import open_meter
 from lmcraft.errors import LmcraftError, UserError
 from lmcraft.folder import DatasetFolder, replace_output
 from lmcraft.folder.lock import lock_folder
 from lmcraft.folder.output import DATASET
 from lmcraft.lineage.record import write_dataset_lineage
 from lmcraft.preparation.contracts import Executor, Unit
+from lmcraft.preparation.energy import recording_start, write_energy
 from lmcraft.preparation.execution import choose_executor
 from lmcraft.preparation.execution.journal import UNITS, Journal, total_tally
 from lmcraft.preparation.execution.slurm import SURVEY, parse_share
@@ -54,17 +56,18 @@ def prepare_recipe(
     if recipe.tokenizer is not None:
         Tokenizer.load(recipe.tokenizer)
     compile_steps(recipe, [])
-    executor, work = choose_executor(recipe.executor), work_folder(recipe, out)
+    begin, executor, work = open_meter().read(), choose_executor(recipe.executor), work_folder(recipe, out)
     with replace_output(out, DATASET, overwrite=overwrite, sources=local_sources(recipe)) as folder:
         if fresh and work.exists():
             shutil.rmtree(work)
-        with _work_folder(work):
+        with _work_folder(work), recording_start(work, begin) as energy:
             surveyed = survey(recipe.source, work)
             for line in describe_skipped(surveyed.skipped):
                 print(line)
             results = run_pipeline(recipe, surveyed, compile_steps(recipe, surveyed.files), executor, work, folder)
             print(f"time of all workers: {describe_times(results)}")
             write_dataset_lineage(folder)
+            write_energy(folder, work, energy)
             if describe is not None:
                 describe(DatasetFolder(folder))
     shutil.rmtree(work)
@@ -84,6 +87,7 @@ def run_element(recipe: Recipe, out: Path, step: str, units: str) -> None:
         UserError: there is no such step, or as `prepare_recipe`.
         RunError: a step before it is not complete, or as `prepare_recipe`.
     """
+    begin = open_meter().read()
     share, executor, work = parse_share(units), choose_executor(recipe.executor), work_folder(recipe, out)
     check_step(step, [SURVEY, *(compiled.name for compiled in compile_steps(recipe, []).steps)])
     is_new = not work.exists()
@@ -94,9 +98,10 @@ def run_element(recipe: Recipe, out: Path, step: str, units: str) -> None:
         if is_new:  # so no other element is at work in it
             shutil.rmtree(work, ignore_errors=True)
         raise
-    if step != SURVEY:
-        with _explain_no_documents(recipe, work):
-            run_share(compile_steps(recipe, surveyed.files).steps, work, executor, step, share)
+    with recording_start(work, begin):
+        if step != SURVEY:
+            with _explain_no_documents(recipe, work):
+                run_share(compile_steps(recipe, surveyed.files).steps, work, executor, step, share)
 
 
 def run_pipeline(

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, get_args, get_origin
 from rich.table import Table
 from rich.text import Text
 
+from lmcraft.energy.energy import format_energy
+from lmcraft.energy.record import EnergyRow
+from lmcraft.energy.recording import describe_row
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import ConversationFlags
 from lmcraft.inference.generation_settings import SETTINGS
@@ -147,6 +150,17 @@ def _list_chats() -> Iterator[str]:
         yield f"{number:>3}  {chat.id:<{width}}  {age:>10} ago  {chat.title}  ({chat.model})"
 
 
+def _energy(session: ChatSession, argument: str) -> None:
+    if session.conversation.backend.is_remote:
+        print_notice("The model runs on a server: ask it for energy with include_energy, or read its /api/info.")
+    elif not session.energy.method:
+        print_notice("There is no answer yet.")
+    else:
+        total = describe_row(EnergyRow.of("chat", session.energy))
+        latest = f"The latest answer drew {format_energy(session.latest_energy)}." if session.latest_energy.method else ""
+        print_notice(latest, f"All answers: {total}." if total else "Energy is not measured.")
+
+
 def _reset(session: ChatSession, argument: str) -> None:
     session.start_new()
     print_notice("Started a new conversation.")
@@ -173,6 +187,7 @@ COMMANDS: Mapping[str, Command] = {
     "/system": Command("TEXT", "set the system prompt; without TEXT, remove it", _system),
     "/save": Command("FILE", "append this branch to a JSONL file that lmcraft finetune reads", _save),
     "/load": Command("N", "continue a kept conversation, or one from a FILE of /save; without N, list them", _load),
+    "/energy": Command("", "what the latest answer and all answers have drawn", _energy),
     "/reset": Command("", "start a new conversation", _reset),
     "/help": Command("", "show this list", _help),
     "/quit": Command("", "quit, as Ctrl-D does", _quit),

@@ -20,6 +20,8 @@ class LocalBackend:
         divides: tell what the model thinks apart from its answer; otherwise the text has both, with the tags.
     """
 
+    is_remote = False
+
     def __init__(
         self, model: LanguageModel, settings: Mapping[str, Any], *, name: str = "", adapter: str = "", divides: bool = False
     ) -> None:

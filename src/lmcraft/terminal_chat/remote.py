@@ -44,6 +44,8 @@ class RemoteBackend:
         RunError: the server does not answer, or requires a key.
     """
 
+    is_remote = True
+
     def __init__(self, address: str, settings: Mapping[str, Any], *, divides: bool = False) -> None:
         if (page := repository_of_page(address)) is not None:
             raise UserError(f"'{address}' is a page of the Hugging Face hub, not a server: write {page}")

@@ -1,12 +1,14 @@
 """A conversation at a terminal or through a pipe: its model, its settings, its file, and how answers are shown."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from lmcraft.energy.energy import NO_ENERGY
+from lmcraft.energy.meter import measuring
 from lmcraft.errors import UserError
 from lmcraft.json_lines import format_json_line, read_json_lines
 from lmcraft.terminal import print_notice, write_text
@@ -86,6 +88,8 @@ class ChatSession:
         self._open_backend = open_backend
         self._backend = open_backend(choice)
         self.file = file
+        self.latest_energy = self.energy = NO_ENERGY
+        """What the latest answer has drawn, and all answers of models in this process."""
         self.conversation = self._begin(system or "") if loaded is None else self._resume(loaded)
         if loaded is not None and system is not None:
             self.conversation.system = system
@@ -108,7 +112,8 @@ class ChatSession:
                 stack.enter_context(silent_typing())
                 conversation.wait = stack.enter_context(Interruption()).wait
             try:
-                ask(view.add)
+                with self._measuring():
+                    ask(view.add)
                 finished = True
             except UserError as error:
                 if self.manner.as_json:  # one line of output for each line of input
@@ -123,6 +128,17 @@ class ChatSession:
             write_text(format_json_line(message))
         elif self.manner.is_interactive:
             self._explain_end(finished)
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        """Count the energy of an answer, also of one that is stopped."""
+        with measuring() as measured:
+            try:
+                yield
+            finally:
+                measured.finish()
+                self.latest_energy = NO_ENERGY if self._backend.is_remote else measured.energy
+                self.energy += self.latest_energy
 
     def _explain_end(self, finished: bool) -> None:
         last = self.conversation.last

@@ -46,6 +46,10 @@ class Backend(Protocol):
         """The model's name, as the user writes it."""
 
     @property
+    def is_remote(self) -> bool:
+        """Whether another process computes the answers."""
+
+    @property
     def context(self) -> int | None:
         """The maximum number of tokens of prompt and answer; None: unknown."""
 

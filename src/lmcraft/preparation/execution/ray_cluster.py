@@ -7,13 +7,17 @@ share the work folder and see local sources under the same paths.
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
+from platform import node
 from typing import Any
 
+from lmcraft.energy.recording import EnergyRecording
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.extras import import_optional
 from lmcraft.preparation.contracts import Unit, UnitResult
+from lmcraft.preparation.energy import KIND, new_file
 from lmcraft.preparation.execution.schedule import Schedule
 from lmcraft.preparation.execution.task import Answer, Task, format_answer, format_task, parse_answer, parse_task
 from lmcraft.preparation.execution.worker_process import WorkerProcess, module_path
@@ -24,6 +28,7 @@ POLL_SECONDS = 0.2
 TASKS_PER_CORE = 2  # sent to Ray, so that no core waits for its next one
 OBJECT_STORE_BYTES = 100_000_000  # units and answers are small; Ray's own choice is a third of the memory
 _workers: dict[tuple[str, float], WorkerProcess] = {}  # of a process of Ray, by work folder and limit of time
+_energies: dict[str, EnergyRecording] = {}  # of a process of Ray, by work folder
 
 
 class RayCluster:
@@ -93,11 +98,11 @@ class RayCluster:
         strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         remote = self._ray.remote(max_retries=0, num_cpus=0)(_sees)
         with tempfile.NamedTemporaryFile(dir=work, prefix="shared-") as file:
-            for node in self._ray.nodes():
-                options = {"scheduling_strategy": strategy(node["NodeID"], soft=False)}
-                if node["Alive"] and not self._ray.get(remote.options(**options).remote(file.name)):
+            for member in self._ray.nodes():
+                options = {"scheduling_strategy": strategy(member["NodeID"], soft=False)}
+                if member["Alive"] and not self._ray.get(remote.options(**options).remote(file.name)):
                     raise UserError(
-                        f"executor.work='{work}' is not seen by node {node['NodeManagerHostname']}: use a folder that all "
+                        f"executor.work='{work}' is not seen by node {member['NodeManagerHostname']}: use a folder that all "
                         "nodes of the Ray cluster share"
                     )
         self._shared.add(work)
@@ -109,7 +114,8 @@ class RayCluster:
         limit = self.workers or TASKS_PER_CORE * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         while not schedule.is_complete:
             while len(running) < limit and (task := schedule.take()):
-                reference = remote.remote(format_task(task), self.document_seconds, str(Path.cwd()), module_path())
+                settings = (self.document_seconds, str(Path.cwd()), module_path(), (node(), os.getpid()))
+                reference = remote.remote(format_task(task), *settings)
                 running[reference] = task.unit.key
             ended, _ = self._ray.wait(list(running), timeout=POLL_SECONDS)
             if stop:
@@ -126,7 +132,7 @@ class RayCluster:
             return Answer("killed", f"Ray lost its task ({type(error).__name__})")
 
 
-def run_task(line: bytes, document_seconds: float, folder: str, path: Sequence[str]) -> bytes:
+def run_task(line: bytes, document_seconds: float, folder: str, path: Sequence[str], parent: tuple[str, int]) -> bytes:
     """Run a task in the worker of this process of Ray.
 
     Args:
@@ -134,6 +140,7 @@ def run_task(line: bytes, document_seconds: float, folder: str, path: Sequence[s
         document_seconds: the longest that the worker may read one document.
         folder: in which the worker starts, so that relative paths mean the same as for the user.
         path: where it looks for modules first, such as those of hooks.
+        parent: host and number of the process of the command, which measures the energy of all that it has started.
 
     Returns:
         The answer, as a line.
@@ -144,12 +151,36 @@ def run_task(line: bytes, document_seconds: float, folder: str, path: Sequence[s
         os.chdir(folder)
         _workers[kind] = WorkerProcess(Path(task.work), document_seconds, [*path, *module_path()])
     worker = _workers[kind]
+    energy = None if _descends_from(parent) else _open_energy(task.work)
     worker.begin(task)
     while (answer := worker.look()) is None:
         wait([worker.fileno()], timeout=POLL_SECONDS)
     if not worker.is_alive:
         del _workers[kind]
+    if energy is not None:
+        energy.count(0)
+        with suppress(OSError):  # of a full disk, of which the units tell
+            energy.write()
     return format_answer(answer)
+
+
+def _open_energy(work: str) -> EnergyRecording:
+    """The record of what this process draws for a preparation; a work folder may be that of a later one."""
+    if work not in _energies or not _energies[work].file.parent.exists():
+        _energies[work] = EnergyRecording(new_file(Path(work)), KIND)
+    return _energies[work]
+
+
+def _descends_from(parent: tuple[str, int]) -> bool:
+    """Whether a process has started this one, perhaps through others."""
+    if parent[0] != node():
+        return False
+    pid = os.getpid()
+    with suppress(OSError, ValueError):  # of a system without /proc
+        while pid not in (0, parent[1]):
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            pid = int(stat[stat.rindex(")") + 2 :].split()[1])
+    return pid == parent[1]
 
 
 def _sees(path: str) -> bool:
