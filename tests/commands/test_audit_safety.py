@@ -82,6 +82,7 @@ def test_figures_page_and_record(folder: Path, capsys: pytest.CaptureFixture[str
     [row] = read_json(results / "energy.json")["runs"]
     assert row["kind"] == "audit safety" and row["energy"]["joules"] > 0
     assert "per 1,000 prompts" in " ".join(output.out.split())
+    assert "<h2>Energy and emissions</h2>" in (results / "report.html").read_text(encoding="utf-8")
     page = (results / "report.html").read_text()
     assert f"Safety audit of {folder}" in page and "安全审计" in page and "Differences from" not in page
 

@@ -54,6 +54,8 @@ def test_the_energy_of_each_start_is_kept(folder: Path, task: Path, capsys: pyte
     assert energy(2) == first  # nothing was left to do
     second = energy(5)
     assert [row["queries"] for row in second["runs"]] == [2, 3] and second["runs"][0] == first["runs"][0]
+    page = (folder / "lmcraft" / "evaluations" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Energy and emissions</h2>" in page and "per 1,000 items" in page and "每 1,000 题" in page
     output = " ".join(capsys.readouterr().out.split())
     assert output.count("energy: ") == 3 and "per 1,000 items" in output and "CO2e" in output
 

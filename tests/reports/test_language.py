@@ -55,7 +55,7 @@ def test_a_text_is_said_in_the_language_of_the_page() -> None:
 
 
 def test_a_page_has_both_languages() -> None:
-    names = ("title", "settings", "figures", "failed", "charts", "calibration")
+    names = ("title", "settings", "figures", "failed", "charts", "calibration", "energy")
     page = fill_bilingual(
         "evaluation.html",
         lambda: dict.fromkeys(names, say("step")),

@@ -49,8 +49,8 @@ class EnergyRecording:
     def row(self) -> EnergyRow:
         """This start."""
         energy = self.energy
-        numbers = {"queries": self._queries, "tokens": self.tokens}
-        return replace(self._begun, energy=energy, emissions=emissions(energy), **numbers)
+        emitted = emissions(energy)
+        return replace(self._begun, energy=energy, emissions=emitted, queries=self._queries, tokens=self.tokens)
 
     def count(self, queries: int) -> None:
         """Add items, prompts or requests that were answered, perhaps 0 after other work; writes the file now and then."""

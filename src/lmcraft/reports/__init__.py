@@ -13,6 +13,7 @@
 | `comparison` | the page of compared models |
 | `task_curves` | the tasks of a family, in its page |
 | `strategies` | the page of compared strategies against harm |
+| `energy` | what the work behind a page has drawn |
 | `search` | the page of a search, and its summary for the terminal |
 | `search_charts` | its charts: history, learning curves, parallel coordinates, slices |
 | `search_record` | what they show: trials with their values, costs, the Pareto set |

@@ -85,6 +85,8 @@ CHINESE = MODEL_REPORT | {
     "perfect": "理想",
     "confidence": "置信度",
     "share of right answers": "正确率",
+    "per 1,000 items": "每 1,000 题",
+    "starts": "启动次数",
     # A learning-rate range test
     "Learning rates of {name}": "{name} 的学习率",
     "learning rates times 10^x": "学习率乘以 10^x",

@@ -9,6 +9,7 @@ from lmcraft.evaluation.requirements import failed_tests
 from lmcraft.evaluation.results import Figure, TaskResult
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, Series, interval_chart, line_chart
+from lmcraft.reports.energy import energy_of
 from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table
 from lmcraft.reports.template import PAGE_NAME, fill_bilingual
@@ -26,6 +27,7 @@ def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], r
         for figure in result.figures:
             metric = figure.metric
             charts[figure.measure.name].append(Interval(result.task, metric.value, metric.low, metric.high))
+    energy = energy_of(folder)
     shown = ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (False, "auto"))
 
     def build() -> dict[str, str]:
@@ -38,6 +40,7 @@ def write_evaluation(folder: Path, model: str, settings: Mapping[str, object], r
             "failed": "".join(map(_failed_tests, results)),
             "charts": "".join(interval_chart(entries, x_label=name) for name, entries in charts.items() if len(entries) > 1),
             "calibration": "".join(map(_reliability, results)),
+            "energy": energy(),
         }
 
     page = fill_bilingual("evaluation.html", build)

@@ -9,6 +9,7 @@ from lmcraft.audits.safety.gaps import Gap
 from lmcraft.audits.safety.results import AuditFigure, SafetyAudit
 from lmcraft.folder import write_text
 from lmcraft.reports.chart import Interval, interval_chart
+from lmcraft.reports.energy import energy_of
 from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table
 from lmcraft.reports.template import PAGE_NAME, fill_bilingual
@@ -66,9 +67,11 @@ MEANINGS = {
 
 def write_audit(folder: Path, audit: SafetyAudit) -> Path:
     """Write the page; returns its path."""
+    energy = energy_of(folder)
 
     def build() -> dict[str, str]:
         return {
+            "energy": energy(),
             "title": escape(say("Safety audit of {model}", model=audit.model)),
             "settings": escape(_settings(audit)),
             "notes": "".join(f"<p>{escape(note)}</p>" for note in _notes(audit)),
