@@ -30,7 +30,7 @@ class StepClock:
         return time.perf_counter() - self._start
 
     def end_part(self, work: Sequence[tuple[SequenceState, int]]) -> float:
-        """End a part of the step, and divide its busy time among its sequences, by tokens.
+        """End a part of the step, and divide its busy time among its sequences, by tokens; without any, nothing happens.
 
         Args:
             work: the sequences of the part, each with the number of its tokens in it.
@@ -38,11 +38,12 @@ class StepClock:
         Returns:
             The seconds of the part on the clock.
         """
+        if not work:
+            return 0.0
         seconds, now = self.seconds, self._busy_seconds()
-        if num_tokens := sum(count for _, count in work):
-            seconds_per_token = (now - self._busy_start) / num_tokens
-            for sequence, count in work:
-                sequence.work_seconds += count * seconds_per_token
-                sequence.work_tokens += count
+        seconds_per_token = (now - self._busy_start) / sum(count for _, count in work)
+        for sequence, count in work:
+            sequence.work_seconds += count * seconds_per_token
+            sequence.work_tokens += count
         self._start, self._busy_start = time.perf_counter(), now
         return seconds
