@@ -159,9 +159,10 @@ class ScriptedRuns:
         every, revision = self.series[id_], self.revisions.get(id_, "r1")
         is_same = query.get("revision", [""])[0] == revision
         after = int(query["after_step"][0]) if is_same else -1
+        assert after >= 0 or not is_same, query
         low, high = max(after + 1, int(query.get("from", ["0"])[0])), int(query.get("to", ["1000000"])[0])
         shown = {name: _cut(values, low, high) for name, values in every.items()}
-        last = max((step for values in every.values() for step in values["steps"]), default=0)
+        last = max((step for values in every.values() for step in values["steps"]), default=-1)
         return {"names": [*every], "revision": revision, "last_step": last, "series": shown}
 
     def compare(self, ids: list[str]) -> list[Json]:

@@ -67,8 +67,11 @@ def test_runs_are_chosen_compared_and_opened_by_keys(page: Any, runs: ScriptedRu
 
 
 def test_curves_are_those_of_the_run_and_grow(page: Any, runs: ScriptedRuns) -> None:
-    runs.add(run("a", step=3), series=curves(3))
+    runs.add(run("a", step=0), series={})
     open_runs(page, "#/run/a")
+    expect(page.locator(".curves > [role=status]")).to_have_text("Curves appear after the first step.")
+    runs.series["a"] = curves(3)
+    runs.change("a", step=3)
     assert open_table(page, "loss") == [["Step", "Training loss"], ["1", "8.051"], ["2", "8.025"], ["3", "7.915"]]
     runs.series["a"] = curves(5)
     runs.change("a", step=5)

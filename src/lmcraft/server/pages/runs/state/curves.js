@@ -64,10 +64,10 @@ export class Curves {
   }
 
   async #read(run) {
-    const isFirst = run.revision === null;
-    const fields = isFirst ? { points: this.points } : { points: this.points, after_step: run.lastStep, revision: run.revision };
+    const isKnown = run.revision !== null && run.lastStep >= 0;
+    const fields = isKnown ? { points: this.points, after_step: run.lastStep, revision: run.revision } : { points: this.points };
     const answer = await fetchSeries(run.id, fields, this.abort.signal);
-    const isAnew = answer.revision !== run.revision; // at first, or because a resumed run does some steps again: the answer holds all
+    const isAnew = !isKnown || answer.revision !== run.revision; // a resumed run does some steps again: the answer holds all
     if (isAnew) run.detail = null;
     Object.assign(run, { names: answer.names, revision: answer.revision, lastStep: answer.last_step ?? run.lastStep });
     if (isAnew) run.series = new Map(Object.entries(answer.series).map(([name, series]) => [name, this.#adopt(series)]));
