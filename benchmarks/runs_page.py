@@ -2,9 +2,9 @@
 
     python benchmarks/runs_page.py [--runs 200] [--steps 10000]
 
-Prints a Markdown table of gestures, one of which is made in each frame: milliseconds between frames, and the processor time of
-the page's main thread per frame, which other work on the machine does not change much. Then a run is started in a terminal:
-seconds from its folder to its row in the list. Needs Chromium and Linux.
+Prints a Markdown table of gestures, one of which is made in each frame: milliseconds between frames, and the processor time
+of the page's main thread per frame, which other work on the machine does not change much. Then a run is started in a
+terminal: seconds from its folder to its row in the list. Needs Chromium and Linux.
 """
 
 import argparse
@@ -45,9 +45,12 @@ RUN_GESTURE = """async ([gesture, frames]) => {
   plot.scrollIntoView({ block: "center" });
   plot.setPointerCapture = () => {};
   const box = plot.getBoundingClientRect();
-  const pointer = (type, x, y, more = {}) => plot.dispatchEvent(new PointerEvent(type, { clientX: x, clientY: y, pointerType: "mouse", pointerId: 1, bubbles: true, ...more }));
+  const mouse = { pointerType: "mouse", pointerId: 1, bubbles: true };
+  const pointer = (type, clientX, clientY, more = {}) =>
+    plot.dispatchEvent(new PointerEvent(type, { clientX, clientY, ...mouse, ...more }));
   const move = (x, y) => pointer("pointermove", x, y);
-  const wheel = (x, y, deltaY) => plot.dispatchEvent(new WheelEvent("wheel", { clientX: x, clientY: y, deltaY, ctrlKey: true, cancelable: true }));
+  const wheel = (clientX, clientY, deltaY) =>
+    plot.dispatchEvent(new WheelEvent("wheel", { clientX, clientY, deltaY, ctrlKey: true, cancelable: true }));
   const drag = (x, y, n) => {
     if (n === 0) for (let i = 0; i < 10; i += 1) wheel(box.x + box.width / 2, box.y + 80, -100);
     if (n === 0) pointer("pointerdown", x, y, { shiftKey: true });
