@@ -1,6 +1,7 @@
 """`lmcraft report`."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from lmcraft import ReportConfig, cli, report
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
+from lmcraft.folder.lock import lock_folder
+from lmcraft.reports.page import write_report
 
 
 def write_run(path: Path) -> ModelFolder:
@@ -47,6 +50,23 @@ def test_a_run_without_metrics_says_so(tmp_path: Path, metrics: str | None) -> N
     folder.metrics.unlink() if metrics is None else folder.metrics.write_text(metrics)
     page = report(ReportConfig(folder.path)).read_text()
     assert "The run has no steps yet, or its metrics.jsonl is missing." in page and "<dt>depth</dt>" in page
+
+
+@pytest.mark.parametrize(
+    ("state", "is_locked", "sentence"),
+    [
+        ("running", True, "The run is still going on"),
+        ("running", False, "The run was killed"),
+        ("failed", False, "The run failed"),
+        ("finished", False, None),
+    ],
+)
+def test_the_page_says_what_became_of_the_run(tmp_path: Path, state: str, is_locked: bool, sentence: str | None) -> None:
+    folder = write_run(tmp_path / "model")
+    (folder.run / "status.json").write_text(json.dumps({"state": state}))
+    with lock_folder(folder.path, wait=False) if is_locked else nullcontext():
+        page = write_report(folder).read_text()
+    assert sentence in page if sentence else 'class="warning"' not in page
 
 
 def test_a_model_without_a_run_has_a_report(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ MODEL_REPORT = {
     ),
     "The run is paused; --resume continues it.": "训练已暂停，可用 --resume 继续。",
     "The run was stopped before its end; --resume continues it.": "训练提前停止，可用 --resume 继续。",
+    "The run was killed; --resume continues it from its last checkpoint.": "训练被中止，可用 --resume 从最近的检查点继续。",
     "The run failed; --resume continues it from its last checkpoint.": "训练出错中断，可用 --resume 从最近的检查点继续。",
     "The run has no steps yet, or its metrics.jsonl is missing.": "训练尚未完成任何一步，或缺少 metrics.jsonl。",
     "Some files could not be read:": "以下文件无法读取：",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmcraft.folder import ModelFolder, mismatch_error, write_text
+from lmcraft.folder.lock import holder_of
 from lmcraft.folder.names import MODEL_CONFIGS
 from lmcraft.reports.chart import Series, line_chart
 from lmcraft.reports.evidence import Evidence, collect
@@ -40,6 +41,7 @@ def write_report(folder: ModelFolder) -> Path:
     if not any(file.is_file() for file in files):
         raise mismatch_error(folder.path, "model")
     evidence = collect(folder)
+    is_alive = holder_of(folder.path) is not None
 
     def build() -> dict[str, str]:
         sections = [(name, title, contents) for name, title, contents in _sections(folder, evidence) if contents]
@@ -47,7 +49,7 @@ def write_report(folder: ModelFolder) -> Path:
         return {
             "title": escape(evidence.name),
             "subtitle": escape(subtitle(evidence)),
-            "warnings": warnings(evidence),
+            "warnings": warnings(evidence, is_alive=is_alive),
             "facts": facts(evidence),
             "contents": "".join(f'<li><a href="#{name}-{language}">{escape(title)}</a></li>' for name, title, _ in sections),
             "sections": "\n".join(

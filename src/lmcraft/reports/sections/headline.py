@@ -46,15 +46,23 @@ def subtitle(evidence: Evidence) -> str:
     return " · ".join(parts)
 
 
-def warnings(evidence: Evidence) -> str:
-    """What is wrong with the run or its files."""
+def warnings(evidence: Evidence, *, is_alive: bool) -> str:
+    """What is wrong with the run or its files.
+
+    Args:
+        evidence: of the folder.
+        is_alive: whether a process holds the lock of the folder; a run that was killed cannot say that it has ended.
+    """
     states = {
         "running": say("The run is still going on; this page shows it as it was when the page was written."),
         "paused": say("The run is paused; --resume continues it."),
         "stopped": say("The run was stopped before its end; --resume continues it."),
+        "killed": say("The run was killed; --resume continues it from its last checkpoint."),
         "failed": say("The run failed; --resume continues it from its last checkpoint."),
     }
     state = evidence.training.state if evidence.training is not None else ""
+    if state == "running" and not is_alive:
+        state = "killed"
     parts = [f'<p class="warning">{escape(states[state])}</p>'] if state in states else []
     if evidence.training is not None and not evidence.training.rows:
         sentence = say("The run has no steps yet, or its metrics.jsonl is missing.")
