@@ -10,6 +10,7 @@ programs on the machine do not count.
 
 import argparse
 import json
+import os
 import random
 import resource
 import statistics
@@ -93,7 +94,10 @@ def measure_peer(folder: Path) -> None:
 
 def measure_folders(folder: Path, count: int) -> None:
     for n in range(count):
-        write_run(folder / f"group-{n % 50:02d}" / f"run-{n:04d}", 5)
+        run = folder / f"group-{n % 50:02d}" / f"run-{n:04d}"
+        write_run(run, 5)
+        for file in (run / "lmcraft").iterdir():
+            os.utime(file, (0, 0))  # they have been at rest for long
     index = RunIndex(folder)
     report(f"first look at {count:,} short runs", lambda: index.refresh())
     report(f"a round in which none of {count:,} runs has changed", lambda: index.refresh(), 20)

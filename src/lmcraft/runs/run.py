@@ -62,6 +62,10 @@ class Run:
         self._logged_best: tuple[int, float] | None = None
         self._command, self._max_steps = "", 0
         self._folder_stamp: Any = None
+        files = ("run.toml", "status.json", "energy.json", "metrics.jsonl", "history.jsonl", "checkpoints", RESUME_LOG)
+        self._files = {name: f"{self.folder.run}{os.sep}{name}" for name in files}
+        self._files[LOCK_NAME] = f"{path}{os.sep}{LOCK_NAME}"
+        self._folders = str(path), str(self.folder.run)
         self._place = _place(path, root)
         self.state: State = "stopped"
         self.is_locked = self.is_resuming = False
@@ -77,15 +81,15 @@ class Run:
         return bool(self._folder_stamp != self._stamp_folders())
 
     def _stamp_folders(self) -> Any:
-        return _stamp(self.folder.path), _stamp(self.folder.run)
+        return [_stamp(folder) for folder in self._folders]
 
     def refresh(self) -> bool:
         """Look at all files but the contents of the log; returns whether something has changed."""
         self._folder_stamp = self._stamp_folders()
-        files = (self.folder.config_toml, self.folder.run / "status.json", self.folder.run / "energy.json")
-        paths = (*files, self.folder.metrics, self.folder.history, self.folder.checkpoints, self.folder.run / RESUME_LOG)
-        stamps = {path.name: _stamp(path) for path in (*paths, self.folder.path / LOCK_NAME)}
-        locks = holder_of(self.folder.path) is not None, holder_of(self.folder.run, RESUME_LOG) is not None
+        stamps = {name: _stamp(file) for name, file in self._files.items()}
+        is_locked = stamps[LOCK_NAME] is not None and holder_of(self.folder.path) is not None
+        is_resuming = stamps[RESUME_LOG] is not None and holder_of(self.folder.run, RESUME_LOG) is not None
+        locks = is_locked, is_resuming
         has_changed = stamps != self._stamps or locks != (self.is_locked, self.is_resuming)
         state = self.state
         if has_changed:
@@ -95,7 +99,8 @@ class Run:
             self._read_files(changed)
             now = time.monotonic()
             self._last_changed = now - IDLE_SECONDS if is_new and not self._is_recent() else now
-        self._settle_state()
+        if has_changed or state == "running":  # elsewhere, it may have ended without a change
+            self._settle_state()
         return has_changed or self.state != state
 
     def _is_recent(self) -> bool:
@@ -327,7 +332,7 @@ def _place(path: Path, root: Path) -> tuple[str, str] | None:
     return None
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: str | Path) -> tuple[int, int, int] | None:
     """What changes whenever a file does; None if it is not there."""
     try:
         status = os.lstat(path)

@@ -32,6 +32,8 @@ class _Folder:
     subfolders: tuple[str, ...] = ()
     has_marker_folder: bool = False
     is_cut: bool = False
+    run: tuple[str, Path] | None = None
+    """Id and path, if it is a run's."""
     rests_until: float = 0.0
 
 
@@ -62,7 +64,8 @@ class RunFolders:
             seen[relative] = folder
             self.is_cut |= folder.is_cut
             if folder.has_marker_folder and _is_run(path):
-                runs[encode_id(relative)] = Path(path)
+                folder.run = folder.run or (encode_id(relative), Path(path))
+                runs[folder.run[0]] = folder.run[1]
             elif depth < MAX_DEPTH:
                 prefix = relative + "/" if relative else ""
                 pending.extend((prefix + name, depth + 1) for name in reversed(folder.subfolders) if name != RUN)

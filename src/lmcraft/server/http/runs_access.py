@@ -11,7 +11,8 @@ from lmcraft.runs.index import RunIndex
 from lmcraft.server.errors import ApiError, shutdown_error
 from lmcraft.server.http.state import server_state
 
-ROUND_SECONDS = 0.5
+ROUND_SECONDS, MAX_ROUND_SECONDS = 0.5, 1.5
+REST_FACTOR = 10  # between two rounds, so many times as long as one takes
 INTEREST_SECONDS = 60.0
 """After the last request nobody looks at the folder any more, until the next one."""
 CHECK_SECONDS = 0.05
@@ -46,12 +47,15 @@ class WatchedRuns:
         return self._thread is not None
 
     def _watch(self) -> None:
-        while not self._ends.wait(ROUND_SECONDS):
+        seconds = 0.0
+        while not self._ends.wait(min(max(ROUND_SECONDS, REST_FACTOR * seconds), MAX_ROUND_SECONDS)):
             with self._lock:
                 if time.monotonic() - self._last_request > INTEREST_SECONDS:
                     self._thread = None
                     return
+            begin = time.thread_time()
             self.index.refresh()
+            seconds = time.thread_time() - begin
 
     async def wait_for_change(self, cursor: str, seconds: float) -> None:
         """Wait until there is something after a cursor.
