@@ -1,5 +1,6 @@
 """`lmcraft evaluate` from the command line."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -40,6 +41,9 @@ def test_figures_are_printed_and_results_kept(folder: Path, task: Path, capsys: 
     assert "bits_per_byte" in output
     [file] = (folder / "lmcraft" / "evaluations").glob("toy-*.jsonl")
     assert len(file.read_text().splitlines()) == 6
+    figures = json.loads(file.with_suffix(".json").read_text())["figures"]
+    card = (folder / "README.md").read_text()
+    assert f"[{figures[0]['value']:.3f}](lmcraft/evaluations/{file.stem}.json)" in card and "type: accuracy" in card
 
 
 def test_the_energy_of_each_start_is_kept(folder: Path, task: Path, capsys: pytest.CaptureFixture[str]) -> None:

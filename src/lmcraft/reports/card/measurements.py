@@ -30,7 +30,7 @@ FIGURE_TEXTS = {
 def evaluation_section(evidence: Evidence) -> str:
     outdated = ""
     if evidence.outdated:
-        outdated = f"{count_noun(len(evidence.outdated), 'file', 'files')} with results of other weights are left out."
+        outdated = f"Results of other weights are left out: {count_noun(len(evidence.outdated), 'file', 'files')}."
     if not evidence.evaluations:
         return paragraphs("Not measured on tasks.", outdated)
     rows = [row for result in evidence.evaluations for row in _task_rows(result)]

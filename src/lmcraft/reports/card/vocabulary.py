@@ -14,6 +14,7 @@ from typing import Any
 
 VOCABULARY = Path(__file__).with_name("hub.toml")
 OTHER_LICENSE = "other"
+PLAIN_WORDS = ("the", "license", "licence", "version", "international")  # in names of licenses
 LANGUAGE = re.compile(r"[a-z]{2,3}")
 SPECIAL_LANGUAGES = ("code", "multilingual")
 REPOSITORY = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
@@ -39,13 +40,18 @@ def pipeline_tags() -> list[str]:
 
 
 def find_license(name: str) -> str:
-    """The hub's identifier of a license, by an identifier of SPDX or a full name in any case; empty if it has none."""
+    """The hub's identifier of a license, by an identifier of SPDX or a usual name; empty if it has none."""
     key = " ".join(name.split()).casefold()
-    licenses = license_names()
-    for candidate in (key, key.removesuffix("-only"), key.removesuffix("-or-later"), key.replace(" ", "-")):
+    licenses, words = license_names(), _words(key)
+    for candidate in (key, key.removesuffix("-only"), key.removesuffix("-or-later"), "-".join(words)):
         if candidate in licenses:
             return candidate
-    return next((identifier for identifier, full in licenses.items() if full.casefold() == key), "")
+    return next((identifier for identifier, full in licenses.items() if words and _words(full.casefold()) == words), "")
+
+
+def _words(name: str) -> list[str]:
+    """The words that tell a license from others."""
+    return [word for word in name.replace(",", " ").split() if word not in PLAIN_WORDS]
 
 
 def make_slug(text: str, length: int = 64) -> str:
