@@ -87,7 +87,7 @@ def _check(threads: int, seconds: float) -> CheckedLoad:
         except UserError:  # this rung cannot be read here
             continue
     readings = [meter.read() for meter in meters]
-    tracker = _start_codecarbon()
+    tracker = start_codecarbon()
     begin = time.monotonic()
     flops = multiply_matrices(threads, seconds)
     passed = time.monotonic() - begin
@@ -96,7 +96,7 @@ def _check(threads: int, seconds: float) -> CheckedLoad:
         until = meter.read()
         energies[meter.method] = meter.energy(since, until, flops=flops)
         processor_seconds = until.processor_seconds - since.processor_seconds
-    return CheckedLoad(threads, passed, processor_seconds, energies, _stop_codecarbon(tracker))
+    return CheckedLoad(threads, passed, processor_seconds, energies, stop_codecarbon(tracker))
 
 
 def multiply_matrices(threads: int, seconds: float) -> float:
@@ -117,7 +117,7 @@ def multiply_matrices(threads: int, seconds: float) -> float:
     return 2.0 * products * MATRIX_SIZE**3
 
 
-def _start_codecarbon() -> Any:
+def start_codecarbon() -> Any:
     """A tracker of this process that asks nothing over the network; None if CodeCarbon is not installed."""
     try:
         codecarbon = importlib.import_module("codecarbon")
@@ -136,7 +136,7 @@ def _start_codecarbon() -> Any:
     return tracker
 
 
-def _stop_codecarbon(tracker: Any) -> CodeCarbonEnergy | None:
+def stop_codecarbon(tracker: Any) -> CodeCarbonEnergy | None:
     if tracker is None:
         return None
     tracker.stop()

@@ -7,7 +7,7 @@ from lmcraft.processor import usable_cpus
 
 # Of the speed of this machine's large matrix products, what work reaches: a small model that decodes spends most of its time
 # on memory and on calls; integer kernels are faster than products in floating point.
-PROCESSOR_EFFICIENCY = Range(0.01, 0.2, 1.5)
+PROCESSOR_EFFICIENCY = Range(0.01, 0.09, 1.5)
 # Of GPUs without a counter: from 0.7 pJ at the peak of an H100 (700 W, 990 TFLOP/s in bfloat16) to small models on old ones.
 GPU_JOULES_PER_FLOP = Range(0.7e-12, 6e-12, 60e-12)
 

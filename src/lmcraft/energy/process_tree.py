@@ -8,8 +8,9 @@ PROC = Path("/proc")
 MAX_ATTEMPTS = 3
 # Fields of /proc/PID/stat after the name, which may hold spaces and brackets: times are in clock ticks.
 STAT_TIMES = slice(11, 15)  # utime, stime, cutime, cstime
-# The walk over all threads of all descendants takes at most a hundredth of the time.
+# The walk over all threads of all descendants takes at most a hundredth of the time; new ones are seen soon in any case.
 WALK_SHARE = 0.01
+MAX_WALK_PERIOD = 0.5
 
 
 class ProcessTree:
@@ -25,11 +26,11 @@ class ProcessTree:
 
     def pids(self) -> list[int]:
         """This process, and its living descendants."""
-        begin = time.perf_counter()
-        if begin >= self._next_walk:
+        if time.monotonic() >= self._next_walk:
+            begin = time.thread_time()
             self._descendants = _descendants(os.getpid(), self._proc)
-            end = time.perf_counter()
-            self._next_walk = end + (end - begin) / WALK_SHARE
+            cost = time.thread_time() - begin
+            self._next_walk = time.monotonic() + min(cost / WALK_SHARE, MAX_WALK_PERIOD)
         return [os.getpid(), *self._descendants]
 
     def processor_seconds(self) -> float:
