@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from lmcraft.energy import Energy, Part, emissions, find_grid, format_emissions, format_energy, measuring, open_meter
+from lmcraft.energy.power_table import find_design_power, find_power, machine_power
 from lmcraft.energy.process_tree import ProcessTree
 from lmcraft.errors import UserError
 
@@ -70,3 +72,57 @@ def test_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "US-CA" in format_emissions(emissions(energy))
     with pytest.raises(UserError, match="region='Atlantis' is no region"):
         find_grid("Atlantis")
+
+
+def test_descendants_on_a_kernel_without_lists_of_children(tmp_path: Path) -> None:
+    own = os.getpid()
+    for pid, parent, name in ((own, 1, "a"), (90001, own, "b) R 1 (c"), (90002, 90001, "d"), (90003, 1, "e")):
+        (tmp_path / str(pid)).mkdir()
+        times = "100 50 10 0" if pid != own else "0 0 0 0"
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} ({name}) S {parent} 1 1 0 -1 0 0 0 0 0 {times} 20 0 1 0\n")
+    (tmp_path / "90004").mkdir()  # it has just ended
+    tree = ProcessTree(tmp_path)
+    assert sorted(tree.pids()) == sorted([own, 90001, 90002])
+    children = tree.processor_seconds() - ProcessTree(tmp_path / "none").processor_seconds()
+    assert children == pytest.approx(2 * 160 / os.sysconf("SC_CLK_TCK"), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("LMCRAFT_METER", "watts", "LMCRAFT_METER='watts' is no meter"),
+        ("LMCRAFT_REGION", "Atlantis", "LMCRAFT_REGION='Atlantis' is no region"),
+        ("LMCRAFT_CPU_WATTS", "nan", "LMCRAFT_CPU_WATTS='nan' is no power"),
+        ("LMCRAFT_CPU_WATTS", "-4", "LMCRAFT_CPU_WATTS='-4' is no power"),
+    ],
+)
+def test_wrong_settings_are_refused_before_the_work(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    open_meter.cache_clear()
+    machine_power.cache_clear()
+    try:
+        with pytest.raises(UserError, match=message):
+            open_meter()
+    finally:
+        open_meter.cache_clear()
+        machine_power.cache_clear()
+
+
+def test_processors_have_the_power_of_their_names() -> None:
+    for name, watts in (
+        ("AMD EPYC 7763 64-Core Processor", 280),
+        ("12th Gen Intel(R) Core(TM) i7-12700H", 45),
+        ("Intel(R) Xeon(R) CPU E5-2699 v4 @ 2.20GHz", 145),
+        ("AMD Ryzen 7 5800U with Radeon Graphics", 15),
+        ("AMD Ryzen AI 9 HX 370 w/ Radeon 890M", 28),
+        ("Apple M2", 22),
+    ):
+        assert find_design_power(name) == watts, name
+    assert find_design_power("AMD EPYC") is None and find_design_power("") is None
+    assert find_power("Apple M2", 8, 1, is_virtual=False).watts.best == pytest.approx(22 / 8)
+    hidden, named = (
+        find_power(name, 2, 1, is_virtual=True).watts for name in ("AMD EPYC", "AMD EPYC 7763 64-Core Processor")
+    )
+    assert hidden.high / hidden.low > named.high / named.low and named.low == pytest.approx(280 / 128)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from lmcraft.energy import attribution
+from lmcraft.energy.carbon import find_grid
 from lmcraft.energy.energy import Energy, Part
 from lmcraft.energy.flops import computes_on_gpu
 from lmcraft.energy.gpus import GpuCounters, GpuJoules
@@ -197,8 +198,10 @@ def open_meter() -> Meter:
     """This process's meter: the best rung of the ladder that can be read here, or the one that LMCRAFT_METER names.
 
     Raises:
-        UserError: LMCRAFT_METER names no rung, or one that cannot be read here.
+        UserError: LMCRAFT_METER names no rung, or one that cannot be read here; or LMCRAFT_REGION or LMCRAFT_CPU_WATTS is
+            wrong, which must not come up when the work is done.
     """
+    find_grid()
     requested = " ".join(os.environ.get(VARIABLE, "").lower().split())
     if requested and requested not in RUNGS:
         raise UserError(f"{VARIABLE}='{requested}' is no meter: use {', '.join(RUNGS[:-1])} or {RUNGS[-1]}")

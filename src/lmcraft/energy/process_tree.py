@@ -6,7 +6,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 MAX_ATTEMPTS = 3
-# Fields of /proc/PID/stat after the name, which may hold spaces and brackets: times are in clock ticks.
+# Fields of /proc/PID/stat after the name: times are in clock ticks.
+STAT_PARENT = 1
 STAT_TIMES = slice(11, 15)  # utime, stime, cutime, cstime
 # The walk over all threads of all descendants takes at most a hundredth of the time; new ones are seen soon in any case.
 WALK_SHARE = 0.01
@@ -55,7 +56,9 @@ def _ended_children_seconds() -> float:
 
 
 def _descendants(pid: int, proc: Path) -> list[int]:
-    """The living descendants of a process; a child belongs to the thread that started it."""
+    """The living descendants of a process."""
+    if not (proc / str(pid) / "task" / str(pid) / "children").exists():  # a kernel that was built without it
+        return _descendants_by_parents(pid, proc)
     descendants: list[int] = []
     pending = [pid]
     while pending:
@@ -64,7 +67,7 @@ def _descendants(pid: int, proc: Path) -> list[int]:
             threads = os.listdir(proc / str(parent) / "task")  # noqa: PTH208 - a tenth of the time of iterdir
         except OSError:
             continue
-        for thread in threads:
+        for thread in threads:  # a child belongs to the thread that started it
             try:
                 children = (proc / str(parent) / "task" / thread / "children").read_text(encoding="ascii")
             except OSError:  # it has ended
@@ -75,11 +78,34 @@ def _descendants(pid: int, proc: Path) -> list[int]:
     return descendants
 
 
+def _descendants_by_parents(pid: int, proc: Path) -> list[int]:
+    """By the parent of each process of the system."""
+    children: dict[int, list[int]] = {}
+    try:
+        pids = [int(name) for name in os.listdir(proc) if name.isdecimal()]  # noqa: PTH208
+    except OSError:  # no Linux
+        return []
+    for each in pids:
+        if fields := _stat(each, proc):
+            children.setdefault(int(fields[STAT_PARENT]), []).append(each)
+    descendants: list[int] = []
+    pending = [pid]
+    while pending:
+        below = children.pop(pending.pop(), [])
+        descendants += below
+        pending += below
+    return descendants
+
+
 def _seconds_of(pid: int, proc: Path) -> float:
     """Of a process and of its ended children."""
+    return sum(map(int, _stat(pid, proc)[STAT_TIMES])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int, proc: Path) -> list[str]:
+    """The fields of /proc/PID/stat after the name, which may hold spaces and brackets; empty if the process has ended."""
     try:
         stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        times = stat[stat.rindex(")") + 2 :].split()[STAT_TIMES]
-        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError):  # it has ended
-        return 0.0
+    except OSError:
+        return []
+    return stat.rpartition(")")[2].split()
