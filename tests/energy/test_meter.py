@@ -25,17 +25,17 @@ def test_work_of_this_process_and_of_ended_and_living_children_counts() -> None:
     def processor_seconds() -> float:
         return ProcessTree().processor_seconds()  # a tree of its own looks for descendants at once
 
-    before = processor_seconds()
+    before = processor_seconds()  # children's times are cut to hundredths of a second, of user and system each
     burn(0.1)
     own = processor_seconds()
-    assert own - before >= 0.09
+    assert own - before >= 0.07
     subprocess.run([sys.executable, "-c", BURN.format(seconds=0.2)], check=True)
     ended = processor_seconds()
-    assert ended - own >= 0.19
+    assert ended - own >= 0.17
     code = BURN.format(seconds=0.2) + "print('done', flush=True)\ninput()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline()
-        assert processor_seconds() - ended >= 0.19
+        assert processor_seconds() - ended >= 0.17
         child.communicate(b"\n")
 
 
