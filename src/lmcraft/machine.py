@@ -187,6 +187,14 @@ def machine_name(device: torch.device) -> str:
     return f"{cpu_name()}, {count} thread{'s' if count > 1 else ''}"
 
 
+def hardware(device: torch.device, gpus: int = 1) -> str:
+    """What a run computes on, for people: the processor and its cores, or its GPUs."""
+    if device.type == "cuda":
+        return f"{gpus} x {torch.cuda.get_device_name(device)}"
+    cores = os.cpu_count() or 1
+    return machine_name(device) if device.type == "mps" else f"{cpu_name()}, {cores} core{'s' if cores > 1 else ''}"
+
+
 def peak_memory(device: torch.device | None = None) -> int:
     """Peak memory of this process so far, in bytes: of a GPU's memory, else of the machine's."""
     if device is not None and device.type == "cuda":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from lmcraft.training.time_limit import END_SECONDS
 
 from lmcraft import PretrainConfig, pretrain
 from lmcraft.folder import ModelFolder
@@ -16,7 +17,6 @@ from lmcraft.training import autotune, micro_batch
 from lmcraft.training.autotune import Autotuned, choose_attention
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.costs import Costs
-from lmcraft.training.time_limit import END_SECONDS
 from tests.clock import set_clock
 from tests.tiny import tiny_config, tiny_dataset
 

@@ -1,6 +1,7 @@
 """`lmcraft finetune`: train an existing model on examples of a task."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmcraft.config import takes_settings
@@ -13,6 +14,7 @@ from lmcraft.terminal import line_printer
 if TYPE_CHECKING:
     from lmcraft.finetuning.splits import Splits
     from lmcraft.model_source import ModelSource
+    from lmcraft.training.account import RunAccount
     from lmcraft.training.processes import Processes
 
 
@@ -28,8 +30,12 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
     from lmcraft.training.environment import set_up_environment
 
     set_up_environment()
+    from lmcraft.energy import open_meter
+
+    since = open_meter().read()
     from lmcraft.finetuning.splits import read_splits
     from lmcraft.model_source import open_model
+    from lmcraft.training.account import RunAccount
     from lmcraft.training.processes import join_processes
 
     splits = read_splits(config.resolved())  # refuses bad settings and data before the model is opened
@@ -37,19 +43,30 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
     with join_processes(config.device, 1) as processes:
         claim = nullcontext() if config.show_batch else claim_run(config.out, resume=config.resume, inputs=inputs)
         with processes.in_main(claim), open_model(config.model) as source:
-            return _finetune(config, source, splits, processes)
+            account = RunAccount("finetune", since=since)
+            with account.closing():
+                return _finetune(config, source, splits, processes, account)
 
 
-def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | None", processes: "Processes") -> ModelFolder:
+def _finetune(
+    config: FinetuneConfig, source: "ModelSource", splits: "Splits | None", processes: "Processes", account: "RunAccount"
+) -> ModelFolder:
     from lmcraft.finetuning.data_checks import format_batch
     from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
     from lmcraft.finetuning.origins import data_origins, parent_origins
     from lmcraft.finetuning.run import open_run
-    from lmcraft.machine import choose_machine
+    from lmcraft.machine import choose_machine, hardware
     from lmcraft.reports.card import update_card
     from lmcraft.reports.page import write_report
     from lmcraft.training.checkpoint import step_to_resume
-    from lmcraft.training.continuation import check_contents, check_length, check_tasks, continue_config, record_start
+    from lmcraft.training.continuation import (
+        check_contents,
+        check_length,
+        check_tasks,
+        continue_config,
+        planned_intervals,
+        record_start,
+    )
 
     folder = ModelFolder(config.out)
     step = None if config.show_batch else step_to_resume(folder, resume=config.resume)
@@ -65,6 +82,9 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
         batch = run.data.first_batch()
         print(format_batch(batch, run.tokenizer, targets_are_tokens=targets_are_tokens, describe=describe))
         return folder
+    account.open(folder, step, config, processes)
+    planned = None if step is None else planned_intervals(folder, config)
+    run = replace(run, account=account, planned=planned)
     contents |= run.hash_contents()
     if step is not None:
         check_contents(folder, step, config, contents)
@@ -77,13 +97,17 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
     check_length(run.config, step, folder)
     run = run.with_reference(machine, folder)
     trainer = run.build_trainer(machine, folder, step, processes)
-    if sentence := record_start(run.config, folder, step, processes, contents, tasks):
+    before = evaluate_before(run, trainer, folder, step)
+    if run.config.max_steps > (step or 0):
+        account.check_left(run.config, processes.agree(account.budget.left()))
+    if sentence := record_start(run.config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
+    facts = {"machine": hardware(machine.device, processes.count), "parameters": trainer.model.num_parameters()}
+    account.start(trainer.progress, run.config.max_steps, **facts)
     if run.data.skipped and processes.is_main:
         write_json_lines(folder.skipped, run.data.skipped)
         print_line(f"the {len(run.data.skipped):,} rows that were left out are listed in {folder.skipped}")
     parents, data = (parent_origins(source, config), data_origins(config)) if processes.is_main else ([], [])
-    before = evaluate_before(run, trainer, folder, step)
     progress = trainer.run()
     if processes.is_main:
         if run.data.labels.names:
@@ -93,6 +117,7 @@ def _finetune(config: FinetuneConfig, source: "ModelSource", splits: "Splits | N
         for line in evaluate_after(run, trainer, before):
             print_line(line)
         write_lineage(folder, "finetune", parents=parents, data=data, license=source.license)
+        print_line(account.finish())
         write_report(folder)
         update_card(folder, print_line)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")

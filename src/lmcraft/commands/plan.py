@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from lmcraft.config import takes_settings
+from lmcraft.energy import format_emissions, format_energy, open_meter
 from lmcraft.json_lines import format_json
 from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.plan import Plan
@@ -24,18 +25,19 @@ def plan(config: PlanConfig) -> Plan:
     Raises:
         UserError: the configuration cannot run.
     """
+    since = open_meter().read()
     set_up_environment()
     from lmcraft.pretraining.estimation import make_plan
 
-    estimate = make_plan(config)
+    estimate = make_plan(config, since)
     if config.json:
         print(format_json(asdict(estimate), indent=2))
     else:
-        print_result(_run_table(estimate, config.watts), _memory_table(estimate), _time_table(estimate), *estimate.warnings)
+        print_result(_run_table(estimate), _memory_table(estimate), _time_table(estimate), *estimate.warnings)
     return estimate
 
 
-def _run_table(plan: Plan, watts: float) -> Table:
+def _run_table(plan: Plan) -> Table:
     source = "from --tflops" if plan.share_of_peak is None else f"measured: {plan.share_of_peak:.0%} of the machine's peak"
     optimal = plan.tokens / plan.compute_optimal_tokens
     from lmcraft.data.mixture import format_epochs  # imports numpy, which --help does without
@@ -55,7 +57,8 @@ def _run_table(plan: Plan, watts: float) -> Table:
         "operations": f"{plan.flops:.3g} FLOP, {plan.flops_per_token:.3g} per token",
         "computing in": plan.computing,
         "speed": f"{plan.tokens_per_second:,.0f} tokens/s, {source}",
-        "energy": f"{plan.energy_kwh:.3g} kWh at {watts:g} W (--watts)",
+        "energy": f"{format_energy(plan.energy)}, by {plan.energy.method}" if plan.energy.joules else "",
+        "emissions": format_emissions(plan.emissions) if plan.energy.joules else "",
     }
     return key_value_table("The run", {name: value for name, value in rows.items() if value})
 

@@ -1,9 +1,9 @@
 """`lmcraft pretrain`: next-token training of a Transformer from scratch."""
 
-import time
 from typing import TYPE_CHECKING
 
 from lmcraft.config import takes_settings
+from lmcraft.energy import open_meter
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.output import claim_run
@@ -27,11 +27,12 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
-    begin = time.monotonic()
+    since = open_meter().read()
     set_up_environment()
     from lmcraft.pretraining.run import run_pretraining
     from lmcraft.reports.card import update_card
     from lmcraft.reports.page import write_report
+    from lmcraft.training.account import RunAccount
     from lmcraft.training.processes import join_processes
 
     with join_processes(config.device, config.tensor_parallel) as processes:
@@ -43,11 +44,14 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
                 return _check_coordinates(config, processes, print_line)
             if config.find_lr:
                 return _find_learning_rate(config.resolved(), processes, print_line)
-            folder = run_pretraining(config, processes, print_line, begin)
-            if processes.is_main:
-                print_line(f"curves and samples: {write_report(folder)}")
-                update_card(folder, print_line)
-            return folder
+            account = RunAccount("pretrain", since=since)
+            with account.closing():
+                folder = run_pretraining(config, processes, print_line, account)
+                print_line(account.finish())
+                if processes.is_main:
+                    print_line(f"curves and samples: {write_report(folder)}")
+                    update_card(folder, print_line)
+                return folder
 
 
 def _find_learning_rate(config: PretrainConfig, processes: "Processes", print_line: PrintLine) -> ModelFolder:

@@ -1,7 +1,7 @@
 """A fine-tuning run: its data, its objective, and the model and trainer built from them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -34,11 +34,14 @@ from lmcraft.model_source import ModelSource, end_token_ids, open_model
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training import depth_rule
+from lmcraft.training.account import RunAccount
 from lmcraft.training.autotune import choose_run_attention
 from lmcraft.training.batch import to_device
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.compilation import compile_blocks
-from lmcraft.training.continuation import TOKENS
+from lmcraft.training.config import TrainConfig
+from lmcraft.training.continuation import INTERVALS, TOKENS
+from lmcraft.training.length import Length, Planner, with_length
 from lmcraft.training.loop import Trainer
 from lmcraft.training.micro_batch import fast_rows
 from lmcraft.training.objective import Objective
@@ -66,6 +69,10 @@ class FinetuneRun:
     tasks: RunTasks | None
     """What the weights are evaluated on during training."""
     print_line: PrintLine
+    account: RunAccount = field(default_factory=RunAccount)
+    """What the command draws, and the budget of the run."""
+    planned: Mapping[str, int] | None = None
+    """The intervals as they were given, if the budget may shorten the run; None: its length is fixed."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -100,6 +107,7 @@ class FinetuneRun:
         default_rows = min(rows, ceil(EXAMPLES_PER_STEP * rows / data.num_examples))
         batch = config.batch_size or max(1, default_rows // ranks) * ranks
         steps = config.max_steps or max(1, ceil(config.epochs * rows / batch))
+        planned = None if config.max_steps else {name: getattr(config, name) for name in INTERVALS}
         config = depth_rule.resolve_intervals(replace(config, batch_size=batch, sequence_length=length), steps, length)
         if self.objective.example_type is not None and not self.config.eval_tokens:
             config = replace(config, eval_tokens=length * data.validation_rows)
@@ -113,7 +121,7 @@ class FinetuneRun:
             self.print_line(reason)
             config = replace(config, attention=kind)
         self.print_line(f"{steps} steps of {batch} rows of {length} tokens; an epoch has {rows} rows")
-        return replace(self, config=processes.agree(config))
+        return replace(self, config=processes.agree(config), planned=self.planned or planned)
 
     # Model and trainer
 
@@ -163,10 +171,24 @@ class FinetuneRun:
             score_tasks=partial(self._score_tasks, processes) if self.tasks else None,
             groups=lambda model: trained_groups(model, config.optimizer, method),
             command="finetune",
+            account=self.account,
+            planner=self._planner(processes),
         )
         if step is not None:
             trainer.restore(step)
         return trainer
+
+    def _planner(self, processes: Processes) -> Planner | None:
+        """Plans a run shorter whose epochs do not fit into its budget."""
+        if self.planned is None or not self.account.budget.is_limited:
+            return None
+        planned, length = self.planned, self.data.sequence_length
+        most_steps = max(1, ceil(self.config.epochs * self.data.rows_per_epoch / self.config.batch_size))
+
+        def change(config: TrainConfig, new: Length) -> TrainConfig:
+            return with_length(config, new, planned, length)
+
+        return Planner(self.account.budget, processes, change, most_steps)
 
     def _build_model(self, machine: Machine, folder: ModelFolder, step: int | None, dtype: torch.dtype) -> Transformer:
         path = None if step is None else Checkpoints(folder).path(step)

@@ -221,7 +221,7 @@ class PlanConfig(PretrainConfig):
 
     tflops: Annotated[float, automatic("measured on this machine")] = 0.0
     """Speed of training in TFLOP/s, for a run on another machine."""
-    watts: float = 65.0
+    watts: Annotated[float, automatic("the run's own meter, or 65 with --tflops")] = 0.0
     """Power that the machine draws during training."""
     json: bool = False
     """Print JSON instead of tables."""

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from lmcraft.data.loader import TokenSplit
+from lmcraft.energy import NO_ENERGY, Energy, Reading, emissions
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.machine import Machine, choose_machine, peak_memory, total_memory
 from lmcraft.model.transformer import Transformer
@@ -16,18 +17,24 @@ from lmcraft.pretraining.plan import Plan
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.pretraining.run_data import open_mixture
 from lmcraft.training import depth_rule
+from lmcraft.training.account import RunAccount
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
 
-JOULES_PER_KWH = 3.6e6
+USUAL_WATTS = 65.0  # of a small desktop or server while it trains
 
 
-def make_plan(config: PlanConfig) -> Plan:
+def make_plan(config: PlanConfig, since: Reading | None = None) -> Plan:
     """Estimate a run, from a few of its steps unless `tflops` gives the speed.
+
+    Args:
+        config: of the run.
+        since: the meter's reading at the start of the command; None: now.
 
     Raises:
         UserError: the configuration cannot run.
     """
+    account = RunAccount("plan", since=since)
     config = config.resolved()
     program_bytes = peak_memory()
     if config.tflops:
@@ -39,17 +46,23 @@ def make_plan(config: PlanConfig) -> Plan:
         memory = _estimate_memory(config, model, dtype)
         if _is_here(config):
             memory["program"] = program_bytes
-        seconds = _estimate_seconds(config, model.flops_per_token(config.sequence_length))
-        return _build_plan(config, model, None, memory, seconds)
+        parts = _estimate_parts(config, model.flops_per_token(config.sequence_length))
+        return _build_plan(config, model, None, memory, parts)
     machine = choose_machine(config.device, config.precision)
     with TemporaryDirectory() as temporary:
-        run = PretrainingRun.open(config, machine, ModelFolder(Path(temporary)))
+        run = replace(PretrainingRun.open(config, machine, ModelFolder(Path(temporary))), account=account)
+        account.set_limit(config)
         config = run.autotune(str).apply(config, config.sequence_length)
         model = _meta_model(config)
         memory = _estimate_memory(config, model, machine.dtype)
-        seconds = _measure_seconds(replace(run, config=config))
+        run = replace(run, config=config)
+        run.build_trainer()
+        start, end = account.of_command(fresh=True), account.end()
+        parts = {"start": start, **run.measure_costs().parts(config, config.sequence_length), "end": end}
+        if config.watts:
+            parts = {name: _at_power(config.watts, part.seconds) for name, part in parts.items()}
     memory["program and buffers"] = max(0, peak_memory(machine.device) - sum(memory.values()))
-    return _build_plan(config, model, machine, memory, seconds)
+    return _build_plan(config, model, machine, memory, parts)
 
 
 def _meta_model(config: PlanConfig) -> Transformer:
@@ -58,14 +71,15 @@ def _meta_model(config: PlanConfig) -> Transformer:
 
 
 def _build_plan(
-    config: PlanConfig, model: Transformer, machine: Machine | None, memory: dict[str, int], seconds: dict[str, float]
+    config: PlanConfig, model: Transformer, machine: Machine | None, memory: dict[str, int], parts: dict[str, Energy]
 ) -> Plan:
     parameters, flops_per_token = model.num_parameters(), model.flops_per_token(config.sequence_length)
     tokens = config.max_steps * config.batch_size * config.sequence_length
-    tokens_per_second = tokens / seconds["steps"]
+    tokens_per_second = tokens / parts["steps"].seconds
     mixture, size = open_mixture(config), (config.max_steps * config.batch_size, config.sequence_length)
     if mixture:
         mixture.check_length(*size)
+    energy = sum(parts.values(), NO_ENERGY)
     return Plan(
         parameters=parameters,
         embedding_parameters=parameters - model.num_parameters(embeddings=False),
@@ -85,8 +99,11 @@ def _build_plan(
         share_of_peak=tokens_per_second * flops_per_token / machine.peak_flops if machine else None,
         memory=memory,
         total_memory=_memory_of(config, machine),
-        seconds=seconds,
-        energy_kwh=config.watts * sum(seconds.values()) / JOULES_PER_KWH,
+        seconds={name: part.seconds for name, part in parts.items()},
+        joules={name: part.joules for name, part in parts.items()},
+        energy=energy,
+        energy_kwh=energy.kwh,
+        emissions=emissions(energy),
     )
 
 
@@ -121,17 +138,18 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
     }
 
 
-def _measure_seconds(run: PretrainingRun) -> dict[str, float]:
-    """The seconds of the run by part."""
-    return run.measure_costs().parts(run.config, run.config.sequence_length)
-
-
-def _estimate_seconds(config: PlanConfig, flops_per_token: int) -> dict[str, float]:
-    """The time at a speed of `tflops`; a forward pass is a third of a step's work."""
+def _estimate_parts(config: PlanConfig, flops_per_token: int) -> dict[str, Energy]:
+    """Time and energy at a speed of `tflops` and a power of `watts`; a forward pass is a third of a step's work."""
     tokens_per_second = config.tflops * 1e12 / flops_per_token
     validations = -(-config.max_steps // config.eval_every)
     tokens = config.max_steps * config.batch_size * config.sequence_length
-    return {
+    seconds = {
         "steps": tokens / tokens_per_second,
         "validation": validations * config.eval_tokens / (3 * tokens_per_second),
     }
+    return {name: _at_power(config.watts or USUAL_WATTS, value) for name, value in seconds.items()}
+
+
+def _at_power(watts: float, seconds: float) -> Energy:
+    joules = watts * seconds
+    return Energy(joules, joules, joules, "watts", seconds)

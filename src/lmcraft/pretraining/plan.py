@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmcraft.energy import Emissions, Energy
+
 if TYPE_CHECKING:
     from lmcraft.data.mixture import SourceUse  # imports numpy, which --help does without
 
@@ -39,5 +41,10 @@ class Plan:
     total_memory: int
     """Of this machine, in bytes; 0: the plan is for a GPU that may be another machine's."""
     seconds: dict[str, float]
+    """By part, from the start of the command to its end."""
+    joules: dict[str, float]
     """By part."""
+    energy: Energy
+    """Of the whole command, by the meter that the run will have."""
     energy_kwh: float
+    emissions: Emissions

@@ -1,8 +1,6 @@
 """A pretraining run: open the data, autotune, build the trainer and train."""
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.lineage.record import dataset_origin, write_lineage
-from lmcraft.machine import Machine, choose_machine
+from lmcraft.machine import Machine, choose_machine, hardware
 from lmcraft.model.initialization import initialize
 from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
@@ -25,7 +23,7 @@ from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.pretraining.run_data import RunData, fingerprint
 from lmcraft.terminal import PrintLine
-from lmcraft.training import depth_rule
+from lmcraft.training.account import RunAccount
 from lmcraft.training.autotune import Autotuned, autotune
 from lmcraft.training.checkpoint import Checkpoints, step_to_resume
 from lmcraft.training.compilation import compile_ahead, compile_blocks
@@ -36,9 +34,11 @@ from lmcraft.training.continuation import (
     check_length,
     check_tasks,
     continue_config,
+    planned_intervals,
     record_start,
 )
 from lmcraft.training.costs import Costs, measure_costs
+from lmcraft.training.length import Length, Planner, with_length
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
@@ -60,19 +60,14 @@ class PretrainingRun:
     folder: ModelFolder
     """Output folder."""
     processes: Processes = field(default_factory=Processes)
-    begin: float = field(default_factory=time.monotonic)
-    """Start of the command, from which `time_budget` counts."""
+    account: RunAccount = field(default_factory=RunAccount)
+    """What the command draws, and the budget of the run."""
     first_step: int = 0
     """The steps that a resumed run has done."""
     tasks: RunTasks | None = None
     """What the weights are evaluated on during training."""
-    planned: PretrainConfig | None = None
-    """The configuration before `autotuned`, if its length follows from the time and may be planned again."""
-
-    @property
-    def deadline(self) -> float:
-        """The end of the command, on `time.monotonic`'s clock."""
-        return self.begin + self.config.time_budget if self.config.time_budget else math.inf
+    planned: Mapping[str, int] | None = None
+    """The intervals before `autotuned`, if the length of the run follows from its budget; None: it is fixed."""
 
     @classmethod
     def open(
@@ -99,8 +94,10 @@ class PretrainingRun:
             UserError: a single row does not fit in memory.
         """
         config = self.autotune(print_line).apply(self.config, self.config.sequence_length)
-        follows_from_time = not self.config.max_steps and self.data.is_readable_at_any_length
-        return replace(self, config=config, planned=self.config if follows_from_time else None)
+        if self.config.max_steps:
+            return replace(self, config=config)
+        planned = self.planned or {name: getattr(self.config, name) for name in INTERVALS}
+        return replace(self, config=config, planned=planned)
 
     def autotune(self, print_line: PrintLine) -> Autotuned:
         """The choices that `autotuned` applies."""
@@ -113,7 +110,7 @@ class PretrainingRun:
             self.processes,
             print_line,
             document_mask=self.config.document_mask,
-            deadline=self.deadline,
+            account=self.account,
             first_step=self.first_step,
             measure=self._measure,
         )
@@ -125,10 +122,14 @@ class PretrainingRun:
     def measure_costs(self) -> Costs:
         """Measure a few micro-batches, a short validation, a few items of the tasks, a sample and a checkpoint."""
         config, tasks = self.config, self.tasks
-        short = replace(config, eval_tokens=min(config.eval_tokens, config.sequence_length))
+        short = replace(
+            config, eval_tokens=min(config.eval_tokens, max(1, config.micro_batch_size) * config.sequence_length)
+        )
         few = None if tasks is None else tasks.few_items()
         costs = measure_costs(replace(self, config=short, tasks=few).build_trainer())
-        return costs if tasks is None or few is None else replace(costs, tasks=costs.tasks * tasks.num_items / few.num_items)
+        if tasks is None or few is None:
+            return costs
+        return replace(costs, tasks=costs.tasks.scaled(tasks.num_items / few.num_items))
 
     def build_trainer(self, step: int | None = None) -> Trainer:
         """Build the run's trainer, at the start or at the checkpoint of a step.
@@ -153,17 +154,21 @@ class PretrainingRun:
             holdout=self.data.holdout,
             score_tasks=self._score_tasks if self.tasks else None,
             width_ratio=self.config.width_ratio,
-            deadline=self.deadline,
-            change_length=self._change_length if self.planned else None,
+            account=self.account,
+            planner=Planner(self.account.budget, self.processes, self._change_length) if self.is_planned_again else None,
         )
         if step is not None:
             trainer.restore(step)
         return trainer
 
-    def _change_length(self, config: TrainConfig, steps: int) -> TrainConfig:
-        """The settings of the run with another number of steps, and the intervals that follow from it."""
-        intervals = {name: getattr(self.planned, name) for name in INTERVALS}
-        return depth_rule.resolve_intervals(replace(config, **intervals), steps, self.config.sequence_length)
+    @property
+    def is_planned_again(self) -> bool:
+        """Whether the length of the run changes with the speed of its steps."""
+        return self.planned is not None and self.data.is_readable_at_any_length
+
+    def _change_length(self, config: TrainConfig, length: Length) -> TrainConfig:
+        """The settings of the run with another length, and the intervals that follow from it."""
+        return with_length(config, length, self.planned or {}, self.config.sequence_length)
 
     def _build_model(self, step: int | None) -> Transformer:
         config = self.config
@@ -200,7 +205,7 @@ class PretrainingRun:
 
 
 def run_pretraining(
-    config: PretrainConfig, processes: Processes, print_line: PrintLine, begin: float | None = None
+    config: PretrainConfig, processes: Processes, print_line: PrintLine, account: RunAccount | None = None
 ) -> ModelFolder:
     """Train, and write a model folder with the weights of the lowest validation loss.
 
@@ -208,7 +213,7 @@ def run_pretraining(
         config: as it was given, not yet resolved.
         processes: the processes of the run.
         print_line: prints a line of progress.
-        begin: start of the command on `time.monotonic`'s clock, from which `time_budget` counts; None: now.
+        account: of the run, from the start of the command; None: it starts now.
 
     Raises:
         UserError: the configuration cannot run; `out` already holds a run and `resume` is false, or it holds one that these
@@ -216,7 +221,7 @@ def run_pretraining(
         InterruptedRunError: a signal stopped the run; resume continues it exactly.
         RunError: the loss is not a number, the disk is full, or another process of the run was lost.
     """
-    begin, folder = time.monotonic() if begin is None else begin, ModelFolder(config.out)
+    account, folder = account or RunAccount(), ModelFolder(config.out)
     step = step_to_resume(folder, resume=config.resume)
     contents = {"data": fingerprint(config)}
     if step is not None:
@@ -224,17 +229,23 @@ def run_pretraining(
     config = config.resolved() if step is None else continue_config(config, folder, step, "pretrain")
     with processes.in_main(_checked_dataset(config.data)):
         pass
+    account.open(folder, step, config, processes)
     run = _open_run(config, folder, processes, print_line)
     tasks = run.tasks.hashes() if run.tasks else {}
     if step is not None:
         check_tasks(folder, config, tasks)
-    run = replace(run, begin=begin, first_step=step or 0).autotuned(print_line)
+    planned = None if step is None else planned_intervals(folder, config)
+    run = replace(run, account=account, first_step=step or 0, planned=planned).autotuned(print_line)
     config = run.config
+    if config.max_steps > (step or 0):
+        account.check_left(config, processes.agree(account.budget.left()))
     check_length(config, step, folder)
     run.data.check_length(config)
     trainer = run.build_trainer(step)
-    if sentence := record_start(config, folder, step, processes, contents, tasks):
+    if sentence := record_start(config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
+    machine, parameters = hardware(run.machine.device, processes.count), trainer.model.num_parameters()
+    account.start(trainer.progress, config.max_steps, machine=machine, parameters=parameters)
     if config.compile == "on":
         print_line(compile_ahead(trainer))
     tokens = config.max_steps * config.batch_size * config.sequence_length

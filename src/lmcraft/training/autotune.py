@@ -9,25 +9,30 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from lmcraft.data.loader import Dataset
+from lmcraft.energy import NO_ENERGY, Energy
+from lmcraft.energy.energy import JOULES_PER_WH
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.training import depth_rule
+from lmcraft.training.account import RunAccount
 from lmcraft.training.batch import to_device
+from lmcraft.training.budget import Use
 from lmcraft.training.compilation import USUAL_SHARE_OF_PEAK, choose_compile
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.costs import Costs
+from lmcraft.training.length import PLANNED_SHARE
 from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
-from lmcraft.training.time_limit import END_SECONDS, PLANNED_SHARE_OF_TIME
 
 MEASUREMENTS = 3  # of each kind of attention, alternating; the first one warms up
 TOKENS_PER_MEASUREMENT = 1024  # or one row
@@ -72,7 +77,7 @@ def autotune(
     print_line: PrintLine,
     *,
     document_mask: bool,
-    deadline: float,
+    account: RunAccount,
     first_step: int,
     measure: Callable[[T], Costs],
 ) -> Autotuned:
@@ -87,12 +92,12 @@ def autotune(
         processes: the processes of the run.
         print_line: prints a line.
         document_mask: whether attention stays within a document.
-        deadline: end of a run without `max_steps`, on `time.monotonic`'s clock.
+        account: of the run, whose budget sets the length of a run without `max_steps`.
         first_step: the steps that a resumed run has done.
         measure: measures a run without `max_steps`.
 
     Raises:
-        UserError: a single row does not fit in memory.
+        UserError: a single row does not fit in memory, or a step not in the budget.
     """
     length = training.sequence_length
     if config.attention == "auto":
@@ -100,7 +105,7 @@ def autotune(
         print_line(why)
         config = replace(config, attention=kind)
     estimated = config.max_steps and config.compile == "auto"
-    seconds = _estimate_seconds(config, model, length, machine) if estimated else deadline - time.monotonic()
+    seconds = _estimate_seconds(config, model, length, machine) if estimated else _seconds_left(account)
     if (choice := choose_compile(config.compile, seconds, machine.device))[1]:
         print_line(choice[1])
     config = processes.agree(replace(config, compile="on" if choice[0] else "off"))
@@ -117,29 +122,48 @@ def autotune(
         rows = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length) * processes.data_count
         timed = depth_rule.resolve_intervals(replace(config, batch_size=rows), 1, length)
         costs = processes.agree(measure(with_micro_batch(timed, str)))
-        config, why = _fit_length(config, length, costs, processes.agree(deadline - time.monotonic()), first_step)
+        config, why = _fit_length(config, length, costs, account, processes.agree(account.budget.left()), first_step)
         print_line(why)
     config = with_micro_batch(config, print_line)
     assert config.attention != "auto" and config.compile != "auto"
     return Autotuned(config.attention, config.compile, config.batch_size, config.micro_batch_size, config.max_steps)
 
 
-def _fit_length(config: T, length: int, costs: Costs, seconds: float, first_step: int) -> tuple[T, str]:
-    """The longest run, of at least one step more, that takes no more than a number of seconds, and a sentence about it."""
-    available = PLANNED_SHARE_OF_TIME * (seconds - END_SECONDS)
+def _fit_length(config: T, length: int, costs: Costs, account: RunAccount, left: Use, first_step: int) -> tuple[T, str]:
+    """The longest run, of at least one step more, that what is left of the budget has room for, and a sentence about it.
+
+    Raises:
+        UserError: it has no room for a step.
+    """
+
+    def parts_of(tokens: int) -> Energy:
+        return sum(costs.parts(depth_rule.resolve_length(config, length, tokens), length).values(), NO_ENERGY)
 
     def fits(tokens: int) -> bool:
-        return sum(costs.parts(depth_rule.resolve_length(config, length, tokens), length).values()) <= available
+        total = parts_of(tokens)
+        return left.contains(Use(total.seconds, total.joules)) * PLANNED_SHARE >= 1
 
     too_many = 2
     while fits(too_many):
         too_many *= 2
     tokens = bisect_left(range(1, too_many), True, key=lambda tokens: not fits(tokens))
+    total = parts_of(max(1, tokens))
+    if not tokens:
+        account.check_left(config, left.minus(Use(total.seconds, total.joules)))
     fitting = depth_rule.resolve_length(config, length, max(1, tokens))
-    left = f"(measured): {format_duration(max(0.0, seconds))} are left"
-    why = f"time for {fitting.max_steps} steps {left}" if tokens else f"too little time for a step {left}, and one is made"
+    account.forecast = account.total() + total
+    limits = [format_duration(left.seconds)] if isfinite(left.seconds) else []
+    limits += [f"{left.joules / JOULES_PER_WH:.3g} Wh"] if isfinite(left.joules) else []
+    why = f"the budget is enough for {fitting.max_steps} steps (measured): {' and '.join(limits)} are left"
     config = replace(config, batch_size=fitting.batch_size)
     return depth_rule.resolve_intervals(config, first_step + fitting.max_steps, length), why
+
+
+def _seconds_left(account: RunAccount) -> float:
+    """The time until the budget is used up, at the power so far."""
+    left, used = account.budget.left(), account.use()
+    watts = used.joules / used.seconds if used.seconds else 0.0
+    return left.contains(Use(1.0, watts))
 
 
 def _estimate_seconds(config: TrainConfig, model: TransformerConfig, length: int, machine: Machine) -> float:

@@ -218,6 +218,10 @@ class Checkpoints:
                 raise UserError(f"checkpoint '{folder}' is damaged: {name} is not the file that was written")
         return progress
 
+    def progress(self, step: int) -> Progress:
+        """As `check`, without reading the other files."""
+        return self._read_record(step)[0]
+
     def _read_record(self, step: int) -> tuple[Progress, str, dict[str, str]]:
         """What a checkpoint records: the progress, the id of the start, and the hash of each other file."""
         folder = self.path(step)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
+
 from lmcraft.config import (
     ADVANCED,
     BY_DEPTH,
@@ -70,6 +72,8 @@ class ScheduleConfig:
     """wsd: share of the steps spent decaying, at the end of the run."""
     final: float = 0.0
     """Factor at the last step."""
+    decay_steps: Annotated[int, Parameter(show=False)] = 0
+    """wsd and linear: steps of the decay in place of its share, once a budget has changed the length of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

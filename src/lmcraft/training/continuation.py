@@ -35,7 +35,7 @@ LENGTH = ("max_tokens", "time_budget", "energy_budget", "epochs")
 INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
     *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "time_budget", "energy_budget"),
-    *("eval_tokens", *INTERVALS, "attention", "compile", "precision", "device"),
+    *("eval_tokens", *INTERVALS, "decay_steps", "attention", "compile", "precision", "device"),
 )
 """Settings that stay automatic until the data and the machine are open."""
 MAY_CHANGE = frozenset(
@@ -43,7 +43,7 @@ MAY_CHANGE = frozenset(
         *("out", "resume", "pause_at", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
         *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
         *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr", "coordinate_check"),
-        *("tasks", "evaluate_every"),
+        *("tasks", "evaluate_every", "schedule.decay_steps"),
     )
 )
 """Settings that decide how long a run is, and where and how it is computed and reported. All others must stay equal."""
@@ -71,9 +71,16 @@ def continue_config(requested: C, folder: ModelFolder, step: int, command: str) 
     other_length = any(getattr(requested, name, 0) not in (0, getattr(recorded, name, 0)) for name in LENGTH)
     if other_length and requested.max_steps == recorded.max_steps:  # the steps follow from the length, not from run.toml
         requested = replace(requested, max_steps=0)
+    if other_length or requested.max_steps not in (0, recorded.max_steps):
+        requested, recorded = (_without_planned_decay(config) for config in (requested, recorded))
     config = _fill(requested, requested.resolved(), recorded, ("max_steps",) if other_length else ())
     refuse_changes(config, recorded, owner, remedy, preferred=requested)
     return config.resolved()
+
+
+def _without_planned_decay(config: C) -> C:
+    """The settings with the decay that its share gives."""
+    return replace(config, schedule=replace(config.schedule, decay_steps=0))
 
 
 def _fill(requested: T, resolved: T, recorded: T, except_names: Collection[str]) -> T:
@@ -226,6 +233,7 @@ def record_start(
     processes: Processes,
     contents: Mapping[str, str],
     tasks: Mapping[str, str],
+    planned: Mapping[str, int] | None = None,
 ) -> str:
     """Write `run.toml` and a row of `history.jsonl`, in the main process; returns a sentence if the run is resumed.
 
@@ -236,6 +244,7 @@ def record_start(
         processes: the processes of the run.
         contents: hash of what each setting stands for that names a file, a folder or a model.
         tasks: hash of each task that it is evaluated on, by name.
+        planned: the intervals as they were given, if the length of the run follows from its budget.
     """
     rows: list[dict[str, Any]] = []
     changed: dict[str, tuple[Any, Any]] = {}
@@ -250,6 +259,7 @@ def record_start(
         {"contents": {name: digest for name, digest in contents.items() if digest}} if step is None else {"changed": changed}
     )
     row |= {"tasks": dict(tasks)} if tasks else {}
+    row |= {"planned": dict(planned)} if planned is not None else {}
     if processes.is_main:
         folder.lineage.unlink(missing_ok=True)  # that of the run before it was resumed
         write_json_lines(folder.history, (*rows, row))
@@ -258,6 +268,19 @@ def record_start(
         return ""
     listed = ", ".join(f"{name} {_format(before)} -> {_format(now)}" for name, (before, now) in changed.items())
     return f"continuing after step {step}{'; changed: ' if listed else ''}{listed}"
+
+
+def planned_intervals(folder: ModelFolder, config: TrainConfig) -> dict[str, int] | None:
+    """The intervals as they were given for a run whose length follows from its budget; None: it is fixed.
+
+    Args:
+        folder: of the run.
+        config: its settings; those of a run that continues with another length have no number of steps yet.
+    """
+    planned = read_history(folder)[-1].get("planned")
+    if not isinstance(planned, dict) or not (config.time_budget or config.energy_budget):
+        return None
+    return {name: int(planned.get(name, 0)) for name in INTERVALS}
 
 
 def write_settings(config: TrainConfig, folder: ModelFolder, processes: Processes) -> None:

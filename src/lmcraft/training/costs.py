@@ -1,15 +1,17 @@
-"""The time of each part of a run, measured within seconds on a few micro-batches."""
+"""The time and energy of each part of a run, measured within seconds on a few micro-batches."""
 
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from lmcraft.energy import NO_ENERGY, Energy
 from lmcraft.training.batch import to_device
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.loop import Trainer
 
 TIMED_STEPS = 3
+MIN_TIMING_SECONDS = 1.0  # for which short steps are timed
 MAX_TIMING_SECONDS = 5.0  # after which no further step is timed
 REPETITIONS = 2  # of each measurement but the step's, unless the first one takes long
 MAX_FIRST_SECONDS = 2.0  # a measurement that takes longer is not repeated
@@ -17,88 +19,115 @@ MAX_FIRST_SECONDS = 2.0  # a measurement that takes longer is not repeated
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of each part of a run."""
+    """Time and energy of each part of a run."""
 
-    token: float
+    token: Energy
     """Forward and backward pass, per token."""
-    update: float
+    update: Energy
     """The optimizer, per step."""
-    validation_token: float
-    sample: float
-    save: float
-    """Copying a checkpoint; it is written in the background."""
-    tasks: float = 0.0
+    validation_token: Energy
+    sample: Energy
+    save: Energy
+    """A checkpoint: the time of copying it, and the energy of writing it in the background, too."""
+    tasks: Energy = NO_ENERGY
     """An evaluation on the tasks."""
 
-    def parts(self, config: TrainConfig, sequence_length: int) -> dict[str, float]:
-        """Seconds of a run by part; `config` has all intervals."""
+    def parts(self, config: TrainConfig, sequence_length: int) -> dict[str, Energy]:
+        """Time and energy of a run by part; `config` has all intervals."""
         validations = -(-config.max_steps // config.eval_every)
         saves = max(validations, config.max_steps // config.save_every)
+        step = self.token.scaled(config.batch_size * sequence_length) + self.update
         parts = {
-            "steps": config.max_steps * (config.batch_size * sequence_length * self.token + self.update),
-            "validation": validations * config.eval_tokens * self.validation_token,
-            "samples": -(-config.max_steps // config.sample_every) * self.sample,
-            "checkpoints": saves * self.save,
+            "steps": step.scaled(config.max_steps),
+            "validation": self.validation_token.scaled(validations * config.eval_tokens),
+            "samples": self.sample.scaled(-(-config.max_steps // config.sample_every)),
+            "checkpoints": self.save.scaled(1 + saves),  # the first is before the first step
         }
         if config.tasks:  # the first evaluation is before the first step
-            parts["tasks"] = (1 + -(-config.max_steps // config.evaluate_every)) * self.tasks
+            parts["tasks"] = self.tasks.scaled(1 + -(-config.max_steps // config.evaluate_every))
         return parts
 
 
 def measure_costs(trainer: Trainer) -> Costs:
     """Measure a run on its own trainer, which must not be used afterwards."""
-    micro_batch, update = _time_micro_batch(trainer)
+    micro_batch, update = _measure_micro_batch(trainer)
     tokens = trainer.micro_batch_size * trainer.processes.data_count * trainer.training.sequence_length
     validation, sample, save, tasks = (
-        _median_seconds(action, trainer.checkpoints.wait)
-        for action in (trainer.validate, trainer.sample, trainer.save, trainer.score_tasks)
+        _measure(trainer, action) for action in (trainer.validate, trainer.sample, trainer.save, trainer.score_tasks)
     )
-    return Costs(micro_batch / tokens, update, validation / trainer.config.eval_tokens, sample, save, tasks)
+    return Costs(
+        micro_batch.scaled(1 / tokens), update, validation.scaled(1 / trainer.config.eval_tokens), sample, save, tasks
+    )
 
 
 def seconds_per_step(trainer: Trainer) -> float:
     """Seconds per step, from a few micro-batches; the trainer must not be used afterwards."""
-    micro_batch, update = _time_micro_batch(trainer)
+    return cost_of_step(trainer, *_measure_micro_batch(trainer)).seconds
+
+
+def cost_of_step(trainer: Trainer, micro_batch: Energy, update: Energy) -> Energy:
+    """Of all micro-batches of a step and its update."""
     micro_batches = trainer.config.batch_size / (trainer.micro_batch_size * trainer.processes.data_count)
-    return micro_batches * micro_batch + update
+    return micro_batch.scaled(micro_batches) + update
 
 
-def _time_micro_batch(trainer: Trainer) -> tuple[float, float]:
-    """Seconds of a micro-batch, forward and backward, and of an update.
+def _measure_micro_batch(trainer: Trainer) -> tuple[Energy, Energy]:
+    """The cost of a micro-batch, forward and backward, and of an update.
 
     A step of a single row warms up: torch's optimizers import torch's compiler at their first step. Then single rows are
-    timed and, where that is quick, whole micro-batches.
+    measured and, where that is quick, whole micro-batches.
     """
-    _time_rows(trainer, 1)
-    rows, elapsed, seconds, maximum = 1, 0.0, list[tuple[float, float]](), trainer.processes.maximum
-    while len(seconds) < TIMED_STEPS and elapsed < MAX_TIMING_SECONDS:
-        gradients, update = _time_rows(trainer, rows)
-        seconds.append((trainer.micro_batch_size / rows * gradients, update))
-        elapsed = maximum(elapsed + gradients + update)
-        rows = trainer.micro_batch_size if elapsed + maximum(sum(seconds[-1])) < MAX_TIMING_SECONDS else 1
-    micro_batch, update = (statistics.median_low(values) for values in zip(*seconds, strict=True))
+    _measure_rows(trainer, 1)
+    rows, elapsed, costs, maximum = 1, 0.0, list[tuple[Energy, Energy]](), trainer.processes.maximum
+    while (len(costs) < TIMED_STEPS or elapsed < MIN_TIMING_SECONDS) and elapsed < MAX_TIMING_SECONDS:
+        gradients, update = _measure_rows(trainer, rows)
+        costs.append((gradients.scaled(trainer.micro_batch_size / rows), update))
+        elapsed = maximum(elapsed + gradients.seconds + update.seconds)
+        rows = trainer.micro_batch_size if elapsed + maximum(sum(e.seconds for e in costs[-1])) < MAX_TIMING_SECONDS else 1
+    micro_batch, update = (_median(measured) for measured in zip(*costs, strict=True))
     return micro_batch, update
 
 
-def _time_rows(trainer: Trainer, rows: int) -> tuple[float, float]:
-    """Seconds of the gradients of some rows, and of an update that changes no weight."""
+def _measure_rows(trainer: Trainer, rows: int) -> tuple[Energy, Energy]:
+    """The cost of the gradients of some rows, and of an update that changes no weight."""
     batch = trainer.training.batch(range(rows))
     targets, objective = max(1, trainer.objective.count(batch)), trainer.objective_for([batch])
     trainer.model.train()
-    begin = time.perf_counter()
+    clock = _Clock(trainer)
     loss = objective.loss(trainer.model, to_device(batch, trainer.machine.device)) / targets
     loss.backward()  # type: ignore[no-untyped-call]
-    middle = time.perf_counter()
+    gradients = clock.split(trainer.model.flops_per_token(trainer.training.sequence_length) * batch.input_ids.size)
     trainer.optimizer.step(0.0)
-    return middle - begin, time.perf_counter() - middle
+    return gradients, clock.split()
 
 
-def _median_seconds(action: Callable[[], object], wait: Callable[[], object]) -> float:
-    """Seconds of a call, excluding its background work, which `wait` waits for."""
-    seconds: list[float] = []
-    while len(seconds) < REPETITIONS and sum(seconds) < MAX_FIRST_SECONDS:
-        begin = time.perf_counter()
+def _measure(trainer: Trainer, action: Callable[[], object]) -> Energy:
+    """The cost of a call, with the energy but without the time of what it leaves to the background."""
+    costs: list[Energy] = []
+    while len(costs) < REPETITIONS and sum(cost.seconds for cost in costs) < MAX_FIRST_SECONDS:
+        clock, flops = _Clock(trainer), trainer.account.flops
         action()
-        seconds.append(time.perf_counter() - begin)
-        wait()
-    return statistics.median_low(seconds)
+        cost = clock.split(trainer.account.flops - flops)
+        trainer.checkpoints.wait()
+        costs.append(replace(cost + clock.split(), seconds=cost.seconds))
+    return _median(costs)
+
+
+def _median(costs: Sequence[Energy]) -> Energy:
+    """The lower median of the energies, with that of the times."""
+    middle = sorted(costs, key=lambda cost: cost.joules)[(len(costs) - 1) // 2]
+    return replace(middle, seconds=statistics.median_low([cost.seconds for cost in costs]))
+
+
+class _Clock:
+    """Measures time and energy from one call of `split` to the next."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._meter = trainer.account.meter
+        self._begin, self._since = time.perf_counter(), self._meter.read()
+
+    def split(self, flops: float = 0.0) -> Energy:
+        now, reading = time.perf_counter(), self._meter.read()
+        energy = replace(self._meter.energy(self._since, reading, flops=flops), seconds=now - self._begin)
+        self._begin, self._since = now, reading
+        return energy

@@ -29,8 +29,9 @@ class Display(BarDisplay):
         self._last_line = float("-inf")
 
     def set_length(self, max_steps: int, why: str) -> None:
-        """Show another number of steps, and why."""
-        self.print_line(why)
+        """Show another number of steps, and why, if there is a reason to print."""
+        if why:
+            self.print_line(why)
         self._max_steps = max_steps
         self._bar.update(self._task, total=max_steps)
 

@@ -20,12 +20,15 @@ from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, peak_memory
 from lmcraft.model.transformer import Transformer
+from lmcraft.training.account import RunAccount
 from lmcraft.training.batch import TensorBatch, to_device
+from lmcraft.training.budget import Use
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.continuation import write_settings
 from lmcraft.training.display import Display
 from lmcraft.training.environment import release_freed_memory
+from lmcraft.training.length import Planner
 from lmcraft.training.objective import Objective
 from lmcraft.training.optimizer import Group, Optimizer
 from lmcraft.training.prefetch import Prefetcher
@@ -35,8 +38,9 @@ from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
 from lmcraft.training.task_scores import ScoreTasks, TaskScores
-from lmcraft.training.time_limit import END_SECONDS, plan_again
 from lmcraft.training.validation import ValidationLoss, ValidationSource, batches_in_order
+
+FORWARD_PASSES = 3  # in the time of a step's forward and backward pass
 
 
 class Trainer:
@@ -60,8 +64,8 @@ class Trainer:
         groups: returns the parameter groups if only some weights are trained; None: all weights, by `config`.
         width_ratio: the model's width / the width that the learning rates are for.
         command: the command that continues the run, for the message after a signal.
-        deadline: on `time.monotonic`'s clock; the run ends, evaluated and saved, at the last step that leaves time for that.
-        change_length: the settings with another number of steps, if the deadline decides how many; None: they are fixed.
+        account: of the run, which ends, evaluated and saved, at the last step for which its budget has room.
+        planner: plans the length of a run that follows from the budget; None: it is fixed.
     """
 
     def __init__(
@@ -84,8 +88,8 @@ class Trainer:
         groups: Callable[[Transformer], list[Group]] | None = None,
         width_ratio: float = 1.0,
         command: str = "pretrain",
-        deadline: float = math.inf,
-        change_length: Callable[[TrainConfig, int], TrainConfig] | None = None,
+        account: RunAccount | None = None,
+        planner: Planner | None = None,
     ) -> None:
         check_schedule(config.schedule)
         shard(model, processes)
@@ -94,15 +98,16 @@ class Trainer:
         self.config, self.machine, self.folder = config, machine, folder
         self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
         self._score_tasks = score_tasks
-        self.processes, self.command, self.deadline, self.change_length = processes, command, deadline, change_length
-        self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the deadline is near
-        self._evaluation_seconds = self._task_seconds = 0.0  # of the latest validation, sample and checkpoint; of the tasks
+        self.processes, self.command, self.account = processes, command, account or RunAccount(command)
+        self.planner, self._is_plan_saved = planner or Planner(self.account.budget, processes), True
+        self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the budget is used up
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model), width_ratio)
         self.checkpoints = Checkpoints(folder, processes)
         self.progress = Progress()
         self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
         self._prefetcher = Prefetcher(training, config.batch_size, self.micro_batch_size, processes)
         self.all_trained = groups is None
+        self.batch_tokens = config.batch_size * training.sequence_length
         self.positions = 0  # tokens of the latest step in all processes, with or without a target
 
     def restore(self, step: int) -> None:
@@ -119,7 +124,6 @@ class Trainer:
             RunError: the loss is not a number, or a checkpoint cannot be written.
         """
         start = self.progress.step
-        self._begin = time.monotonic(), start  # of this command's steps
         if start == 0 and not self.checkpoints.steps():
             self.save()  # so that there is always one to fall back on
             self.checkpoints.wait()
@@ -130,18 +134,17 @@ class Trainer:
         try:
             with stop_on_signals() as stop, Display(max_steps=self.config.max_steps, step=start, quiet=not main) as display:
                 self._finish_interrupted_step(run_log, display, stop)
+                self.account.budget.begin(start, self.config.eval_tokens / (FORWARD_PASSES * self.batch_tokens))
                 while self.progress.step < self.last_step:
                     self._step(run_log, display)
-                    self._check_deadline(display)
+                    self._plan_again(display)
+                    self._check_budget(display)
                     self._after_step(run_log, display, stop)
                 if self._is_paused():
-                    display.print_line(f"paused after {self._remainder()}")
+                    self.account.end_as("paused", f"paused after {self._remainder()}", display.print_line)
         except KeyboardInterrupt as error:  # the second signal
-            raise KeyboardInterrupt(
-                f"stopped at once; step {self.checkpoints.steps()[-1]} is saved: continue with: {self._resume_command()}"
-                if main
-                else ""
-            ) from error
+            saved = f"stopped at once; step {self.checkpoints.steps()[-1]} is saved: continue with: {self._resume_command()}"
+            raise KeyboardInterrupt(saved if main else "") from error
         finally:
             run_log.close()
         self.checkpoints.wait()
@@ -152,8 +155,7 @@ class Trainer:
         return self.progress
 
     def _step(self, run_log: RunLog | NullRunLog, display: Display) -> None:
-        begin = time.perf_counter()
-        p, config = self.progress, self.config
+        begin, p, config = time.perf_counter(), self.progress, self.config
         factor = learning_rate_factor(config.schedule, p.step, config.max_steps)
         loss, targets = self.gradients(p.step)
         norm = self.optimizer.step(factor) if math.isfinite(loss) else math.nan
@@ -161,11 +163,13 @@ class Trainer:
             raise self._not_finite_error("gradient" if math.isfinite(loss) else "loss", p.step + 1)
         seconds = time.perf_counter() - begin
         p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
+        flops = self.model.flops_per_token(self.training.sequence_length)
+        self.account.count(self.positions * flops, self.processes)
         speed = self.positions / seconds
         share_of_peak, status = {}, f"loss {loss:.3f}  {speed:,.0f} tok/s"
         if self.all_trained:  # with frozen weights, the operations saved depend on which weights are frozen
-            share = speed * self.model.flops_per_token(self.training.sequence_length) / self.machine.peak_flops
-            share_of_peak, status = {"share_of_peak": share}, f"{status}  {share:.0%} of peak"
+            share_of_peak = {"share_of_peak": (share := speed * flops / self.machine.peak_flops)}
+            status += f"  {share:.0%} of peak"
         run_log.log(
             p.step,
             loss=loss,
@@ -174,10 +178,13 @@ class Trainer:
             tokens=p.tokens,
             tokens_per_second=speed,
             seconds=p.seconds,
+            joules=self.account.note_step(),
             peak_memory=peak_memory(self.machine.device),
             **share_of_peak,
         )
-        display.update(p.step, status, seconds_left=(config.max_steps - p.step) * p.seconds / p.step)
+        seconds_left = (config.max_steps - p.step) * p.seconds / p.step
+        display.update(p.step, status, seconds_left=seconds_left)
+        self.account.step_done(p.step, config.max_steps, seconds_left)
 
     def _not_finite_error(self, quantity: str, step: int) -> RunError:
         return RunError(
@@ -226,6 +233,7 @@ class Trainer:
             if self._stop_signal(stop):
                 return math.nan
             total += objective.measure(self.model, self._to_device(batch)).item()
+            self.account.flops += batch.input_ids.size * self.model.flops_per_token(rows.sequence_length) / FORWARD_PASSES
             targets += self._count_targets([batch])
         return self.processes.total(total)[0] / max(1, targets)
 
@@ -240,48 +248,41 @@ class Trainer:
         return int(self.processes.maximum(stop.signal_number if stop else 0))
 
     def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
-        begin, measured = time.monotonic(), self.progress.measured_step
-        planned = self._due(self.config.eval_every, measured) and self._plan_again(display)
+        begin, measured = self.account.use(fresh=True), self.progress.measured_step
         better = self._evaluate(run_log, display, stop)
         evaluated = self._evaluate_tasks(run_log, display, stop)
         signal_number = self._stop_signal(stop)
-        is_save_due = planned or self.progress.step % self.config.save_every == 0
+        is_save_due = self.progress.step % self.config.save_every == 0
         if better or evaluated or self._is_finished() or signal_number or is_save_due:
             run_log.sync()
             self.save()
-        if planned:  # a resumed run goes by the last plan
-            self.checkpoints.wait()
-            write_settings(self.config, self.folder, self.processes)
-        if self.progress.measured_step > measured:
-            self._evaluation_seconds = time.monotonic() - begin - evaluated * self._task_seconds
+            if not self._is_plan_saved:  # a resumed run goes by the last plan
+                self.checkpoints.wait()
+                write_settings(self.config, self.folder, self.processes)
+                self._is_plan_saved = True
+        budget, is_evaluation = self.account.budget, self.progress.measured_step > measured
+        pause = self.account.use(fresh=True).minus(begin)
+        budget.note_pause(pause.minus(budget.tasks) if evaluated else pause, is_evaluation=is_evaluation)
         self._stop_if(signal_number)
 
-    def _check_deadline(self, display: Display) -> None:
-        """Make the latest step the last one if another would leave too little time for the last evaluation."""
-        p = self.progress
-        if self.deadline == math.inf or p.step == self.config.max_steps:
+    def _check_budget(self, display: Display) -> None:
+        """Make the latest step the last one if another would leave too little of the budget for the last evaluation."""
+        budget, step = self.account.budget, self.progress.step
+        if not budget.is_limited or step == self.config.max_steps:
             return
-        if self.processes.maximum(float(self._seconds_left() < p.seconds / p.step)):
-            self.last_step = p.step
-            display.print_line(f"the time is up after {self._remainder()}")
+        if self.processes.maximum(float(budget.is_used_up(step))):
+            self.last_step = step
+            self.account.end_as("finished", f"the budget is used up after {self._remainder()}", display.print_line)
 
-    def _seconds_left(self) -> float:
-        """Time until the last evaluation must begin."""
-        return self.deadline - time.monotonic() - self._evaluation_seconds - self._task_seconds - END_SECONDS
-
-    def _plan_again(self, display: Display) -> bool:
-        """Change the number of steps if they are faster or slower than planned; returns whether that was done."""
-        step, (begin, first_step) = self.progress.step, self._begin
-        if self.change_length is None or step == self.last_step < self.config.max_steps:  # paused, or out of time
-            return False
-        seconds = (time.monotonic() - begin) / (step - first_step)
-        steps = self.processes.agree(plan_again(self.config, step, seconds, self._seconds_left()))
-        if steps == self.config.max_steps:
-            return False
-        display.set_length(steps, f"time for {steps} steps, not {self.config.max_steps}, at {seconds:.3g} s per step")
-        self.config = self.change_length(self.config, steps)
-        self.last_step = min(steps, self.config.pause_at or steps)
-        return True
+    def _plan_again(self, display: Display) -> None:
+        """Change the number of steps if they take more or less of the budget than planned."""
+        if self.progress.step == self.last_step < self.config.max_steps:  # paused
+            return
+        config, why = self.planner.plan(self.config, self.progress.step)
+        if config is not self.config:
+            display.set_length(config.max_steps, why)
+            self.config, self._is_plan_saved = config, False
+            self.last_step = min(config.max_steps, config.pause_at or config.max_steps)
 
     def _remainder(self) -> str:
         return f"step {self.progress.step} of {self.config.max_steps}; to do the rest: {self._resume_command()}"
@@ -313,11 +314,8 @@ class Trainer:
         if not signal_number or self._is_finished():
             return
         self.checkpoints.wait()
-        raise InterruptedRunError(
-            f"stopped by a signal after step {self.progress.step} of {self.config.max_steps}, and saved; "
-            f"continue with: {self._resume_command()}",
-            signal_number,
-        )
+        saved = f"stopped by a signal after step {self.progress.step} of {self.config.max_steps}, and saved"
+        raise InterruptedRunError(f"{saved}; continue with: {self._resume_command()}", signal_number)
 
     def _due(self, interval: int, latest: int) -> bool:
         """Whether something that happens at each interval and at the end, and happened last at `latest`, is due."""
@@ -348,11 +346,12 @@ class Trainer:
         if self._stop_signal(stop):
             return False
         p.measured_step = p.step
-        run_log.log(p.step, seconds=p.seconds, **measured.metrics(), **holdout)
+        run_log.log(p.step, seconds=p.seconds, joules=self.account.use().joules, **measured.metrics(), **holdout)
         display.print_line(f"step {p.step}: validation loss {measured.describe()}")
         if loss >= p.best_loss:
             return False
         p.best_step, p.best_loss = p.step, loss
+        self.account.note_best()
         return True
 
     def _validate_holdout(self, stop: StopRequest) -> dict[str, float]:
@@ -368,18 +367,18 @@ class Trainer:
         """Score the tasks if they are due; returns whether it was done, before a signal or the end of the time."""
         if not self._tasks_due() or self._stop_signal(stop):
             return False
-        p, begin = self.progress, time.monotonic()
+        p, begin, limit = self.progress, self.account.use(fresh=True), self.account.budget.limit
         display.update(p.step, "evaluating on the tasks", seconds_left=None)
-        scores = self.score_tasks(lambda: bool(stop) or time.monotonic() > self.deadline)
+        scores = self.score_tasks(lambda: bool(stop) or limit.minus(self.account.use()).contains(Use(1, 1)) < 0)
         if not self.processes.agree(scores is not None):
             if not self._stop_signal(stop):
-                display.print_line(f"the time is up: the weights of step {p.step} are not evaluated on the tasks")
+                display.print_line(f"the budget is used up: the weights of step {p.step} are not evaluated on the tasks")
             return False
-        self._task_seconds = time.monotonic() - begin
+        self.account.budget.tasks = self.account.use(fresh=True).minus(begin)
         p.evaluated_step = p.step
         for task, score in (scores or {}).items():
             display.print_line(f"step {p.step}: {task} {score.describe()}")
-        run_log.log_tasks(p.step, scores or {}, seconds=self._task_seconds)
+        run_log.log_tasks(p.step, scores or {}, seconds=self.account.budget.tasks.seconds)
         return True
 
     def score_tasks(self, should_stop: Callable[[], bool] = lambda: False) -> TaskScores | None:
@@ -395,6 +394,7 @@ class Trainer:
         """Start writing a checkpoint (`Checkpoints.save`)."""
         settings = replace(self.config, pause_at=0).to_toml()  # of the run, not of this part of it
         self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model), settings)
+        self.account.write_energy(self.progress)
 
     def _to_device(self, batch: Batch) -> TensorBatch:
         return to_device(batch, self.machine.device)

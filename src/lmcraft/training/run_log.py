@@ -35,7 +35,7 @@ class RunLog:
 
     def __init__(self, metrics: Path, samples: Path, progress: Progress, *, tensorboard: Path | None) -> None:
         for path in (metrics, samples):
-            write_json_lines(path, [row for row in read_log(path) if _includes(progress, row)])
+            write_json_lines(path, [row for row in read_log(path) if includes(progress, row)])
         self._metrics, self._samples = metrics.open("a", encoding="utf-8"), samples.open("a", encoding="utf-8")
         self._writer = _summary_writer(tensorboard, progress.step) if tensorboard else None
 
@@ -72,7 +72,7 @@ class RunLog:
             self._writer.close()
 
 
-def _includes(progress: Progress, row: Mapping[str, Any]) -> bool:
+def includes(progress: Progress, row: Mapping[str, Any]) -> bool:
     """Whether a run has done what a row reports; a kill may come between a row and the checkpoint of its step."""
     latest = {"validation_loss": progress.measured_step, "text": progress.sampled_step, "tasks": progress.evaluated_step}
     return all(row["step"] <= step for step in (progress.step, *(latest[key] for key in latest if key in row)))

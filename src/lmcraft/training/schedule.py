@@ -15,7 +15,7 @@ def learning_rate_factor(config: ScheduleConfig, step: int, max_steps: int) -> f
     warmup = round(config.warmup * max_steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    start = max(warmup, max_steps - round(config.decay * max_steps)) if config.name == "wsd" else warmup
+    start = decay_begin(config, max_steps)
     progress = min(1.0, max(0.0, (step - start + 1) / max(1, max_steps - start)))
     match config.name:
         case "constant":
@@ -24,6 +24,16 @@ def learning_rate_factor(config: ScheduleConfig, step: int, max_steps: int) -> f
             return config.final + (1 - config.final) * (1 + cos(pi * progress)) / 2
         case "linear" | "wsd":
             return 1 - (1 - config.final) * progress
+
+
+def decay_begin(config: ScheduleConfig, max_steps: int) -> int:
+    """The steps before the decay; a decay that was planned again may be so flat that it would have begun before the run."""
+    if config.decay_steps and config.name in ("linear", "wsd"):
+        return max_steps - config.decay_steps
+    warmup = round(config.warmup * max_steps)
+    if config.name == "constant":
+        return max_steps
+    return max(warmup, max_steps - round(config.decay * max_steps)) if config.name == "wsd" else warmup
 
 
 def check_schedule(config: ScheduleConfig) -> None:

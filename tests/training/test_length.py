@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from lmcraft.training.time_limit import END_SECONDS, plan_again
 
 from lmcraft.training import loop
 from lmcraft.training.config import ScheduleConfig, TrainConfig
 from lmcraft.training.loop import Trainer
-from lmcraft.training.time_limit import END_SECONDS, plan_again
 from tests.clock import set_clock
 from tests.training.test_autotune import data, open_run
 from tests.training.test_loop import CountingDataset, build, rows_of
