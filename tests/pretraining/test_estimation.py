@@ -51,7 +51,7 @@ def test_time_and_energy_follow_from_tflops(data: Path) -> None:
     assert plan.flops == plan.flops_per_token * plan.tokens
     assert plan.seconds["steps"] == pytest.approx(plan.flops / 1e12)
     assert plan.seconds["validation"] == pytest.approx(plan.seconds["steps"] / 3)
-    assert plan.energy_kwh == pytest.approx(100 * sum(plan.seconds.values()) / 3.6e6)
+    assert plan.energy.joules / 3.6e6 == plan.energy_kwh == pytest.approx(100 * sum(plan.seconds.values()) / 3.6e6)
 
 
 def test_a_plan_for_a_gpu_elsewhere_counts_nothing_of_this_machine(data: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from lmcraft.training.time_limit import END_SECONDS
 
 from lmcraft import PretrainConfig, pretrain
+from lmcraft.energy import Energy
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
@@ -17,8 +17,9 @@ from lmcraft.training import autotune, micro_batch
 from lmcraft.training.autotune import Autotuned, choose_attention
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.costs import Costs
-from tests.clock import set_clock
+from lmcraft.training.length import PLANNED_SHARE
 from tests.tiny import tiny_config, tiny_dataset
+from tests.training.test_loop import timed_account
 
 CPU = torch.device("cpu")
 MACHINE = Machine(CPU, torch.float32, 1e12, "")
@@ -71,7 +72,7 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     run = open_run(data, tmp_path, batch_size=4, time_budget="30s", compile="auto")
     choices = run.autotune(lines.append)
     assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps) and choices.max_steps > 0
-    assert [line.split()[0] for line in lines] == ["attention:", "blocks", "time", "micro-batches"]
+    assert [line.split()[0] for line in lines] == ["attention:", "blocks", "the", "micro-batches"]
     assert len(estimates) == 1
     config = choices.apply(run.config, 256)
     assert (config.attention, config.compile, config.micro_batch_size) == ("sdpa", "off", 2)
@@ -91,8 +92,9 @@ def test_a_time_budget_becomes_steps_that_fit_with_everything_else(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_step: int
 ) -> None:
     run = open_run(data, tmp_path, batch_size=4, attention="matmul", micro_batch_size=4, time_budget="2m")
-    costs = Costs(token=0.5 / (4 * 256), update=0.1, validation_token=1e-4, sample=1.0, save=0.5)
-    set_clock(monkeypatch, autotune, monotonic=lambda: 1000.0)
+    token, update, validation_token, sample, save = (Energy(seconds=s) for s in (0.5 / (4 * 256), 0.1, 1e-4, 1.0, 0.5))
+    costs = Costs(token, update, validation_token, sample, save)
+    account = timed_account(lambda: 0.0, limit=120.0)
     measured: list[TrainConfig] = []
     choices = autotune.autotune(
         run.config,
@@ -103,17 +105,17 @@ def test_a_time_budget_becomes_steps_that_fit_with_everything_else(
         run.processes,
         str,
         document_mask=True,
-        deadline=1000.0 + 120.0,
+        account=account,
         first_step=first_step,
         measure=lambda config: measured.append(config) or costs,  # type: ignore[func-returns-value]
     )
     new_steps = choices.max_steps - first_step
     seconds = [
-        sum(costs.parts(replace(choices, max_steps=steps).apply(run.config, 256), 256).values())
+        sum(part.seconds for part in costs.parts(replace(choices, max_steps=steps).apply(run.config, 256), 256).values())
         for steps in (new_steps, new_steps + 1)
     ]
-    assert seconds[0] <= 0.9 * (120 - END_SECONDS) < seconds[1]
-    assert new_steps < 0.9 * 120 / 0.6 and len(measured) == 1 and measured[0].batch_size == 4
+    assert seconds[0] <= PLANNED_SHARE * 120 < seconds[1]
+    assert new_steps < PLANNED_SHARE * 120 / 0.6 and len(measured) == 1 and measured[0].batch_size == 4
 
 
 def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,12 +134,18 @@ def test_a_resumed_run_keeps_the_decisions(data: Path, tmp_path: Path, monkeypat
     assert (again.attention, again.micro_batch_size, again.compile) == ("sdpa", 2, "off")
 
 
-def test_a_run_limited_by_time_resumes_with_its_number_of_steps(data: Path, tmp_path: Path) -> None:
+def test_a_run_limited_by_time_resumes_with_its_number_of_steps(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = Costs(Energy(seconds=8.0), *[Energy()] * 4)  # three steps of 128 tokens in an hour
+    monkeypatch.setattr(PretrainingRun, "_measure", lambda self, config: costs)
+    monkeypatch.setattr(PretrainingRun, "is_planned_again", False)
     config = PretrainConfig(
-        data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=32, batch_size=4, time_budget="0.3s"
+        data, out=tmp_path / "model", depth=1, model=SIZES, sequence_length=32, batch_size=4, time_budget="1h", compile="off"
     )
     pretrain(config)
     steps = PretrainConfig.from_toml(ModelFolder(config.out).config_toml).max_steps
+    assert steps == 3
     rows = ModelFolder(config.out).metrics.read_text()
     pretrain(replace(config, resume=True))  # the run is already finished
     assert ModelFolder(config.out).metrics.read_text() == rows and rows.count('"gradient_norm"') == steps

@@ -1,9 +1,10 @@
 """The training loop with a test objective: order of the rows, evaluation, checkpoints, samples and stopping."""
 
 import json
+import math
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from lmcraft.errors import InterruptedRunError, RunError
 from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine
 from lmcraft.model.transformer import Transformer
-from lmcraft.training import costs, loop
+from lmcraft.training import account, costs
+from lmcraft.training.account import RunAccount
 from lmcraft.training.batch import TensorBatch, to_device
+from lmcraft.training.budget import Use
 from lmcraft.training.config import OptimizerConfig, ScheduleConfig, TrainConfig
 from lmcraft.training.costs import seconds_per_step
 from lmcraft.training.loop import Trainer
@@ -25,6 +28,7 @@ from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
 from lmcraft.training.task_scores import ScoreTasks
 from tests.clock import set_clock
+from tests.meter import FakeMeter
 from tests.tiny import tiny_model
 
 LENGTH = 8
@@ -89,6 +93,13 @@ def build(
         holdout=holdout,
         score_tasks=score_tasks,
     )
+
+
+def timed_account(seconds: Callable[[], float], limit: float, joules: float = math.inf, watts: float = 1.0) -> RunAccount:
+    """An account on a clock of a test's own, and with a budget."""
+    account = RunAccount(meter=FakeMeter(seconds, watts))
+    account.budget.limit = Use(limit, joules)
+    return account
 
 
 def rows_of(out: Path, key: str) -> dict[int, float]:
@@ -230,13 +241,12 @@ def test_near_the_deadline_the_run_is_evaluated_saved_and_ended(
 ) -> None:
     whole, timed = tmp_path / "whole", tmp_path / "timed"
     build(whole).run()
+    monkeypatch.setattr(account, "READ_SECONDS", 0.0)
     trainer = build(timed)
-    trainer.deadline = 1000.0
-    set_clock(monkeypatch, loop, monotonic=lambda: 900.0 if trainer.progress.step < 3 else 999.0)
+    trainer.account = timed_account(lambda: 0.0 if trainer.progress.step < 3 else 999.9, limit=1000.0)
     progress = trainer.run()
     assert progress.step == progress.measured_step == 3 and trainer.checkpoints.steps()[-1] == 3
-    assert (timed / "weights.pt").exists() and "the time is up after step 3 of 6" in capsys.readouterr().err
-    monkeypatch.undo()
+    assert (timed / "weights.pt").exists() and "the budget is used up after step 3 of 6" in capsys.readouterr().err
     resumed = build(timed)
     resumed.model.load_state_dict(torch.load(resumed.checkpoints.path(3) / "weights.pt"))
     resumed.restore(3)

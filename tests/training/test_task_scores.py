@@ -12,12 +12,11 @@ import torch
 from lmcraft.errors import InterruptedRunError
 from lmcraft.model.transformer import Transformer
 from lmcraft.statistics.intervals import Metric
-from lmcraft.training import loop
+from lmcraft.training import account
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
 from lmcraft.training.task_scores import TaskScore, TaskScores
-from tests.clock import set_clock
-from tests.training.test_loop import build, rows_of
+from tests.training.test_loop import build, rows_of, timed_account
 
 
 class Scorer:
@@ -114,9 +113,9 @@ def test_scores_are_saved_at_once(tmp_path: Path) -> None:
 def test_tasks_that_outlast_the_time_are_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(account, "READ_SECONDS", 0.0)
     trainer = build(tmp_path, score_tasks=Scorer(), evaluate_every=3, tasks=("toy",))
-    trainer.deadline = 1000.0
-    set_clock(monkeypatch, loop, monotonic=lambda: 900.0 if trainer.progress.step < 3 else 1001.0)
+    trainer.account = timed_account(lambda: 0.0 if trainer.progress.step < 3 else 1001.0, limit=1000.0)
     assert trainer.run().step == 3
     assert list(scores_of(tmp_path)) == [0] and list(rows_of(tmp_path, "validation_loss")) == [2, 3]
     assert "the weights of step 3 are not evaluated on the tasks" in capsys.readouterr().err.replace("\n", " ")
@@ -124,9 +123,9 @@ def test_tasks_that_outlast_the_time_are_given_up(
 
 def test_the_time_of_the_tasks_is_kept_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer, clock = Scorer(), [0.0]
+    monkeypatch.setattr(account, "READ_SECONDS", 0.0)
     trainer = build(tmp_path, score_tasks=scorer, evaluate_every=100, tasks=("toy",))
-    trainer.deadline = 62.0 + loop.END_SECONDS
-    set_clock(monkeypatch, loop, monotonic=lambda: clock[0] + trainer.progress.step)
+    trainer.account = timed_account(lambda: clock[0] + trainer.progress.step, limit=62.0)
 
     def take_time() -> None:
         clock[0] += 30.0

@@ -80,7 +80,9 @@ class PretrainingRun:
         """
         data = RunData.open(config)
         tasks = RunTasks.open(config.tasks, config.task_limit, config.model, data.tokenizer) if config.tasks else None
-        return cls(config, data, machine, folder, processes or Processes(), tasks=tasks)
+        account = RunAccount()
+        account.set_limit(config)
+        return cls(config, data, machine, folder, processes or Processes(), account, tasks=tasks)
 
     @property
     def objective(self) -> NextToken:
