@@ -43,7 +43,7 @@ class Quantity(float):
             text = f"{float(self) / factor:.{DIGITS}g}{unit}"
             if self >= factor and self.read(text) == self:
                 return text
-        return f"{float(self)!r}{next(iter(self.units))}"
+        return f"{repr(float(self)).removesuffix('.0')}{next(iter(self.units))}"
 
     __repr__ = __str__
 

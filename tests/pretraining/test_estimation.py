@@ -66,7 +66,7 @@ def test_the_command_measures_and_writes_nothing(data: Path, tmp_path: Path, cap
     assert cli.main(["plan", *arguments, "--max-steps", "10", "--batch-size", "4", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["computing"] and all(value > 0 for value in (*plan["seconds"].values(), *plan["memory"].values()))
-    assert cli.main(["plan", *arguments, "--time-budget", "3s"]) == 0
+    assert cli.main(["plan", *arguments, "--energy-budget", "2Wh"]) == 0
     assert "total" in capsys.readouterr().out
     assert not out.exists()
 

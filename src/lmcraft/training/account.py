@@ -21,7 +21,8 @@ from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import includes, read_log
 from lmcraft.training.run_status import RunStatus, State
 
-READ_SECONDS = 0.1  # a reading of the meter counts for so long
+READ_SECONDS = 0.02  # a reading of the meter counts for so long
+MIN_BUSY_SECONDS = 0.1  # from which the power of a busy core is known
 REPEATED, AFTER_BEST = "repeated steps", "after the best checkpoint"
 
 
@@ -32,7 +33,7 @@ class RunAccount:
         """`since` is the meter's reading at the start of the command; None: it starts now."""
         self.command, self.meter = command, meter or open_meter()
         self._since = since or self.meter.read()
-        self._busy_before = self._since.processor_seconds
+        self._begun = time.process_time(), self.meter.read()
         self.budget = Budget(used=self.use)
         self.flops = 0.0
         """Of this process since the start of the command, for a meter that estimates by them."""
@@ -42,14 +43,14 @@ class RunAccount:
         self._folder: ModelFolder | None = None  # of the main process, once the run has started
         self._row: EnergyRow | None = None
         self._begin = Progress()
-        self._best_joules = self._trained_joules = 0.0  # of the run, when its best and its latest weights were trained
+        self._best_joules, self._trained_joules = math.inf, 0.0  # of the run, up to its best and its latest weights
         self._status: RunStatus | None = None
         self._is_finished = False
 
     # What the run has drawn
 
     def total(self, *, fresh: bool = False) -> Energy:
-        """What all starts and processes have drawn; a reading that is not `fresh` is at most 0.1 s old."""
+        """What all starts and processes have drawn; a reading that is not `fresh` is at most 20 ms old."""
         return self._earlier_energy + self.of_command(fresh=fresh)
 
     def of_command(self, *, fresh: bool = False) -> Energy:
@@ -85,9 +86,13 @@ class RunAccount:
         self.budget.limit = Use(float(seconds), float(joules))
 
     def end(self) -> Energy:
-        """What a command takes after the last checkpoint, by what its start took, which is one core's work, too."""
-        used, busy = self.of_command(fresh=True), time.process_time() - self._busy_before
-        return used.scaled(END_SECONDS / busy) if busy > 0 else NO_ENERGY
+        """What a command takes after the last checkpoint, by what a second of its work took so far."""
+        busy, since = self._begun
+        busy = time.process_time() - busy
+        if busy > MIN_BUSY_SECONDS:
+            return self.meter.energy(since).scaled(END_SECONDS / busy)
+        used = self.of_command(fresh=True)
+        return used.scaled(END_SECONDS / used.seconds) if used.seconds else NO_ENERGY
 
     def open(self, folder: ModelFolder, step: int | None, config: TrainConfig, processes: Processes) -> None:
         """Count what earlier starts have drawn, set the budget, and show in status.json that the run starts.
@@ -103,7 +108,7 @@ class RunAccount:
         """
         self.set_limit(config)
         if step is not None:
-            earlier = _read_earlier(folder, step) if processes.is_main else (EnergyRecord(), 0.0, 0.0)
+            earlier = _read_earlier(folder, step) if processes.is_main else (EnergyRecord(), math.inf, 0.0)
             self._earlier, self._best_joules, self._trained_joules = processes.agree(earlier)
             self._earlier_energy = sum((row.energy for row in self._earlier.rows), NO_ENERGY)
         end = self.end()
@@ -151,8 +156,10 @@ class RunAccount:
 
     def step_done(self, step: int, max_steps: int, seconds_left: float | None) -> None:
         """Show how far the run is."""
-        if self._status is not None and self._status.is_due():
-            self._status.write(self.use(), {"step": step, "max_steps": max_steps, "seconds_left": seconds_left})
+        if self._status is not None:
+            self._status.values |= {"step": step, "max_steps": max_steps, "seconds_left": seconds_left}
+            if self._status.is_due():
+                self._status.write(self.use())
 
     def end_as(self, state: State, message: str, print_line: PrintLine) -> None:
         """Print and keep how the run ended, if it did not end like its command."""
@@ -243,7 +250,8 @@ def _read_earlier(folder: ModelFolder, step: int) -> tuple[EnergyRecord, float, 
     What a kill kept out of energy.json is taken from the metrics; what was trained after the checkpoint is repeated.
     """
     record, progress = EnergyRecord.read(folder.run / ENERGY_FILE), Checkpoints(folder).progress(step)
-    latest = kept = best = trained = 0.0
+    latest = kept = trained = 0.0
+    best = math.inf
     for row in read_log(folder.metrics):
         joules = row.get("joules")
         if isinstance(joules, bool) or not isinstance(joules, int | float) or not math.isfinite(joules):

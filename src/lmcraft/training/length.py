@@ -89,6 +89,9 @@ class Planner:
             return config, ""
         self.budget.mark(step)
         steps_left = self.budget.steps_left(step, config.eval_every)
+        if not self.processes.agree(math.isfinite(steps_left)):  # the steps so far were too short to measure
+            self.next_step = step + 1
+            return config, ""
         length = self.processes.agree(plan_again(config, step, steps_left, self.most_steps))
         self.next_step = step + max(1, min(step - self.budget.first_step, (length.max_steps - step) // 2, config.eval_every))
         if length == (config.max_steps, config.schedule.decay_steps):

@@ -34,7 +34,7 @@ class RunStatus:
         self._is_new_folder = not folder.run.exists()
         folder.run.mkdir(parents=True, exist_ok=True)
         self._written_at = -math.inf
-        self._values: dict[str, Any] = {
+        self.values: dict[str, Any] = {
             "state": "running",
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -55,12 +55,12 @@ class RunStatus:
     def set_state(self, state: State, message: str = "") -> None:
         """How the run ended; the first of several calls counts."""
         if not self.is_over:
-            self._values |= {"state": state, "message": message.partition("\n")[0]}
+            self.values |= {"state": state, "message": message.partition("\n")[0]}
         self.is_over = True
 
     def write(self, used: Use, values: Mapping[str, Any] | None = None) -> None:
         """Write the file, with values that have changed and what the run has used."""
-        self._values |= values or {}
+        self.values |= values or {}
         self._written_at = time.monotonic()
         units = {"time": "seconds", "energy": "joules"}
         budget = {
@@ -68,7 +68,7 @@ class RunStatus:
             for name, unit in units.items()
             if math.isfinite(limit := getattr(self._limit, unit))
         }
-        write_json(self._file, {**self._values, "updated": time.time(), "budget": budget or None})
+        write_json(self._file, {**self.values, "updated": time.time(), "budget": budget or None})
 
     def withdraw(self) -> None:
         """Leave the folder as it was before a command that was refused."""
