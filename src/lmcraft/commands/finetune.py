@@ -9,12 +9,15 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.folder import ModelFolder, write_json_lines
 from lmcraft.folder.output import Input, claim_run
 from lmcraft.lineage.record import write_lineage
-from lmcraft.terminal import line_printer
+from lmcraft.terminal import PrintLine, line_printer
 
 if TYPE_CHECKING:
+    from lmcraft.finetuning.evaluation import Metrics
+    from lmcraft.finetuning.run import FinetuneRun
     from lmcraft.finetuning.splits import Splits
     from lmcraft.model_source import ModelSource
     from lmcraft.training.account import RunAccount
+    from lmcraft.training.loop import Trainer
     from lmcraft.training.processes import Processes
 
 
@@ -52,12 +55,9 @@ def _finetune(
     config: FinetuneConfig, source: "ModelSource", splits: "Splits | None", processes: "Processes", account: "RunAccount"
 ) -> ModelFolder:
     from lmcraft.finetuning.data_checks import format_batch
-    from lmcraft.finetuning.evaluation import evaluate_after, evaluate_before
-    from lmcraft.finetuning.origins import data_origins, parent_origins
+    from lmcraft.finetuning.evaluation import reserve_for_evaluation
     from lmcraft.finetuning.run import open_run
     from lmcraft.machine import choose_machine, hardware
-    from lmcraft.reports.card import update_card
-    from lmcraft.reports.page import write_report
     from lmcraft.training.checkpoint import step_to_resume
     from lmcraft.training.continuation import (
         check_contents,
@@ -97,13 +97,24 @@ def _finetune(
     check_length(run.config, step, folder)
     run = run.with_reference(machine, folder)
     trainer = run.build_trainer(machine, folder, step, processes)
-    before = evaluate_before(run, trainer, folder, step)
+    before = reserve_for_evaluation(run, trainer, folder, step)
     if run.config.max_steps > (step or 0):
         account.check_left(run.config, processes.agree(account.budget.left()))
     if sentence := record_start(run.config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
     facts = {"machine": hardware(machine.device, processes.count), "parameters": trainer.model.num_parameters()}
     account.start(trainer.progress, run.config.max_steps, **facts)
+    return _train(run, trainer, before, print_line)
+
+
+def _train(run: "FinetuneRun", trainer: "Trainer", before: "Metrics", print_line: PrintLine) -> ModelFolder:
+    """Train, evaluate, and write what a model folder has beside its weights."""
+    from lmcraft.finetuning.evaluation import evaluate_after
+    from lmcraft.finetuning.origins import data_origins, parent_origins
+    from lmcraft.reports.card import update_card
+    from lmcraft.reports.page import write_report
+
+    processes, folder, config, source = trainer.processes, trainer.folder, run.config, run.source
     if run.data.skipped and processes.is_main:
         write_json_lines(folder.skipped, run.data.skipped)
         print_line(f"the {len(run.data.skipped):,} rows that were left out are listed in {folder.skipped}")
@@ -117,7 +128,7 @@ def _finetune(
         for line in evaluate_after(run, trainer, before):
             print_line(line)
         write_lineage(folder, "finetune", parents=parents, data=data, license=source.license)
-        print_line(account.finish())
+        print_line(run.account.finish())
         write_report(folder)
         update_card(folder, print_line)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; saved to {folder.path}")

@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,30 @@ def evaluate_before(run: FinetuneRun, trainer: Trainer, folder: ModelFolder, ste
     return metrics
 
 
+def reserve_for_evaluation(run: FinetuneRun, trainer: Trainer, folder: ModelFolder, step: int | None) -> Metrics:
+    """As `evaluate_before`; keeps what `evaluate_after` will take free in the budget of the run, if it has one.
+
+    That is estimated by the metrics before, by one answer, and by the perplexity of general text.
+    """
+    budget, use = run.account.budget, partial(run.account.use, fresh=True)
+    begin = use()
+    before = evaluate_before(run, trainer, folder, step)
+    if not budget.is_limited:
+        return before
+    metrics = use().minus(begin)
+    budget.end = budget.end.plus(metrics)
+    prompts = [] if run.objective.needs_head else run.prompts(run.config.report_answers)
+    if prompts:
+        base, begin = LanguageModel.of(run.source), use()
+        base.generate(prompts[0][0], do_sample=False, max_new_tokens=run.config.settings.max_new_tokens)
+        budget.end = budget.end.plus(use().minus(begin), 2 * len(prompts))  # of the models before and after
+    if not run.objective.needs_head:
+        begin = use()
+        _general_perplexity(run, trainer.machine, LanguageModel.of(run.source))
+        budget.end = budget.end.plus(use().minus(begin), 2)
+    return before
+
+
 def evaluate_after(run: FinetuneRun, trainer: Trainer, before: Metrics) -> list[str]:
     """Evaluate the model in the run's folder, and write `lmcraft/evaluation.json`.
 
@@ -98,16 +123,21 @@ def _compare_texts(run: FinetuneRun, machine: Machine, tuned: LanguageModel) -> 
     for ids, question, expected in run.prompts(run.config.report_answers):
         before, after = (run.tokenizer.decode(model.generate(ids, **settings)[0][len(ids) :]) for model in (base, tuned))
         answers.append({"prompt": question, "expected": expected, "before": before, "after": after})
-    file = run.config.settings.general_text or Path(argparse.__file__)
-    rows = _general_rows(run, file)
-    perplexities = []
-    for model in (base, tuned):
-        model.transformer.compute_dtype = machine.dtype
-        perplexities.append(asdict(mean_loss(model.transformer, NextToken(), rows).mapped(perplexity)))
-    return {"answers": answers, "general": {"text": file.name, "before": perplexities[0], "after": perplexities[1]}}
+    before_after = {name: _general_perplexity(run, machine, model) for name, model in (("before", base), ("after", tuned))}
+    return {"answers": answers, "general": {"text": _general_file(run).name, **before_after}}
 
 
-def _general_rows(run: FinetuneRun, file: Path) -> PackedRows:
+def _general_perplexity(run: FinetuneRun, machine: Machine, model: LanguageModel) -> dict[str, Any]:
+    model.transformer.compute_dtype = machine.dtype
+    return asdict(mean_loss(model.transformer, NextToken(), _general_rows(run)).mapped(perplexity))
+
+
+def _general_file(run: FinetuneRun) -> Path:
+    return run.config.settings.general_text or Path(argparse.__file__)
+
+
+def _general_rows(run: FinetuneRun) -> PackedRows:
+    file = _general_file(run)
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,9 @@
 | `schedule` | learning-rate schedules |
 | `depth_rule` | sizes, rates and lengths that follow from `depth` |
 | `autotune` | chooses attention, compilation, length and micro-batch once per run |
-| `costs` | the measured time of each part of a run |
+| `costs` | the measured time and energy of each part of a run |
+| `account`, `run_status` | what all starts of a run draw: energy.json; how far it is: status.json |
+| `budget`, `length` | what is left of a run's time and energy; its length, planned again while it trains |
 | `compilation` | torch.compile, block by block |
 | `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |

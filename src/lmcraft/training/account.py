@@ -108,7 +108,8 @@ class RunAccount:
         """
         self.set_limit(config)
         if step is not None:
-            earlier = _read_earlier(folder, step) if processes.is_main else (EnergyRecord(), math.inf, 0.0)
+            with processes.in_main(self._reading_earlier(folder, step)):
+                earlier = self._earlier, self._best_joules, self._trained_joules
             self._earlier, self._best_joules, self._trained_joules = processes.agree(earlier)
             self._earlier_energy = sum((row.energy for row in self._earlier.rows), NO_ENERGY)
         end = self.end()
@@ -117,6 +118,11 @@ class RunAccount:
             self._folder = folder
             self._status = RunStatus(folder, self.command, step or 0, config.max_steps, self.budget.limit)
             self._status.write(self.use())
+
+    @contextmanager
+    def _reading_earlier(self, folder: ModelFolder, step: int) -> Iterator[None]:
+        self._earlier, self._best_joules, self._trained_joules = _read_earlier(folder, step)
+        yield
 
     def check_left(self, config: TrainConfig, left: Use) -> None:
         """Raise UserError if the budget has no room for a step with the evaluation after it.

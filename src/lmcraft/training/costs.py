@@ -11,8 +11,9 @@ from lmcraft.training.config import TrainConfig
 from lmcraft.training.loop import Trainer
 
 TIMED_STEPS = 3
-MIN_TIMING_SECONDS = 1.0  # for which short steps are timed
+MIN_BUSY_SECONDS = 3.0  # of processor time, for which whole micro-batches are measured
 MAX_TIMING_SECONDS = 5.0  # after which no further step is timed
+MAX_SECONDS_IF_BUSY = 20.0  # the same while other programs keep the machine from measuring enough
 REPETITIONS = 2  # of each measurement but the step's, unless the first one takes long
 MAX_FIRST_SECONDS = 2.0  # a measurement that takes longer is not repeated
 
@@ -74,17 +75,28 @@ def cost_of_step(trainer: Trainer, micro_batch: Energy, update: Energy) -> Energ
 def _measure_micro_batch(trainer: Trainer) -> tuple[Energy, Energy]:
     """The cost of a micro-batch, forward and backward, and of an update.
 
-    A step of a single row warms up: torch's optimizers import torch's compiler at their first step. Then single rows are
-    measured and, where that is quick, whole micro-batches.
+    A step of a single row warms up: torch's optimizers import torch's compiler at their first step. Then one row is
+    measured, two, four, up to whole micro-batches where that is quick, and these until the process is warm: the later half
+    counts.
     """
+    elapsed, begin, maximum = 0.0, time.process_time(), trainer.processes.maximum
     _measure_rows(trainer, 1)
-    rows, elapsed, costs, maximum = 1, 0.0, list[tuple[Energy, Energy]](), trainer.processes.maximum
-    while (len(costs) < TIMED_STEPS or elapsed < MIN_TIMING_SECONDS) and elapsed < MAX_TIMING_SECONDS:
+    rows, costs = 1, list[tuple[Energy, Energy]]()
+
+    def is_enough() -> bool:
+        busy = maximum(time.process_time() - begin)
+        few = len(costs) < TIMED_STEPS or (busy < MIN_BUSY_SECONDS and rows == trainer.micro_batch_size)
+        return (
+            elapsed >= (MAX_SECONDS_IF_BUSY if few and rows == trainer.micro_batch_size else MAX_TIMING_SECONDS) or not few
+        )
+
+    while not costs or not is_enough():
         gradients, update = _measure_rows(trainer, rows)
         costs.append((gradients.scaled(trainer.micro_batch_size / rows), update))
         elapsed = maximum(elapsed + gradients.seconds + update.seconds)
-        rows = trainer.micro_batch_size if elapsed + maximum(sum(e.seconds for e in costs[-1])) < MAX_TIMING_SECONDS else 1
-    micro_batch, update = (_median(measured) for measured in zip(*costs, strict=True))
+        if rows < trainer.micro_batch_size and elapsed + 2 * maximum(gradients.seconds) < MAX_TIMING_SECONDS:
+            rows, costs = min(2 * rows, trainer.micro_batch_size), []  # calls cost the same for few rows as for many
+    micro_batch, update = (_median(measured[len(costs) // 2 :]) for measured in zip(*costs, strict=True))
     return micro_batch, update
 
 
