@@ -84,11 +84,10 @@ def _measure_micro_batch(trainer: Trainer) -> tuple[Energy, Energy]:
     rows, costs = 1, list[tuple[Energy, Energy]]()
 
     def is_enough() -> bool:
-        busy = maximum(time.process_time() - begin)
-        few = len(costs) < TIMED_STEPS or (busy < MIN_BUSY_SECONDS and rows == trainer.micro_batch_size)
-        return (
-            elapsed >= (MAX_SECONDS_IF_BUSY if few and rows == trainer.micro_batch_size else MAX_TIMING_SECONDS) or not few
-        )
+        is_whole, busy = rows == trainer.micro_batch_size, maximum(time.process_time() - begin)
+        if len(costs) >= TIMED_STEPS and (busy >= MIN_BUSY_SECONDS or not is_whole):
+            return True
+        return elapsed >= (MAX_SECONDS_IF_BUSY if is_whole else MAX_TIMING_SECONDS)
 
     while not costs or not is_enough():
         gradients, update = _measure_rows(trainer, rows)
