@@ -3,7 +3,7 @@
     lmcraft prepare /usr/lib/python3.11 --include '*.py' --vocab-size 2048 --out datasets/stdlib
     python benchmarks/forecast.py datasets/stdlib
 
-prints a row for each of six runs (benchmarks/forecast.md). The plan and the run are commands of their own, as a user
+prints a row for each of six runs. The plan and the run are commands of their own, as a user
 starts them; what else the machine does is not looked at.
 """
 
