@@ -63,7 +63,7 @@ def test_a_history_that_two_parents_share_is_written_once(folder: ModelFolder) -
     assert read_lineage(folder) == lineage
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../b", "a\\b", "", ".", "a//b", "a\0b"])
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../b", "a\\b", "", ".", "a//b", "a\0b", "a\ud800", "x" * 5000])
 def test_paths_that_lead_out_of_the_folder_are_refused(folder: ModelFolder, name: str) -> None:
     write_json(folder.lineage, {"version": 2, "files": {name: "0" * 64}})
     with pytest.raises(UserError, match=r"it names the file .* which does not lie in the folder; restore it from a copy"):
@@ -89,6 +89,12 @@ HOSTILE = {
             "ancestors": {str(number): {"parents": [{"sha256": str(number + 1)}]} for number in range(600)},
         },
         "it has more than 500 generations",
+    ),
+    "version": ({"version": 3}, "is of version 3, and this lmcraft reads 2 at most: update lmcraft"),
+    "weights": ({"version": 1, "weights": [1]}, "its weights are not an object"),
+    "surrogate": (
+        {"parents": [{"address": "a\ud800", "sha256": "a"}], "ancestors": {"a": {}}},
+        "the address of an origin is not a text",
     ),
     "address": (
         {"parents": [{"address": "x" * 5000, "sha256": "a"}], "ancestors": {"a": {}}},

@@ -18,6 +18,7 @@ from lmcraft.model.families import family_for
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.storage import convert_weights
 from lmcraft.model_source import ModelSource, open_model
+from lmcraft.tokenizer.loading import has_tokenizer
 
 PROBE = (
     "The capital of France is Paris. In 2026, 7 x 8 = 56.\n\ndef read(path):\n    with open(path) as file:\n"
@@ -89,6 +90,8 @@ def _write_adapter(source: ModelSource, folder: Path, dtype: torch.dtype | None)
     if source.adapter is None:
         raise UserError(f"'{source.path}' is not an adapter: leave --keep-adapter out")
     save_adapter(source.adapter, folder, dtype)
+    if has_tokenizer(source.path):
+        source.tokenizer.save(folder)
 
 
 def _write_lineage(source: ModelSource, folder: Path, out: Path) -> None:

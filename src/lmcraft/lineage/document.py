@@ -157,9 +157,9 @@ def parse_lineage(value: Mapping[str, Any], file: object) -> Lineage:
     """
     documents = value.get("ancestors", {})
     if not isinstance(documents, Mapping) or not all(isinstance(entry, Mapping) for entry in documents.values()):
-        raise _damaged(file, "its ancestors are not objects")
+        raise damaged_error(file, "its ancestors are not objects")
     if len(documents) > MAX_DOCUMENTS:
-        raise _damaged(file, f"it has {len(documents):,} ancestors, and {MAX_DOCUMENTS:,} at most are read")
+        raise damaged_error(file, f"it has {len(documents):,} ancestors, and {MAX_DOCUMENTS:,} at most are read")
     own = {name: entry for name, entry in value.items() if name != "ancestors"}
     built: dict[str, Lineage] = {}
     for key in _oldest_first(own, documents, file):
@@ -187,9 +187,9 @@ def _oldest_first(own: Mapping[str, Any], documents: Mapping[str, Any], file: ob
             if key:
                 yield key
         elif name in on_path:
-            raise _damaged(file, "its ancestors form a circle")
+            raise damaged_error(file, "its ancestors form a circle")
         elif len(path) > MAX_GENERATIONS:
-            raise _damaged(file, f"it has more than {MAX_GENERATIONS} generations")
+            raise damaged_error(file, f"it has more than {MAX_GENERATIONS} generations")
         else:
             path.append((name, _named(documents[name], documents, file)))
             on_path.add(name)
@@ -199,30 +199,30 @@ def _named(document: Mapping[str, Any], documents: Mapping[str, Any], file: obje
     for entry in (*_entries(document, "parents", file), *_entries(document, "data", file)):
         key = entry.get("sha256")
         if not isinstance(key, str) or key not in documents:
-            raise _damaged(file, f"it lacks the document of its {entry.get('role', 'origin')!s:.40}")
+            raise damaged_error(file, f"it lacks the document of its {entry.get('role', 'origin')!s:.40}")
         yield key
 
 
 def _entries(document: Mapping[str, Any], name: str, file: object) -> list[Mapping[str, Any]]:
     entries = document.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise _damaged(file, f"its {name} are not a list of objects")
+        raise damaged_error(file, f"its {name} are not a list of objects")
     return entries
 
 
 def _parse_document(document: Mapping[str, Any], built: Mapping[str, Lineage], file: object) -> Lineage:
     for name in (*TEXTS, "self"):
         if not isinstance(document.get(name, ""), str):
-            raise _damaged(file, f"its {name} is not a text")
+            raise damaged_error(file, f"its {name} is not a text")
     for name in ("files", "mixture", "summary"):
         if not isinstance(document.get(name, {}), Mapping):
-            raise _damaged(file, f"its {name} is not an object")
+            raise damaged_error(file, f"its {name} is not an object")
     if is_deeper(document, MAX_DOCUMENT_DEPTH):
-        raise _damaged(file, f"it is nested more than {MAX_DOCUMENT_DEPTH} levels deep")
+        raise damaged_error(file, f"it is nested more than {MAX_DOCUMENT_DEPTH} levels deep")
     for path, digest in document.get("files", {}).items():
         check_path(path, file)
         if not isinstance(digest, str) or not _HASH.match(digest):
-            raise _damaged(file, f"the hash of '{path}' is not a SHA-256")
+            raise damaged_error(file, f"the hash of '{path}' is not a SHA-256")
     parents, data = (
         tuple(_parse_origin(entry, built, file) for entry in _entries(document, name, file)) for name in ("parents", "data")
     )
@@ -232,8 +232,8 @@ def _parse_document(document: Mapping[str, Any], built: Mapping[str, Lineage], f
 def _parse_origin(entry: Mapping[str, Any], built: Mapping[str, Lineage], file: object) -> Origin:
     texts = {name: entry.get(name, "") for name in ("role", "address", "relative")}
     for name, text in texts.items():
-        if not isinstance(text, str) or "\0" in text or len(text) > MAX_TEXT_CHARACTERS:
-            raise _damaged(file, f"the {name} of an origin is not a text of at most {MAX_TEXT_CHARACTERS:,} characters")
+        if not isinstance(text, str) or not _is_writable(text):
+            raise damaged_error(file, f"the {name} of an origin is not a text of at most {MAX_TEXT_CHARACTERS:,} characters")
     return Origin(**texts, sha256=entry["sha256"], lineage=built[entry["sha256"]])
 
 
@@ -254,14 +254,23 @@ def check_path(path: str, file: object) -> None:
     parts = PurePosixPath(path).parts
     if (
         not parts
-        or "\0" in path
+        or not _is_writable(path)
         or "\\" in path
         or path.startswith("/")
         or ".." in parts
         or str(PurePosixPath(path)) != path
     ):
-        raise _damaged(file, f"it names the file {path[:200]!r}, which does not lie in the folder")
+        raise damaged_error(file, f"it names the file {path[:200]!r}, which does not lie in the folder")
 
 
-def _damaged(file: object, reason: str) -> UserError:
+def _is_writable(text: str) -> bool:
+    """Whether a text could be a path or an address."""
+    try:
+        return len(text.encode()) <= MAX_TEXT_CHARACTERS and "\0" not in text
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
+def damaged_error(file: object, reason: str) -> UserError:
+    """The error for a lineage that is not what lmcraft writes."""
     return UserError(f"'{file}' is damaged: {reason}; restore it from a copy")

@@ -8,11 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, has_file, write_json
 from lmcraft.folder.names import LINEAGE, MANIFEST
 from lmcraft.folder.reading import read_json
 from lmcraft.folder.recognition import read_object
-from lmcraft.lineage.document import NO_LINEAGE, TEXTS, Lineage, Origin, is_sealed, make_lineage, parse_lineage
+from lmcraft.lineage.document import NO_LINEAGE, TEXTS, VERSION, Lineage, Origin, is_sealed, make_lineage, parse_lineage
 from lmcraft.lineage.hashing import covered_files, hash_file, hash_files, hash_package
 from lmcraft.lineage.version1 import lineage_of_version_1
 
@@ -45,8 +46,11 @@ def read_lineage(folder: Path | ModelFolder | DatasetFolder) -> Lineage:
     if not has_file(file):
         return NO_LINEAGE
     value = read_json(file)
-    if value.get("version") == 2:
+    written = value.get("version", 1)
+    if written == VERSION:
         return parse_lineage(value, file)
+    if written != 1:
+        raise UserError(f"'{file}' is of version {written!r:.40}, and this lmcraft reads {VERSION} at most: update lmcraft")
     return lineage_of_version_1(value, Path(folder))
 
 

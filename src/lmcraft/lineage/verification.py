@@ -1,5 +1,6 @@
 """Recomputes the hashes of a folder, and of all that it was made from, down to the texts of its data."""
 
+import errno
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from lmcraft.errors import UserError
-from lmcraft.folder import DatasetFolder, ModelFolder, is_model_folder, mismatch_error
+from lmcraft.folder import DatasetFolder, ModelFolder, is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.lock import holder_of
 from lmcraft.folder.names import LINEAGE, MANIFEST
 from lmcraft.folder.recognition import read_object
@@ -81,6 +82,8 @@ def verify(
             writing the folder, or a named folder has nothing to do with it.
     """
     lineage = _open(folder)
+    if missing := next((path for path in named if not path.exists()), None):
+        raise missing_path_error(missing)
     locator = Locator(folder, tuple(named), fetch)
     walk = _Walk(locator)
     walk.add_root(folder, lineage)
@@ -220,9 +223,9 @@ class _Walk:
 def _perform(task: _Task, report: Callable[[int], object]) -> Check:
     try:
         actual = task.compute(task.file, report)
-    except FileNotFoundError:
-        return replace(task.check, state="missing")
-    except OSError:  # it cannot be read, or is no file
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return replace(task.check, state="missing")
         return replace(task.check, state="changed", actual="unreadable")
     return replace(task.check, state="intact" if actual == task.check.expected else "changed", actual=actual)
 

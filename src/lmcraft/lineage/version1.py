@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcraft.folder import ModelFolder
 from lmcraft.folder.names import RUN, RUN_CONFIG
-from lmcraft.lineage.document import Lineage, Origin, check_path
+from lmcraft.lineage.document import Lineage, Origin, check_path, damaged_error
 
 
 def lineage_of_version_1(value: Mapping[str, Any], folder: Path) -> Lineage:
@@ -18,8 +18,10 @@ def lineage_of_version_1(value: Mapping[str, Any], folder: Path) -> Lineage:
         UserError: it names a file outside the folder.
     """
     file = ModelFolder(folder).lineage
-    weights = value.get("weights")
-    files = {str(name): str(digest) for name, digest in weights.items()} if isinstance(weights, Mapping) else {}
+    weights = value.get("weights", {})
+    if not isinstance(weights, Mapping):
+        raise damaged_error(file, "its weights are not an object")
+    files = {str(name): str(digest) for name, digest in weights.items()}
     for name in files:
         check_path(name, file)
     if run := _text(value, "run"):
