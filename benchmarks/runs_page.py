@@ -29,7 +29,6 @@ from tests.annotation.kills import free_port
 FRAMES = 240
 START_SECONDS = 120.0
 TIMEOUT_MS = 600_000
-MAIN_THREAD = "CrRendererMain"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 # What happens in each frame: `n` counts them, and `box` is where the chart is.
 GESTURES = {
@@ -126,16 +125,16 @@ def measure(page: Any, thread: Path, name: str, gesture: str) -> None:
 
 
 def find_main_thread() -> Path:
-    """The main thread of the page in /proc: the one of all renderers that has worked most."""
-    threads = [path for path in Path("/proc").glob("[0-9]*/task/[0-9]*") if read_name(path) == MAIN_THREAD]
-    return max(threads, key=read_seconds)
+    """The main thread of the page in /proc: of the renderer that has worked most."""
+    pids = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if b"--type=renderer" in read_bytes(path)]
+    return max((Path("/proc", pid, "task", pid) for pid in pids), key=read_seconds)
 
 
-def read_name(thread: Path) -> str:
+def read_bytes(path: Path) -> bytes:
     try:
-        return (thread / "comm").read_text().strip()
+        return path.read_bytes()
     except OSError:
-        return ""  # it has ended
+        return b""  # the process has ended
 
 
 def read_seconds(thread: Path) -> float:

@@ -5,7 +5,7 @@ import { el } from "../../views/dom.js";
 import { buildIconButton } from "../../views/icons.js";
 import { nameUnit } from "../format.js";
 import { drawAxes, drawBrush, drawPointer } from "./axes.js";
-import { buildCurve, findNearest } from "./curve.js";
+import { buildCurve, findNearest, smoothCurve } from "./curve.js";
 import { listenForGestures } from "./gestures.js";
 import { findVisible } from "./paint.js";
 import { Readout } from "./readout.js";
@@ -16,6 +16,7 @@ import { ChartTable } from "./table.js";
 
 const MARGIN = { left: 56, right: 14, top: 10, bottom: 40 };
 const PADDING = 0.06; // of the y axis, above and below the curves
+const MAX_READ = 6; // curves, up to which each chart shows the values of all at the pointer
 const POINTER_PIXELS = 14; // how far from its ends a curve is still read
 
 export class Chart {
@@ -56,6 +57,12 @@ export class Chart {
     this.changed();
   }
 
+  /** The curves are smoothed anew before they are drawn next. */
+  resmooth() {
+    this.isSmoothOld = true;
+    this.changed();
+  }
+
   /** Other curves are shown than in the picture. */
   changed() {
     this.version += 1;
@@ -78,6 +85,7 @@ export class Chart {
   }
 
   draw() {
+    if (this.isSmoothOld) this.#smooth();
     this.#fit();
     const view = this.#findView();
     this.view = view;
@@ -99,12 +107,13 @@ export class Chart {
     return x0 + ((pixels - left) / width) * (x1 - x0);
   }
 
-  /** What lies at a drawn x: [{line, index, y}], nearest to `down` pixels first if that is given. */
-  read(x, down = null) {
+  /** What lies at a drawn x: [{line, index, y}], nearest to `down` pixels first if that is given; of all runs or of some. */
+  read(x, down = null, runs = null) {
     const { x0, x1 } = this.grid.view;
     const tolerance = ((x1 - x0) * POINTER_PIXELS) / this.area.width;
     const points = [];
     for (const line of this.visibleLines()) {
+      if (runs && !runs.has(line.run)) continue;
       const index = findNearest(line.curve.x, x, tolerance);
       if (index < 0) continue;
       const y = (this.isSmooth ? line.curve.smooth : line.curve.mean)[index];
@@ -157,12 +166,17 @@ export class Chart {
   #build(line) {
     const run = this.grid.curves.runs.get(line.run);
     const series = run?.series.get(line.name);
-    line.curve = series?.steps.length ? buildCurve(run, series, this.#options(), this.spec.metric.divisor) : null;
+    line.curve = series?.steps.length ? buildCurve(run, series, this.grid.options, this.spec.metric.divisor) : null;
     if (line.curve) this.grid.painter.setCurve(this.#keyOf(line), line.curve);
   }
 
-  #options() {
-    return this.grid.options;
+  #smooth() {
+    this.isSmoothOld = false;
+    for (const line of this.lines.filter(({ curve }) => curve)) {
+      const series = this.grid.curves.runs.get(line.run)?.series.get(line.name);
+      line.curve.smooth = smoothCurve(line.curve, series, this.grid.options, this.spec.metric.divisor);
+      this.grid.painter.setSmooth(this.#keyOf(line), line.curve.smooth);
+    }
   }
 
   #fit() {
@@ -226,7 +240,8 @@ export class Chart {
   #point(context) {
     const { hover, highlight } = this.grid;
     const isOwn = hover?.chart === this;
-    const points = hover ? this.read(hover.x, isOwn ? hover.down : null) : [];
+    const isCrowded = this.lines.length > MAX_READ;
+    const points = hover ? this.read(hover.x, isOwn ? hover.down : null, isCrowded && !isOwn ? hover.runs : null) : [];
     drawPointer(context, this, { hover, points, highlight });
     this.readout.show(this, hover, points);
   }

@@ -11,7 +11,8 @@ const MAX_SMOOTHING_SHARE = 0.15; // of the steps of a curve, over which the str
  *
  * options: {axis, isLogX, isLogY, smoothing}; smoothing from 0 to 1; divisor: what values are divided by.
  */
-export function buildCurve(run, series, { axis, isLogX, isLogY, smoothing }, divisor) {
+export function buildCurve(run, series, options, divisor) {
+  const { axis, isLogX, isLogY } = options;
   const measure = AXES[axis].series;
   const clock = measure && run.series.get(measure);
   if (measure && !clock) return null;
@@ -19,12 +20,23 @@ export function buildCurve(run, series, { axis, isLogX, isLogY, smoothing }, div
   const x = (measure ? interpolate(steps, clock.steps, clock.mean) : steps).map((value) => project(value, isLogX));
   const start = x.findIndex((value) => !Number.isNaN(value)); // a logarithmic axis has no place for what comes before
   if (start < 0) return null;
-  const draw = (values) => Float64Array.from(values, (value) => (value === null ? NaN : project(value / divisor, isLogY)));
-  const parts = { low: draw(series.low), high: draw(series.high), mean: draw(series.mean) };
-  parts.smooth = smoothing > 0 ? draw(smooth(steps, series.mean, smoothing)) : parts.mean;
-  const hasBand = parts.low.some((low, index) => low !== parts.high[index] && !Number.isNaN(low));
-  const cut = (array) => (start ? array.subarray(start) : array);
-  return { steps: cut(steps), x: cut(x), low: cut(parts.low), high: cut(parts.high), mean: cut(parts.mean), smooth: cut(parts.smooth), hasBand };
+  const draw = (values) => drawValues(values, start, isLogY, divisor);
+  const curve = { start, steps: steps.subarray(start), x: x.subarray(start), low: draw(series.low), high: draw(series.high), mean: draw(series.mean) };
+  curve.hasBand = curve.low.some((low, index) => low !== curve.high[index] && !Number.isNaN(low));
+  curve.smooth = smoothCurve(curve, series, options, divisor);
+  return curve;
+}
+
+/** The smoothed values of a series whose curve is already there. */
+export function smoothCurve({ start, mean }, series, { isLogY, smoothing }, divisor) {
+  return smoothing > 0 ? drawValues(smooth(series.steps, series.mean, smoothing), start, isLogY, divisor) : mean;
+}
+
+/** Plain loops: there may be a hundred thousand values in a frame. */
+function drawValues(values, start, isLogY, divisor) {
+  const drawn = new Float64Array(values.length - start);
+  for (let i = start; i < values.length; i += 1) drawn[i - start] = values[i] === null ? NaN : project(values[i] / divisor, isLogY);
+  return drawn;
 }
 
 /** The values at `steps` of a quantity that grows from 0, and that is known at other steps. */
@@ -48,16 +60,22 @@ export function stepAt(run, axis, value) {
 
 /** An exponential moving average over steps, which are not equally far apart. */
 function smooth(steps, values, strength) {
-  const length = MAX_SMOOTHING_SHARE * strength ** 2 * Math.max(1, steps.at(-1) - steps[0]);
+  const length = MAX_SMOOTHING_SHARE * strength ** 2 * Math.max(1, steps[steps.length - 1] - steps[0]);
+  const smoothed = new Float64Array(values.length);
   let [sum, weight, last] = [0, 0, steps[0]];
-  return values.map((value, index) => {
-    if (value === null || Number.isNaN(value)) return value;
-    const decay = Math.exp((last - steps[index]) / length);
-    last = steps[index];
+  for (let i = 0; i < values.length; i += 1) {
+    const value = values[i];
+    if (value === null) {
+      smoothed[i] = NaN;
+      continue;
+    }
+    const decay = Math.exp((last - steps[i]) / length);
+    last = steps[i];
     sum = decay * sum + value;
     weight = decay * weight + 1;
-    return sum / weight;
-  });
+    smoothed[i] = sum / weight;
+  }
+  return smoothed;
 }
 
 /** The index of the point next to `x`, or -1 if the curve ends more than `tolerance` before it or begins after it. */

@@ -10,6 +10,7 @@ const WHEEL_LINE_PIXELS = 16;
 const KEY_ZOOM = 0.7;
 const KEY_MOVE = 0.2;
 const NUM_NEAR = 6; // curves of which the pointer shows the values
+const NUM_NEAR_ELSEWHERE = 2; // in the other charts, if there are more
 const MAX_SPOKEN = 4;
 
 /** Returns what ends the listening. */
@@ -117,7 +118,7 @@ class Gestures {
     if (!points.length) return this.grid.point(null);
     const { line, index } = points[0];
     const near = points.slice(0, NUM_NEAR).map((point) => point.line);
-    this.grid.point({ chart: this.chart, x: line.curve.x[index], down, keys: new Set(near.slice(0, 1).map(({ key }) => key)), runs: new Set(near.map(({ run }) => run)) });
+    this.grid.point({ chart: this.chart, x: line.curve.x[index], down, keys: new Set([line.key]), runs: new Set(near.slice(0, NUM_NEAR_ELSEWHERE).map(({ run }) => run)) });
   }
 
   #select({ across }) {

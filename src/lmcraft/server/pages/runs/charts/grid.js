@@ -48,6 +48,13 @@ export class ChartGrid {
   }
 
   setOptions(options) {
+    const isOnlySmoothed = ["axis", "isLogX", "isLogY"].every((name) => options[name] === this.options[name]);
+    if (isOnlySmoothed) {
+      this.options = options;
+      for (const chart of this.charts.values()) chart.resmooth();
+      this.redraw();
+      return;
+    }
     if (options.axis !== this.options.axis || options.isLogX !== this.options.isLogX) this.range = this.hover = null;
     this.options = options;
     for (const chart of this.charts.values()) chart.rebuild();

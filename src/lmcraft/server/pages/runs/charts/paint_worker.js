@@ -7,6 +7,7 @@ const curves = new Map(); // key -> curve
 self.addEventListener("message", ({ data }) => {
   if (data.forget) for (const key of data.forget) curves.delete(key);
   if (data.curve) curves.set(data.key, data.curve);
+  if (data.smooth && curves.has(data.key)) curves.get(data.key).smooth = data.smooth;
   if (data.job) answer(data.job);
 });
 

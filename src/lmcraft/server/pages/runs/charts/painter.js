@@ -17,7 +17,13 @@ export class Painter {
   /** Curves with the same key are replaced. */
   setCurve(key, curve) {
     this.curves.set(key, curve);
-    this.worker?.postMessage({ key, curve });
+    const { x, low, high, mean, smooth, hasBand } = curve;
+    this.worker?.postMessage({ key, curve: { x, low, high, mean, smooth, hasBand } });
+  }
+
+  /** The curve of a key is smoothed otherwise. */
+  setSmooth(key, smooth) {
+    this.worker?.postMessage({ key, smooth });
   }
 
   forget(keys) {

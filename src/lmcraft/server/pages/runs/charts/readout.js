@@ -23,16 +23,13 @@ export class Readout {
     this.node.append(this.title, ...this.rows.map(({ node }) => node));
   }
 
-  /** points: of Chart.read; beside the chart under the pointer, the others show the same runs. */
+  /** points: of Chart.read; of many, the first are shown. */
   show(chart, hover, points) {
     this.node.hidden = !points.length;
     if (!points.length) return;
-    const isOwn = hover.chart === chart;
-    const isMany = points.length > MAX_ROWS;
-    const shown = isMany && !isOwn ? points.filter(({ line }) => hover.runs.has(line.run)) : points;
     this.title.textContent = nameX(chart.grid, hover.x);
     this.rows.forEach((row, number) => {
-      const point = shown[number];
+      const point = points[number];
       row.node.hidden = !point;
       if (point) fillRow(row, chart, point, hover.x);
     });

@@ -88,6 +88,7 @@ export class CompareView {
   /** The runs with their lines, figures and states; a checkbox shows or hides each. */
   #drawLegend() {
     const heads = ["columnName", "columnState", "columnProgress", "columnLoss", "columnBest", "trainingTime", "columnEnergy"].map((label) => el("th", { scope: "col" }, t(label)));
+    this.#nameRuns();
     const rows = this.ids.map((id, number) => this.#buildRow(this.app.live.runs.get(id), number));
     const key = `${t("hideRun")}${rows.map(({ outerHTML }) => outerHTML).join()}`;
     if (key === this.legendKey) return;
@@ -102,17 +103,19 @@ export class CompareView {
 
   #buildRow(run, number) {
     const box = el("input", { type: "checkbox", checked: !this.hidden.has(run.id), "data-id": run.id, "aria-label": t("showRun", { name: run.name }), onchange: () => this.#show(run.id, box.checked) });
-    const link = el("a", { href: buildAddress("run", run.id), dir: "auto" }, this.#nameOf(run));
+    const link = el("a", { href: buildAddress("run", run.id), dir: "auto" }, this.names.get(run.id));
     const name = el("th", { scope: "row" }, el("div", {}, el("label", {}, box, buildSwatch(styleOf(number, this.ids.length))), link));
     const cells = [buildState(run.state), describeSteps(run), formatLoss(run.loss), formatLoss(run.best?.validation_loss), formatDuration(run.seconds), formatEnergy(run.energy?.joules)];
     const highlight = (id) => () => this.grid.setHighlight(id);
     return el("tr", { onpointerenter: highlight(run.id), onpointerleave: highlight(null), onfocusin: highlight(run.id), onfocusout: highlight(null) }, name, ...cells.map((cell) => el("td", {}, cell)));
   }
 
-  /** The name, with its folder if another of the runs has the same name. */
-  #nameOf(run) {
-    const isDouble = this.ids.some((id) => id !== run.id && this.app.live.runs.get(id).name === run.name);
-    return isDouble ? `${folderOf(run)}${run.name}` : run.name;
+  /** The runs by their names, with the folder if several have the same name. */
+  #nameRuns() {
+    const runs = this.ids.map((id) => this.app.live.runs.get(id));
+    const counts = new Map();
+    for (const { name } of runs) counts.set(name, (counts.get(name) ?? 0) + 1);
+    this.names = new Map(runs.map((run) => [run.id, counts.get(run.name) > 1 ? `${folderOf(run)}${run.name}` : run.name]));
   }
 
   #show(id, isShown) {
@@ -147,7 +150,7 @@ export class CompareView {
 
   #buildChart({ id, names: [name] }) {
     const { ids } = this;
-    const lines = ids.map((run, number) => ({ key: run, run, name, title: () => this.#nameOf(this.app.live.runs.get(run) ?? { id: run, name: run }), isNamed: false, style: styleOf(number, ids.length) }));
+    const lines = ids.map((run, number) => ({ key: run, run, name, title: () => this.names.get(run) ?? run, isNamed: false, style: styleOf(number, ids.length) }));
     return { id, name, title: () => titleOfMetric(name), metric: describeMetric(name), lines };
   }
 
@@ -162,6 +165,6 @@ export class CompareView {
   }
 
   #showSettings() {
-    this.settings.show(this.ids.map((id) => ({ id, title: this.#nameOf(this.app.live.runs.get(id)) })), this.differences);
+    this.settings.show(this.ids.map((id) => ({ id, title: this.names.get(id) })), this.differences);
   }
 }
