@@ -61,10 +61,13 @@ def install_command(extra: str) -> str:
 
 
 def missing_packages(extra: str) -> list[str]:
-    """The packages of an extra that are not installed."""
+    """The packages of an extra that are not installed; the extra itself if it is newer than the installation's metadata.
+
+    A checkout that was updated without `pip install` has the metadata of before.
+    """
     matches = (REQUIREMENT.match(line) for line in distribution(DISTRIBUTION).requires or [])
     names = [match[1] for match in matches if match and match[2] == extra]
-    return [name for name in names if not _is_installed(name)]
+    return [name for name in names or [extra] if not _is_installed(name)]
 
 
 def _is_installed(package: str) -> bool:
