@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from lmcraft.energy.record import EnergyRecord
+from lmcraft.energy.record import REPEATED, EnergyRecord
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, write_json_lines
 from lmcraft.quantities import Duration, EnergyAmount
 from lmcraft.training import account
-from lmcraft.training.account import AFTER_BEST, REPEATED, RunAccount
+from lmcraft.training.account import AFTER_BEST, RunAccount
 from lmcraft.training.history import start_ids
 from lmcraft.training.loop import Trainer
 from lmcraft.training.processes import Processes

@@ -14,6 +14,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import names, read_json, write_json
 
 ENERGY_FILE = names.ENERGY
+REPEATED = "repeated steps"  # that a resumed run had done before: a reason of waste
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmcraft.config import read_toml
 from lmcraft.energy.energy import JOULES_PER_KWH
-from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
+from lmcraft.energy.record import ENERGY_FILE, REPEATED, EnergyRecord
 from lmcraft.folder import ModelFolder, read_json
 from lmcraft.hyperparameters.objectives import TRAINING_LOSSES
 from lmcraft.hyperparameters.trial import CurvePoint
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lmcraft.evaluation.results import ItemResult, TaskResult
 
 HOLDOUT_NAMES = {"validation_loss": "holdout_loss", "bits_per_byte": "holdout_bits_per_byte"}
-REPEATED = "repeated steps"  # of the reasons in energy.json
 STEP_PREFIX = "step-"  # of the folders of checkpoints
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lmcraft.energy import NO_ENERGY, Energy, Meter, Reading, emissions, format_emissions, format_energy, open_meter
-from lmcraft.energy.record import ENERGY_FILE, EnergyRecord, EnergyRow
+from lmcraft.energy.record import ENERGY_FILE, REPEATED, EnergyRecord, EnergyRow
 from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.quantities import EnergyAmount
@@ -23,7 +23,7 @@ from lmcraft.training.run_status import RunStatus, State
 
 READ_SECONDS = 0.02  # a reading of the meter counts for so long
 MIN_BUSY_SECONDS = 0.1  # from which the power of a busy core is known
-REPEATED, AFTER_BEST = "repeated steps", "after the best checkpoint"
+AFTER_BEST = "after the best checkpoint"
 
 
 class RunAccount:
