@@ -23,3 +23,14 @@ def test_compiled_blocks_are_kept_in_the_cache_folder_unless_set_otherwise(monke
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/mine")
     set_up_environment()
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/mine"
+
+
+def test_waiting_threads_soon_sleep_unless_set_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    set_up_environment()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    set_up_environment()
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
