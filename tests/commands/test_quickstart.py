@@ -6,8 +6,11 @@ import pytest
 
 from lmcraft import QuickstartConfig, cli, load, quickstart
 from lmcraft.commands.quickstart import _describe_quality
+from lmcraft.energy import Energy
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, write_json_lines
+from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.training.costs import Costs
 from tests.tiny import TEXT, tiny_dataset
 
 
@@ -19,10 +22,15 @@ def test_a_short_text_tells_nothing_about_quality(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_pipeline_runs_on_your_own_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pipeline_runs_on_your_own_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = Costs(Energy(), Energy(seconds=50.0), *[Energy()] * 3)  # 21 steps, also on a busy machine
+    monkeypatch.setattr(PretrainingRun, "_measure", lambda self, config: costs)
+    monkeypatch.setattr(PretrainingRun, "is_planned_again", False)
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(8 * TEXT, encoding="utf-8")
-    arguments = ["quickstart", "--text", str(text), "--out", str(out), "--time-budget", "3s", "--depth", "1"]
+    arguments = ["quickstart", "--text", str(text), "--out", str(out), "--time-budget", "19m", "--depth", "1"]
     assert cli.main([*arguments, "--vocab-size", "300"]) == 0
     output = capsys.readouterr().out
     assert all(f"== {n}. " in output for n in range(1, 6)) and "nats per token" in output

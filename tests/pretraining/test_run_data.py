@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from lmcraft import PlanConfig, PretrainConfig, plan, pretrain
+from lmcraft.energy import Energy
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, write_json
 from lmcraft.json_lines import read_json_lines
 from lmcraft.model.config import TransformerConfig
+from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.pretraining.run_data import RunData
+from lmcraft.training.costs import Costs
 from tests.mixed import two_sources
 from tests.tiny import tiny_dataset
 
@@ -185,8 +188,10 @@ def test_epochs_that_do_not_fit_the_run_are_an_error(tmp_path: Path) -> None:
     assert plan(PlanConfig(data, **fitting)).mixture[0].epochs == pytest.approx(1, abs=1e-3)
 
 
-def test_a_time_limit_and_a_holdout_work_with_a_mixture(data: Path, tmp_path: Path) -> None:
+def test_a_time_limit_and_a_holdout_work_with_a_mixture(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = Costs(Energy(), Energy(seconds=200.0), *[Energy()] * 3)  # 5 steps, also on a busy machine
+    monkeypatch.setattr(PretrainingRun, "_measure", lambda self, config: costs)
     folder = pretrain(
-        config_of(data, tmp_path / "model", max_steps=0, time_budget="9s", eval_every=0, save_every=0, holdout=0.2)
+        config_of(data, tmp_path / "model", max_steps=0, time_budget="19m", eval_every=0, save_every=0, holdout=0.2)
     )
     assert rows_of(folder.path)[-1]["holdout_loss"] > 0

@@ -69,7 +69,7 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     estimate = autotune.estimate_step_memory
     monkeypatch.setattr(autotune, "estimate_step_memory", lambda *a, **k: estimates.append(1) or estimate(*a, **k))
     lines: list[str] = []
-    run = open_run(data, tmp_path, batch_size=4, time_budget="30s", compile="auto")
+    run = open_run(data, tmp_path, batch_size=4, energy_budget="100J", compile="auto")
     choices = run.autotune(lines.append)
     assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps) and choices.max_steps > 0
     assert [line.split()[0] for line in lines] == ["attention:", "blocks", "the", "micro-batches"]
