@@ -30,7 +30,7 @@ def run(name: str, state: str = "running", **fields: Any) -> Json:
         "tokens_per_second": 15_300.0,
         "peak_memory": 2.5 * 2**30,
         "energy": {"joules": 44_000.0, "low": 33_000.0, "high": 57_000.0, "method": "cpu time"},
-        "emissions": {"grams": 5.9, "low": 1.0, "high": 10.0, "region": "World", "year": 2024, "source": "Ember"},
+        "emissions": {"grams": 5.9, "low": 1.0, "high": 10.0, "region": "WORLD", "year": 2024, "source": "Ember"},
         "seconds": 161.0,
         "seconds_left": 107.0 if state == "running" else None,
         "parameters": 12_345_678,

@@ -18,6 +18,7 @@ export function buildCurve(run, series, options, divisor) {
   if (measure && !clock) return null;
   const steps = Float64Array.from(series.steps);
   const x = (measure ? interpolate(steps, clock.steps, clock.mean) : steps).map((value) => project(value, isLogX));
+  for (let i = 1; i < x.length; i += 1) if (x[i] < x[i - 1]) x[i] = x[i - 1]; // a clock that went back
   const start = x.findIndex((value) => !Number.isNaN(value)); // a logarithmic axis has no place for what comes before
   if (start < 0) return null;
   const draw = (values) => drawValues(values, start, isLogY, divisor);
@@ -58,24 +59,27 @@ export function stepAt(run, axis, value) {
   return clock ? interpolate(Float64Array.of(value), [0, ...clock.mean], [0, ...clock.steps])[0] : value;
 }
 
-/** An exponential moving average over steps, which are not equally far apart. */
+/** Weighted means of the values around each, with weights that fall exponentially with the distance in steps on both sides: no lag. */
 function smooth(steps, values, strength) {
   const length = MAX_SMOOTHING_SHARE * strength ** 2 * Math.max(1, steps[steps.length - 1] - steps[0]);
-  const smoothed = new Float64Array(values.length);
-  let [sum, weight, last] = [0, 0, steps[0]];
-  for (let i = 0; i < values.length; i += 1) {
-    const value = values[i];
-    if (value === null) {
-      smoothed[i] = NaN;
-      continue;
+  const sums = new Float64Array(values.length);
+  const weights = new Float64Array(values.length);
+  const pass = (from, to, by) => {
+    let [sum, weight, last] = [0, 0, steps[from]];
+    for (let i = from; i !== to; i += by) {
+      if (values[i] === null) continue;
+      const decay = Math.exp(-Math.abs(steps[i] - last) / length);
+      last = steps[i];
+      sum = decay * sum + values[i];
+      weight = decay * weight + 1;
+      sums[i] += sum;
+      weights[i] += weight;
     }
-    const decay = Math.exp((last - steps[i]) / length);
-    last = steps[i];
-    sum = decay * sum + value;
-    weight = decay * weight + 1;
-    smoothed[i] = sum / weight;
-  }
-  return smoothed;
+  };
+  pass(0, values.length, 1);
+  pass(values.length - 1, -1, -1);
+  for (let i = 0; i < values.length; i += 1) sums[i] = values[i] === null ? NaN : (sums[i] - values[i]) / (weights[i] - 1); // each counts itself twice
+  return sums;
 }
 
 /** The index of the point next to `x`, or -1 if the curve ends more than `tolerance` before it or begins after it. */

@@ -4,6 +4,7 @@ import { findFirst } from "../state/search.js";
 
 const MAX_BANDS = 6; // with more curves, their bands would hide each other
 const MAX_DOTTED = 40; // points in sight, up to which each is shown as a dot
+const MAX_DOTTED_AMONG_MANY = 2; // a line through a single point shows nothing
 const DOT_RADIUS = 2.25;
 const LINE_WIDTH = 1.75;
 const FAINT = 0.28;
@@ -27,7 +28,7 @@ export function paint(context, { view, width, height, ratio, curves }) {
     if (hasBands && curve.hasBand) drawBand(context, curve, range, scale);
     if (isSmooth && hasBands) stroke(context, curve, curve.mean, range, scale, { dash: [], alpha: FAINT, width: 1 });
     stroke(context, curve, isSmooth ? curve.smooth : curve.mean, range, scale, { dash, alpha: 1, width: curves.length > MAX_DOTTED ? 1 : LINE_WIDTH });
-    if (range.end - range.start <= MAX_DOTTED && hasBands) drawDots(context, curve, range, scale);
+    if (range.end - range.start <= (hasBands ? MAX_DOTTED : MAX_DOTTED_AMONG_MANY)) drawDots(context, curve, range, scale);
   }
   context.globalAlpha = 1;
 }

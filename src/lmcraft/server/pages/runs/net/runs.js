@@ -6,7 +6,7 @@ const SAMPLES_PER_PAGE = 10;
 
 const buildUrl = (id, part) => `/api/runs/${encodeURIComponent(id)}/${part}`;
 
-/** {runs, removed, complete, cursor, folder}: all runs (`complete`), or those that changed since the answer with `cursor`; waits for a change. */
+/** {runs, removed, complete, cursor, folder, truncated}: all runs (`complete`), or those that changed since the answer with `cursor`; waits for a change. */
 export async function fetchRuns(cursor, signal) {
   const query = cursor === null ? "" : `?${new URLSearchParams({ after: cursor })}`;
   return (await sendRequest(`/api/runs${query}`, { method: "GET", signal })).json();

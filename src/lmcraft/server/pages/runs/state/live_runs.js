@@ -10,7 +10,7 @@ const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * s
 export class LiveRuns {
   /** handlers: {changed(ids), connected(isConnected)}: runs are new, changed or gone; the server can be reached or not. */
   constructor(handlers) {
-    Object.assign(this, { handlers, runs: new Map(), folder: "", cursor: null, isConnected: true, failures: 0 });
+    Object.assign(this, { handlers, runs: new Map(), folder: "", isTruncated: false, cursor: null, isConnected: true, failures: 0 });
     this.wake = () => {};
     for (const [target, name] of [[window, "online"], [document, "visibilitychange"]]) target.addEventListener(name, () => this.wake());
   }
@@ -42,13 +42,12 @@ export class LiveRuns {
     return Promise.race([sleep(seconds), new Promise((resolve) => (this.wake = resolve))]);
   }
 
-  #take({ runs, removed = [], cursor, folder, complete }) {
+  #take({ runs, removed = [], cursor, folder = "", complete, truncated = false }) {
     const ids = new Set(runs.map(({ id }) => id));
     const gone = complete ? [...this.runs.keys()].filter((id) => !ids.has(id)) : removed;
     for (const id of gone) this.runs.delete(id);
     for (const run of runs) this.runs.set(run.id, run);
-    this.cursor = cursor;
-    if (folder !== undefined) this.folder = folder;
+    Object.assign(this, { cursor, folder, isTruncated: truncated });
     if (ids.size || gone.length) this.handlers.changed(new Set([...ids, ...gone]));
   }
 

@@ -106,7 +106,8 @@ export class ListView {
     this.#drawEmpty(all);
     this.more.hidden = runs.length <= shown.limit;
     this.table.hidden = !runs.length;
-    this.note.textContent = !all.length ? "" : runs.length === all.length ? t("runCount", { n: formatNumber(all.length) }) : t("runsOf", { n: formatNumber(runs.length), total: formatNumber(all.length) });
+    const count = runs.length === all.length ? t("runCount", { n: formatNumber(all.length) }) : t("runsOf", { n: formatNumber(runs.length), total: formatNumber(all.length) });
+    this.note.textContent = [all.length > 0 && count, this.app.live.isTruncated && t("truncatedNote")].filter(Boolean).join(" · ");
     this.#drawActions();
   }
 
@@ -157,10 +158,11 @@ export class ListView {
     const { selected } = shown;
     this.all.checked = selected.size > 0 && this.matches.every((id) => selected.has(id));
     this.all.indeterminate = selected.size > 0 && !this.all.checked;
-    const key = `${selected.size}`;
+    const key = `${selected.size} ${this.matches.length > 1} ${t("compareHint")}`;
     if (key === this.actionsKey && this.actions.children.length) return;
     this.actionsKey = key;
-    if (!selected.size) return this.actions.replaceChildren(el("p", { class: "note" }, t("compareHint")));
+    const hint = this.matches.length > 1 && el("p", { class: "note" }, t("compareHint"));
+    if (!selected.size) return this.actions.replaceChildren(...(hint ? [hint] : []));
     const compare = el("a", { class: "button main", href: buildAddress("compare", ...selected) }, t("compareRuns", { n: formatNumber(selected.size) }));
     this.actions.replaceChildren(el("button", { type: "button", class: "quiet", onclick: () => this.#selectAll(false) }, t("clearSelection")), compare);
   }

@@ -18,6 +18,8 @@ import { buildProgress, buildState, describeSteps, describeTimeLeft, isOpen, nam
 import { Samples } from "./samples.js";
 import { SettingsTable } from "./settings_table.js";
 
+const WORLD = "WORLD"; // the server's name of the average of all regions
+
 export class RunView {
   constructor(app) {
     this.app = app;
@@ -159,7 +161,7 @@ function describeRun(run) {
     [t("speed"), run.tokens_per_second ? formatSpeed(run.tokens_per_second) : null],
     [t("memory"), run.peak_memory ? formatBytes(run.peak_memory) : null],
     [t("energy"), energy && el("span", {}, formatEnergy(energy.joules), " ", el("small", {}, interval))],
-    [t("emissions"), emissions && el("span", {}, formatGrams(emissions.grams), " ", el("small", {}, t("emissionsSource", emissions)))],
+    [t("emissions"), emissions && el("span", {}, formatGrams(emissions.grams), " ", el("small", {}, t("emissionsSource", { region: emissions.region === WORLD ? t("world") : emissions.region, year: emissions.year })))],
     [t("trainingTime"), run.seconds ? formatDuration(run.seconds) : null],
     [t("parameters"), run.parameters ? formatFigure(run.parameters) : null],
     [t("kind"), nameKind(run.kind)],
