@@ -19,7 +19,7 @@ import { CompareView } from "./views/compare_view.js";
 import { ListView } from "./views/list_view.js";
 import { RunView } from "./views/run_view.js";
 
-const VIEWS = { runs: ListView, run: RunView, compare: CompareView };
+const VIEWS = { __proto__: null, runs: ListView, run: RunView, compare: CompareView };
 const FIELDS = "input:not([type=radio], [type=checkbox], [type=range]), textarea, select, [contenteditable]";
 const WITHOUT_VIEW = { translate() {}, unmount() {}, handleKey() {}, runsChanged() {}, keys: [] };
 const SAME_ERROR_MS = 20_000; // for which an error is not shown again

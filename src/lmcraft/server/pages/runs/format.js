@@ -5,6 +5,7 @@ import { formatNumber, getLanguage, t } from "../strings.js";
 const NOTHING = "–";
 const SIGNIFICANT_DIGITS = 4;
 const COMPACT_FROM = 100_000;
+const EXPONENT_FROM = 1e15;
 const EXPONENT_BELOW = 1e-3;
 const TIMES = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 const UNITS = { gibibytes: "{n} GiB", wattHours: "{n} Wh", percent: "{n}%" };
@@ -23,8 +24,8 @@ const isMissing = (value) => value === null || value === undefined || Number.isN
 export function formatFigure(value, digits = SIGNIFICANT_DIGITS) {
   if (isMissing(value)) return NOTHING;
   const size = Math.abs(value);
+  if (size >= EXPONENT_FROM || (size > 0 && size < EXPONENT_BELOW)) return Number(value.toPrecision(digits)).toExponential();
   if (size >= COMPACT_FROM) return formatWith(`compact ${digits}`, { notation: "compact", maximumSignificantDigits: digits }, value);
-  if (size > 0 && size < EXPONENT_BELOW) return Number(value.toPrecision(digits)).toExponential();
   const shown = Math.max(digits, Math.ceil(Math.log10(size + 1))); // no digit before the point is dropped
   return formatWith(`figure ${shown}`, { maximumSignificantDigits: shown }, value);
 }
@@ -50,7 +51,7 @@ export function formatEnergy(joules) {
   return wattHours >= 1000 ? `${formatFigure(wattHours / 1000, 3)} kWh` : `${formatFigure(wattHours, 3)} Wh`;
 }
 
-const METHODS = { nvml: "NVML", rapl: "RAPL", "cpu time": "methodCpuTime", flops: "methodFlops" };
+const METHODS = { __proto__: null, nvml: "NVML", rapl: "RAPL", "cpu time": "methodCpuTime", flops: "methodFlops" };
 
 /** How energy was measured: "NVML + CPU time". */
 export function nameMethod(method) {

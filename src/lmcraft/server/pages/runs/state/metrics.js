@@ -2,6 +2,7 @@
 
 // name: {label: key of a string, unit, divisor: what a value is divided by, isLog: where a logarithmic scale says more}
 const METRICS = {
+  __proto__: null, // a name from elsewhere is looked up in it
   loss: { label: "trainingLoss", unit: "perToken" },
   validation_loss: { label: "validationLoss", unit: "perToken" },
   tokens_per_second: { label: "speed", unit: "tokensPerSecond" },
@@ -18,6 +19,7 @@ const NOT_DRAWN = ["tokens", "seconds", "task_seconds"];
 
 // What the x axis shows. series: the quantity of a run that it is read from (null: the step itself); label, at: keys of strings.
 export const AXES = {
+  __proto__: null, // a name from elsewhere is looked up in it
   step: { label: "axisStep", at: "atStep", series: null },
   tokens: { label: "axisTokens", at: "atTokens", series: "tokens" },
   time: { label: "axisTime", at: "atTime", series: "seconds" },

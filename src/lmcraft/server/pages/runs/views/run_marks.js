@@ -7,6 +7,7 @@ import { formatDuration, formatFigure } from "../format.js";
 
 // state: [key of its name, icon]
 export const STATES = {
+  __proto__: null, // a name from elsewhere is looked up in it
   running: ["stateRunning", "play"],
   paused: ["statePaused", "pause"],
   stopped: ["stateStopped", "square"],
@@ -15,7 +16,7 @@ export const STATES = {
   killed: ["stateKilled", "bolt"],
 };
 const UNKNOWN = ["stateUnknown", "help"];
-const KINDS = { pretrain: "kindPretrain", finetune: "kindFinetune", "scaling member": "kindScaling", trial: "kindTrial" };
+const KINDS = { __proto__: null, pretrain: "kindPretrain", finetune: "kindFinetune", "scaling member": "kindScaling", trial: "kindTrial" };
 
 export function buildState(state) {
   const [name, icon] = STATES[state] ?? UNKNOWN;

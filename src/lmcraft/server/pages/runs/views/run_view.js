@@ -18,6 +18,7 @@ import { buildProgress, buildState, describeSteps, describeTimeLeft, isOpen, nam
 import { Samples } from "./samples.js";
 import { SettingsTable } from "./settings_table.js";
 
+const MAX_MESSAGE_CHARACTERS = 500; // from which a message scrolls in its box
 const WORLD = "WORLD"; // the server's name of the average of all regions
 
 export class RunView {
@@ -93,7 +94,7 @@ export class RunView {
     const title = el("div", { class: "run-title" }, el("h1", { dir: "auto" }, run.name), buildState(run.state));
     const left = describeTimeLeft(run);
     const progress = el("div", { class: "run-progress" }, buildProgress(run), el("p", { class: "note" }, left ? t("progressAndTime", { steps: describeSteps(run), left }) : describeSteps(run)));
-    const message = run.message && el("p", { class: run.state === "failed" || run.state === "killed" ? "run-message problem" : "run-message", dir: "auto" }, buildIcon(run.state === "failed" ? "alert" : "help"), el("span", {}, run.message));
+    const message = run.message && buildMessage(run);
     const key = [title, progress, message].map((node) => node && node.outerHTML).join();
     if (key !== this.headKey) {
       this.headKey = key;
@@ -149,6 +150,12 @@ export class RunView {
     this.grid = null;
     this.#showMissing();
   }
+}
+
+function buildMessage({ state, message }) {
+  const isProblem = state === "failed" || state === "killed";
+  const isLong = message.length > MAX_MESSAGE_CHARACTERS;
+  return el("p", { class: isProblem ? "run-message problem" : "run-message", dir: "auto", tabindex: isLong ? "0" : null }, buildIcon(isProblem ? "alert" : "help"), el("span", {}, message));
 }
 
 function describeRun(run) {
