@@ -66,7 +66,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("classify models/small text", "is a model folder, not a classifier: train one with `lmcraft finetune"),
         ("classify nowhere text", "'nowhere' does not exist: check the path"),
-        ("report models/small", "is a model folder, not a training run: name the --out of"),
     ],
 )
 def test_the_error_names_content_and_remedy(command: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

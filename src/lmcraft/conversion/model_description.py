@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from lmcraft.data.documents import count_noun
 from lmcraft.lineage.description import describe_lineage, summarize_lineage
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model_source import ModelSource, open_model
@@ -83,7 +84,7 @@ def _active(config: TransformerConfig, total: int) -> int:
 
 
 def _architecture(config: TransformerConfig) -> dict[str, str]:
-    heads = f"{config.num_attention_heads} heads of {config.head_dim}"
+    heads = f"{count_noun(config.num_attention_heads, 'head', 'heads')} of {config.head_dim}"
     if config.num_key_value_heads != config.num_attention_heads:
         heads += f", {config.num_key_value_heads} of keys and values"
     sliding = sum(map(config.is_sliding, range(config.num_hidden_layers)))

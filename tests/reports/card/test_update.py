@@ -185,6 +185,30 @@ def test_an_edited_figure_or_file_is_found(folder: ModelFolder) -> None:
     assert {check.state for check in check_card(folder.path) if check.file == "../../etc/passwd"} == {"missing"}
 
 
+def test_a_record_that_is_gone_or_damaged_is_found(folder: ModelFolder) -> None:
+    card_of(folder)
+    record = folder.run / "card.json"
+    record.write_text("{")
+    assert [(check.file, check.state) for check in check_card(folder.path)] == [("lmcraft/card.json", "changed")]
+    record.unlink()
+    assert [(check.file, check.state) for check in check_card(folder.path)] == [("lmcraft/card.json", "missing")]
+    (folder.path / "README.md").write_text("mine")
+    assert check_card(folder.path) == []
+
+
+def test_a_pipe_in_place_of_the_card_is_found(folder: ModelFolder) -> None:
+    card_of(folder)
+    (folder.path / "README.md").unlink()
+    os.mkfifo(folder.path / "README.md")
+    assert check_card(folder.path)[0].state == "changed"
+
+
+def test_a_byte_order_mark_hides_no_metadata(folder: ModelFolder) -> None:
+    file = folder.path / "README.md"
+    file.write_bytes(b"\xef\xbb\xbf" + card_of(folder).encode())
+    assert card_of(folder).startswith("---\n") and file.read_bytes().startswith(b"---\n")
+
+
 def test_yaml_of_the_card_is_plain(folder: ModelFolder) -> None:
     metadata = yaml.safe_load(Readme.parse(card_of(folder)).metadata)
     assert metadata == {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["lmcraft"]}

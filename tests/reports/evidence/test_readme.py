@@ -26,6 +26,19 @@ def test_a_card_without_a_part_gets_it_at_its_end() -> None:
     )
 
 
+def test_a_part_that_a_block_of_code_quotes_is_text() -> None:
+    quoted = f"About markers:\n\n```text\n{PART}\n```\n"
+    readme = Readme.parse(quoted)
+    assert (readme.before, readme.written) == (quoted, "")
+    whole = readme.with_part("```bash\nnew\n```", {"a": "b"}, "x").format()
+    assert Readme.parse(whole).written == "```bash\nnew\n```" and quoted.rstrip() in whole
+
+
+def test_an_unclosed_block_of_code_hides_no_part() -> None:
+    text = f"```text\nopen\n\n{PART.replace('old', '```bash')}\n"
+    assert Readme.parse(text).written == "```bash"
+
+
 def test_of_several_parts_the_first_stays() -> None:
     readme = Readme.parse(f"a\n{PART}\nb\n{PART.replace('old', 'older')}\nc\n")
     assert (readme.before, readme.written, readme.after) == ("a\n", "old", "\nb\n\nc\n")

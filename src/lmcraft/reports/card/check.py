@@ -1,6 +1,7 @@
 """Compares a model card with its evidence: its figures with their files, and its text with what was written."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,20 +31,17 @@ class CardCheck:
 
 
 def check_card(folder: Path) -> list[CardCheck]:
-    """Compare the card of a model folder with its evidence; nothing to compare without a `lmcraft/card.json`.
-
-    Raises:
-        UserError: `lmcraft/card.json` is damaged.
-    """
+    """Compare the card of a model folder with its evidence; nothing to compare if lmcraft wrote none."""
     file = folder / RECORD
     if not file.is_file():
-        return []
-    record = read_json(file)
+        return [CardCheck("card", RECORD, "missing")] if _has_part(folder) or os.path.lexists(file) else []
+    try:
+        record = read_json(file)
+    except UserError as error:
+        return [CardCheck("card", RECORD, "changed", "", str(error))]
     card, figures = record.get("card"), record.get("figures")
     if not isinstance(card, dict) or not isinstance(figures, dict) or not all(isinstance(f, dict) for f in figures.values()):
-        raise UserError(
-            f"'{file}' is damaged: it is no record of a model card; write it again with `lmcraft report {folder}`"
-        )
+        return [CardCheck("card", RECORD, "changed", "", "it is no record of a model card")]
     files: dict[str, Record | None] = {}
     checks = [_check_text(folder, str(card.get("sha256")))]
     for id, figure in figures.items():
@@ -62,10 +60,28 @@ def _read(folder: Path, name: str) -> Record | None:
     return read_record(folder, name)
 
 
+def _read_text(folder: Path) -> str:
+    """The card.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    if os.path.lexists(folder / CARD) and not (folder / CARD).is_file():
+        raise OSError(f"'{CARD}' is not a file")  # a pipe would never end
+    return (folder / CARD).read_bytes().decode("utf-8-sig")
+
+
+def _has_part(folder: Path) -> bool:
+    """Whether the card has a part that lmcraft wrote."""
+    try:
+        return bool(Readme.parse(_read_text(folder)).written)
+    except (OSError, UserError, UnicodeDecodeError):
+        return False
+
+
 def _check_text(folder: Path, expected: str) -> CardCheck:
     try:
-        text = (folder / CARD).read_bytes().decode("utf-8-sig")
-        actual = hash_part(Readme.parse(text).written)
+        actual = hash_part(Readme.parse(_read_text(folder)).written)
     except FileNotFoundError:
         return CardCheck("card", CARD, "missing", expected)
     except (OSError, UserError, UnicodeDecodeError) as error:

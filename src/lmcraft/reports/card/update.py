@@ -69,7 +69,7 @@ def _write(folder: ModelFolder, evidence: Evidence) -> list[str]:
     """
     path = folder.path / CARD
     old = _read(path)
-    readme = Readme.parse(old)
+    readme = Readme.parse(old.removeprefix("\ufeff"))  # with which the hub would read no metadata
     has_license_file = any(folder.path.glob("LICEN[CS]E*"))
     metadata, owned = merge_metadata(
         readme.metadata, readme.owned, make_metadata(evidence, has_license_file), readme.newline
@@ -105,7 +105,7 @@ def _read(path: Path) -> str:
     if path.stat().st_size > MAX_CARD_BYTES:
         raise UserError(f"it is larger than {MAX_CARD_BYTES >> 20} MiB")
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError("it is not text in UTF-8") from error
 

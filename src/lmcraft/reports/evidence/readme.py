@@ -18,6 +18,7 @@ MAX_CARD_BYTES = 64 * 2**20
 END = "<!-- lmcraft:end -->"
 _BEGIN = re.compile(r"^<!-- lmcraft:begin (\{[^\n]*\}) -->[ \t]*(?=\r?$)", re.MULTILINE)
 _END = re.compile(rf"^{re.escape(END)}[ \t]*(?=\r?$)", re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _UNCLOSED = re.compile(r"\s*---[ \t]*\r?\n[\w-]+:")
 HASH_CHARACTERS = 12
 MAX_METADATA_CHARACTERS = 256 * 2**10
@@ -93,10 +94,10 @@ def _split(body: str) -> tuple[str, str, str, Owned]:
     """
     parts: list[str] = []
     owned: Owned = {}
-    begin, written, position = _BEGIN.search(body), "", 0
+    begin, written, position = _find_begin(body, 0), "", 0
     while begin is not None:
         end = _END.search(body, begin.end())
-        following = _BEGIN.search(body, begin.end())
+        following = _find_begin(body, begin.end())
         if end is None or (following is not None and following.start() < end.start()):
             raise UserError(f"the part that lmcraft wrote has no closing line '{END}'")
         if not parts:
@@ -104,10 +105,27 @@ def _split(body: str) -> tuple[str, str, str, Owned]:
         parts.append(body[position : begin.start()])
         position, begin = end.end(), following
     if not parts:
-        if _END.search(body):
+        if _END.search(body) and not _BEGIN.search(body):
             raise UserError(f"the part that lmcraft wrote has no opening line before '{END}'")
         return body, "", "", {}
     return parts[0], written, "".join(parts[1:]) + body[position:], owned
+
+
+def _find_begin(body: str, position: int) -> re.Match[str] | None:
+    """The next opening line that no block of code quotes."""
+    for begin in _BEGIN.finditer(body, position):
+        if not _is_quoted(body, begin):
+            return begin
+    return None
+
+
+def _is_quoted(body: str, begin: re.Match[str]) -> bool:
+    """Whether an opening line and its closing line lie in a block of code; lmcraft's part has blocks of its own."""
+    is_open = len(_FENCE.findall(body, 0, begin.start())) % 2 == 1
+    end = _END.search(body, begin.end())
+    if not is_open or end is None:
+        return False
+    return not _FENCE.search(body, begin.end(), end.start()) and _FENCE.search(body, end.end()) is not None
 
 
 def _parse_record(text: str) -> Owned:
