@@ -22,6 +22,7 @@ def write_run(path: Path) -> ModelFolder:
     folder.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
     folder.samples.write_text(json.dumps({"step": 2, "text": "a <sample>"}) + "\n")
     folder.config_toml.write_text("depth = 4\n")
+    (folder.run / "status.json").write_text(json.dumps({"state": "finished", "machine": "EPYC, 2 cores"}))
     return folder
 
 
@@ -35,6 +36,7 @@ def test_the_report_is_regenerated(tmp_path: Path, capsys: pytest.CaptureFixture
         assert "a &lt;sample&gt;" in half and "<dt>depth</dt><dd>4</dd>" in half and half.count("<svg") == 4
     assert "nat/词元，第 2 步，每字节 1.250 比特" in chinese
     assert "1.7500" in english and "nats per token, step 2, 1.250 bits per byte" in english
+    assert "EPYC, 2 cores" in english and "EPYC，2 核" in chinese
     assert "1.00 GiB" in english and "50% of the peak" in english
     assert "src=" not in page and "$" not in page
 

@@ -71,6 +71,6 @@ def test_links_of_the_contents_lead_to_the_language_shown(browser: Any, report: 
     page = context.new_page()
     page.goto(report)
     page.check('input[value="zh-Hans"]')
-    page.click('main[lang="zh-Hans"] .contents a:has-text("能耗与排放")')
+    page.click('main[lang="zh-Hans"] .contents a:has-text("能耗与碳排放")')
     assert page.evaluate("document.querySelector(':target').closest('main').lang") == "zh-Hans"
     context.close()

@@ -18,7 +18,7 @@ CHINESE = MODEL_REPORT | {
     # A run
     "Loss": "损失",
     "Samples during training": "训练中的样例",
-    "Lineage": "来源",
+    "Lineage": "模型谱系",
     "training": "训练",
     "validation": "验证",
     "step": "步数",
@@ -29,11 +29,11 @@ CHINESE = MODEL_REPORT | {
     "learning rate": "学习率",
     "steps": "步数",
     "tokens": "词元数",
-    "training time": "训练时间",
+    "training time": "训练时长",
     "{seconds} s": "{seconds} 秒",
     "speed": "速度",
-    "peak memory": "内存峰值",
-    "best validation loss": "最低验证损失",
+    "peak memory": "峰值内存",
+    "best validation loss": "最佳验证损失",
     "bits per byte": "每字节比特数",
     "No points yet.": "暂无数据。",
     # Tasks during training

@@ -41,19 +41,19 @@ MODEL_REPORT = {
     "Evaluations": "评测",
     "Safety": "安全",
     "Quantization": "量化",
-    "Energy and emissions": "能耗与排放",
+    "Energy and emissions": "能耗与碳排放",
     "Speed, memory and learning rate": "速度、内存与学习率",
     "Training data": "训练数据",
     "Architecture": "模型结构",
     "Settings": "设置",
     "Not measured": "未测量的内容",
-    "From": "数据来源：",
+    "From {files}": "数据来源：{files}",
     # Curves
     "The dot is the lowest validation loss; the weights of that step were kept.": (
         "圆点为最低验证损失，保存的是这一步的权重。"
     ),
     "Bands reach from the lowest to the highest value of neighboring steps.": "色带为相邻各步的最小值到最大值。",
-    "peak memory (GiB)": "内存峰值（GiB）",
+    "peak memory (GiB)": "峰值内存（GiB）",
     "norm of the gradient": "梯度范数",
     # Evaluations, the audit, quantization
     "value (95% interval)": "数值（95% 置信区间）",
@@ -67,11 +67,11 @@ MODEL_REPORT = {
     "Only a sample of the prompts was asked.": "仅抽取了部分提示。",
     # Energy
     "energy": "能耗",
-    "emissions": "排放",
+    "emissions": "碳排放",
     "interval": "区间",
     "measured by": "测量方法",
     "grid": "电网",
-    "world average": "世界平均",
+    "world average": "全球平均",
     "per token": "每词元",
     "{joules} J": "{joules} 焦耳",
     "spent on steps that do not count": "浪费的比例",
@@ -84,15 +84,15 @@ MODEL_REPORT = {
         "插座处的用电量，含内存、主板与电源损耗，不含机房制冷。"
     ),
     "counter of the GPU (NVML)": "GPU 计数器（NVML）",
-    "counters of the processor (RAPL)": "处理器计数器（RAPL）",
-    "processor time and a table of processors' power": "处理器时间乘以处理器功率表",
-    "number of operations and a table of energy per operation": "运算次数乘以单次运算能耗表",
+    "counters of the processor (RAPL)": "CPU 计数器（RAPL）",
+    "processor time and a table of processors' power": "CPU 时间（按 CPU 功率表折算）",
+    "number of operations and a table of energy per operation": "运算量（按单次运算能耗表折算）",
     "Over the run": "训练过程",
-    "energy until then ({unit})": "累计能耗（{unit}）",
+    "cumulative energy ({unit})": "累计能耗（{unit}）",
     "By part of the machine": "按部件",
     "energy ({unit})": "能耗（{unit}）",
     "GPU": "GPU（显卡）",
-    "processor": "处理器",
+    "processor": "CPU（处理器）",
     "memory": "内存",
     "board, fans, power supply": "主板、风扇与电源",
     "all": "合计",
@@ -150,7 +150,7 @@ MODEL_REPORT = {
     "{n} more are in the file.": "其余 {n} 项见该文件。",
     # What is missing
     "The license of the weights: nobody has stated one.": "权重的许可证：无人注明。",
-    "What the model was made from: the folder has no lineage.": "模型的来源：文件夹中没有来源记录。",
+    "What the model was made from: the folder has no lineage.": "模型谱系：文件夹中没有谱系记录。",
     "The training data: the folder does not record what the weights were trained on.": (
         "训练数据：文件夹没有记录权重由哪些数据训练而来。"
     ),
@@ -178,9 +178,9 @@ MODEL_REPORT = {
     "Privacy (memorized training text, personal data in answers): lmcraft does not measure it yet.": (
         "隐私（对训练文本的记忆、回答中的个人信息）：lmcraft 尚不支持测量。"
     ),
-    "Energy and emissions of the training: not counted.": "训练的能耗与排放：未计量。",
+    "Energy and emissions of the training: not counted.": "训练的能耗与碳排放：未计量。",
     "Energy and emissions of the models that this one was made from: not in the figures.": (
-        "源模型的能耗与排放：未计入以上数字。"
+        "源模型的能耗与碳排放：未计入以上数字。"
     ),
 }
 

@@ -31,7 +31,7 @@ def test_a_run_shows_its_energy_by_step_part_and_start(tmp_path: Path, monkeypat
     monkeypatch.setenv("LMCRAFT_REGION", "FR")
     section = energy_section(evidence_of(tmp_path, 3600.0, 3600.0))
     assert "2 Wh (1 Wh to 4 Wh)" in section and "25.0% (repeated steps)" in section and "3.6 J" in section
-    assert "energy until then (Wh) by step" in section and "processor 1.50 (1.00 to 2.00)" in section
+    assert "cumulative energy (Wh) by step" in section and "processor 1.50 (1.00 to 2.00)" in section
     assert section.count("<td>1 Wh</td>") == 2 and ">FR, 20" in section and "g CO\N{SUBSCRIPT TWO}e" in section
     assert "1 Wh; measured: 200% of it" in section
 

@@ -108,7 +108,7 @@ def _curve(evidence: Evidence) -> str:
         return ""
     joules, unit = energy_unit(max(y for _, y in points))
     series = [Series("", "a", [(x, y / joules) for x, y in points])]
-    chart = line_chart(series, x_label=say("step"), y_label=say("energy until then ({unit})", unit=unit))
+    chart = line_chart(series, x_label=say("step"), y_label=say("cumulative energy ({unit})", unit=unit))
     return f"<h3>{say('Over the run')}</h3>{chart}"
 
 
@@ -157,7 +157,7 @@ def _starts(use: EnergyUse) -> str:
 
 
 def _source(use: EnergyUse) -> str:
-    return f'<p class="note">{say("From")} {link_file(use.file)}</p>'
+    return f'<p class="note">{say("From {files}", files=link_file(use.file))}</p>'
 
 
 def _later(uses: Mapping[str, EnergyUse]) -> str:

@@ -20,7 +20,7 @@ def evaluation_section(evidence: Evidence) -> str:
         return outdated
     meaning = say("Values with 95% intervals; chance is what a model that guesses reaches.")
     files = ", ".join(link_file(result.file) for result in results[:MAX_PER_CHART])
-    sources = f'<p class="note">{say("From")} {files}</p>'
+    sources = f'<p class="note">{say("From {files}", files=files)}</p>'
     return f"<p>{escape(meaning)}</p>{_charts(results)}{_table(results)}{sources}{outdated}"
 
 

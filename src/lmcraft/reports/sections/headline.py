@@ -1,11 +1,12 @@
 """The facts at the top of a report, and what a reader must know before any of them."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 
 from lmcraft.reports.axis import format_alike, shorten
 from lmcraft.reports.evidence import Evidence, Figure, Training
-from lmcraft.reports.language import enumerate_texts, say
+from lmcraft.reports.language import enumerate_texts, page_language, say
 from lmcraft.reports.sections.curves import points_of
 from lmcraft.reports.sections.energy import say_region
 from lmcraft.reports.sections.quantities import (
@@ -108,6 +109,11 @@ def _facts(evidence: Evidence) -> Iterator[Fact]:
         )
 
 
+def _say_machine(machine: str) -> str:
+    """The hardware in the language of the page."""
+    return re.sub(r", (\d+) cores?$", r"，\1 核", machine) if page_language() == "zh-Hans" else machine
+
+
 def _run_facts(training: Training) -> Iterator[Fact]:
     figures = training.figures
     if (loss := numeric(figures.get("validation_loss"))) is not None:
@@ -121,7 +127,7 @@ def _run_facts(training: Training) -> Iterator[Fact]:
         yield say("tokens"), format_count(tokens), _steps(figures.get("steps"))
     if (seconds := numeric(figures.get("seconds"))) is not None:
         starts = say("{n} starts", n=training.starts) if training.starts > 1 else ""
-        yield say("training time"), say_duration(seconds), enumerate_texts((starts, training.machine))
+        yield say("training time"), say_duration(seconds), enumerate_texts((starts, _say_machine(training.machine)))
     if (rate := numeric(figures.get("tokens_per_second"))) is not None:
         shares = [share for _, share in points_of(training.rows, "share_of_peak")]
         detail = say("{share} of the peak", share=f"{sum(shares) / len(shares):.0%}") if shares else ""

@@ -30,7 +30,7 @@ def safety_section(safety: Safety | None) -> str:
         for title, figure in figures
     ]
     head = [say("measured on"), say("figure"), say("prompts"), say("value (95% interval)")]
-    source = f'<p class="note">{say("From")} {link_file(safety.file)}</p>'
+    source = f'<p class="note">{say("From {files}", files=link_file(safety.file))}</p>'
     return f"<p>{escape(' '.join(notes))}</p>{_charts(figures)}{html_table(head, rows)}{_gaps(safety)}{source}"
 
 

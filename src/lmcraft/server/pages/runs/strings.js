@@ -115,7 +115,7 @@ addStrings({
   hours: ["hours", "小时"],
   minutes: ["minutes", "分钟"],
   seconds: ["seconds", "秒"],
-  nats: ["nats per token", "奈特/词元"],
+  nats: ["nats per token", "nat/词元"],
   logY: ["Log scale", "对数纵轴"],
   logX: ["Log horizontal axis", "对数横轴"],
   smoothing: ["Smoothing", "平滑"],
