@@ -43,7 +43,7 @@ def test_the_list_describes_each_run(tmp_path: Path) -> None:
         "tokens_per_second": 640.0,
         "seconds": 3.0,
         "parameters": 7,
-        "message": "stopped by a signal",
+        "message": "",
         "can_stop": False,
         "can_resume": True,
     }
@@ -182,6 +182,24 @@ def test_damaged_files_leave_a_run_in_the_list(tmp_path: Path, contents: bytes) 
     (run.path / "model.safetensors").write_bytes(contents)
     described = only_run(RunIndex(tmp_path))
     assert described["step"] == 3 and described["state"] == "stopped"
+
+
+def test_a_negative_number_of_steps_is_unknown(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path / "a", max_steps=0)
+    run.status("stopped", step=800, max_steps=-5)
+    assert only_run(RunIndex(tmp_path))["max_steps"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "is_shown"), [("stopped", False), ("paused", False), ("failed", True), ("finished", True)]
+)
+def test_a_run_has_a_message_where_its_state_does_not_say_all(tmp_path: Path, state: str, is_shown: bool) -> None:
+    run = WrittenRun(tmp_path / "a")
+    run.status(state, message="why")
+    index = RunIndex(tmp_path)
+    assert only_run(index)["message"] == ("why" if is_shown else "")
+    with holding_lock(run.path):
+        assert only_run(index)["message"] == ""  # of an earlier start
 
 
 def test_a_folder_that_is_none_and_an_unknown_run_are_refused(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 COMMANDS = ("pretrain", "finetune")
 FIGURES = ("loss", "validation_loss", "tokens", "seconds", "peak_memory", "joules")
 """Whose latest value the description has."""
+STATES_THAT_SAY_ALL: tuple[State, ...] = ("running", "paused", "stopped")
+"""No message of the run is shown with these: somebody meant it to be so, or it goes on."""
 WHOLE = ("tokens", "peak_memory")
 _SETTING = re.compile(rb'^(max_steps|depth|out|model) = (?:"((?:[^"\\]|\\.)*)"|(\d{1,15}$))', re.MULTILINE)
 _RESUMED = re.compile(rb"^\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\] resumed", re.MULTILINE)
@@ -206,7 +208,8 @@ class Run:
     @property
     def max_steps(self) -> int:
         """How many steps the run has; 0: unknown."""
-        return integer(self._status.get("max_steps")) or self._max_steps
+        recorded = integer(self._status.get("max_steps")) or 0
+        return recorded if recorded > 0 else self._max_steps
 
     @property
     def command(self) -> str:
@@ -300,10 +303,10 @@ class Run:
         return {name: table for name in ("time", "energy") if (table := plain_table(kinds.get(name)))} or None
 
     def _message(self) -> str:
-        """Why a resume failed, or what the run itself says."""
+        """Why a resume failed, or how the run ended where its state alone does not tell."""
         if not self.is_locked and not self.is_resuming and (line := self._failed_resume()):
             return line
-        if message := text(self._status.get("message")):
+        if self.state not in STATES_THAT_SAY_ALL and (message := text(self._status.get("message"))):
             return message
         damaged = self._figures.get("damaged", 0)
         return f"{damaged} damaged lines of metrics.jsonl are left out" if damaged else ""
