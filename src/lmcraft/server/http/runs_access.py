@@ -82,9 +82,14 @@ def _runs(request: Request) -> WatchedRuns:
     return runs
 
 
+def is_owner(request: Request) -> bool:
+    """Whether the key of a request may stop and resume runs."""
+    return server_state(request).keys.role_of(str(request.state.owner)) == "owner"
+
+
 def _check_owner(request: Request) -> None:
-    name = str(request.state.owner)
-    if server_state(request).keys.role_of(name) != "owner":
+    if not is_owner(request):
+        name = str(request.state.owner)
         message = f"the key '{name}' may look at runs, but not stop or resume them; use a key with role = \"owner\""
         raise ApiError(403, message, code="role_needed", values={"role": "owner"})
 

@@ -29,6 +29,12 @@ def test_only_owners_stop_and_resume(
     assert response.json()["error"]["code"] == "role_needed" and response.json()["error"]["values"] == {"role": "owner"}
 
 
+@pytest.mark.parametrize(("name", "may"), [("nora", False), ("adam", False), ("olga", True)])
+def test_only_owners_are_offered_to_resume(run: WrittenRun, name: str, may: bool, tmp_path: Path) -> None:
+    [described] = client_of(RunIndex(tmp_path), name).get("/api/runs").json()["runs"]
+    assert described["can_resume"] is may and described["can_stop"] is False
+
+
 def test_an_owner_stops_a_run(run: WrittenRun, tmp_path: Path) -> None:
     client = client_of(RunIndex(tmp_path))
     with holding_lock(run.path) as process:

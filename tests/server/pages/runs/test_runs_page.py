@@ -109,6 +109,13 @@ def test_zoom_and_readout_are_those_of_all_charts(page: Any, runs: ScriptedRuns)
     expect(page.locator("[data-chart=joules] tbody th").first).to_have_text("1")
 
 
+def test_energy_without_an_interval_has_no_parentheses(page: Any, runs: ScriptedRuns) -> None:
+    runs.add(run("a", energy={"joules": 7200.0, "low": None, "high": None, "method": ""}), series={})
+    open_runs(page, "#/run/a")
+    expect(page.locator(".run-facts")).to_contain_text("2 Wh")
+    expect(page.locator(".run-facts")).not_to_contain_text("from )")
+
+
 def test_stop_and_resume_ask_first_and_say_why_not(page: Any, runs: ScriptedRuns) -> None:
     runs.add(run("a"))
     open_runs(page, "#/run/a")

@@ -12,12 +12,12 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.json_lines import format_json
-from lmcraft.runs.index import DEFAULT_POINTS, MAX_POINTS
+from lmcraft.runs.index import DEFAULT_POINTS, MAX_POINTS, RunIndex
 from lmcraft.runs.samples import read_samples
 from lmcraft.runs.settings import compare_settings, read_settings
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.protocol.runs import Comparing
-from lmcraft.server.http.runs_access import Runs
+from lmcraft.server.http.runs_access import Runs, is_owner
 from lmcraft.server.http.state import cancel_on_disconnect
 
 MAX_WAIT_SECONDS = 20.0
@@ -41,7 +41,8 @@ async def list_runs(
     await run_in_threadpool(runs.touch)
     if after:
         await cancel_on_disconnect(request, runs.wait_for_change(after, wait))
-    return Response(await run_in_threadpool(runs.index.changes, after), media_type="application/json")
+    answer = await run_in_threadpool(_changes, runs.index, after, is_owner(request))
+    return Response(answer, media_type="application/json")
 
 
 @router.post("/compare")
@@ -92,6 +93,17 @@ def samples(
 def config(runs: Runs, id: str) -> Response:
     """The settings of a run, by dotted names."""
     return _json({"settings": read_settings(runs.index.get(id).folder.config_toml)})
+
+
+def _changes(index: RunIndex, after: str, can_control: bool) -> str:
+    """The changes for one person; who is no owner can stop and resume nothing."""
+    answer = index.changes(after)
+    if can_control:
+        return answer
+    parsed = json.loads(answer)
+    for run in parsed["runs"]:
+        run |= {"can_stop": False, "can_resume": False}
+    return format_json(parsed)
 
 
 def _format_curve(curve: dict[str, list[float]]) -> str:

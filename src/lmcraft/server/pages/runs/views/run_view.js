@@ -160,14 +160,15 @@ function buildMessage({ state, message }) {
 
 function describeRun(run) {
   const { energy, emissions, best } = run;
-  const interval = energy && t("energyInterval", { low: formatEnergy(energy.low), high: formatEnergy(energy.high), method: nameMethod(energy.method) });
+  const hasInterval = typeof energy?.low === "number" && typeof energy?.high === "number"; // a run without energy.json has none
+  const interval = hasInterval && t("energyInterval", { low: formatEnergy(energy.low), high: formatEnergy(energy.high), method: nameMethod(energy.method) });
   return [
     [t("trainingLoss"), run.loss !== null && run.loss !== undefined ? formatLoss(run.loss) : null],
     [t("columnBest"), best && t("lossAtStep", { loss: formatLoss(best.validation_loss), step: formatFigure(best.step, 7) })],
     [t("tokensSeen"), run.tokens ? formatFigure(run.tokens) : null],
     [t("speed"), run.tokens_per_second ? formatSpeed(run.tokens_per_second) : null],
     [t("memory"), run.peak_memory ? formatBytes(run.peak_memory) : null],
-    [t("energy"), energy && el("span", {}, formatEnergy(energy.joules), " ", el("small", {}, interval))],
+    [t("energy"), energy && el("span", {}, formatEnergy(energy.joules), ...(interval ? [" ", el("small", {}, interval)] : []))],
     [t("emissions"), emissions && el("span", {}, formatGrams(emissions.grams), " ", el("small", {}, t("emissionsSource", { region: emissions.region === WORLD ? t("world") : emissions.region, year: emissions.year })))],
     [t("trainingTime"), run.seconds ? formatDuration(run.seconds) : null],
     [t("parameters"), run.parameters ? formatFigure(run.parameters) : null],
