@@ -59,7 +59,7 @@ def failures(folder: Path) -> list[tuple[Path, str]]:
 
 def covered(project: Path) -> list[Path]:
     """The files that an export was made from, and its own."""
-    ignored = ("report.html", "README.md", "card.json")
+    ignored = ("report.html", "README.md", "card.json", "energy.json")
     return sorted(file for file in project.rglob("*") if file.is_file() and file.name not in ignored)
 
 
@@ -241,3 +241,22 @@ def test_progress_counts_all_bytes(project: Path) -> None:
     counts: list[tuple[int, int]] = []
     verify(project / "out", report=lambda done, total: counts.append((done, total)))
     assert counts[-1][0] == counts[-1][1] and sorted(counts) == counts
+
+
+def test_a_named_folder_counts_as_used_although_another_was_searched_first(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "further")
+    assert not verify(project / "out", named=(tmp_path / "further", project)).failures
+
+
+def test_a_name_in_a_lineage_cannot_look_like_a_line_of_the_output(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(project / "out", folder)
+    file = folder / "lmcraft" / "lineage.json"
+    lineage = json.loads(file.read_text())
+    lineage["files"]["a\nm is intact"] = "0" * 64
+    file.write_text(json.dumps(lineage))
+    with pytest.raises(RunError, match=r"a\\nm is intact"):
+        report(ReportConfig(folder, verify=True))
+    assert "\nm is intact" not in capsys.readouterr().out

@@ -92,8 +92,9 @@ def _verify(config: ReportConfig) -> dict[str, Any]:
     else:
         print_result(*_lines(verification))
     if failures:
-        listed = "; ".join(f"'{check.path}' ({check.state})" for check in failures[:MAX_NAMED])
-        more = f"; and {len(failures) - MAX_NAMED:,} more" if len(failures) > MAX_NAMED else ""
+        names = list(dict.fromkeys(f"'{_on_one_line(check.path)}' ({check.state})" for check in failures))
+        listed = "; ".join(names[:MAX_NAMED])
+        more = f"; and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
         raise RunError(f"'{config.model}' is not what was recorded: {listed}{more}")
     if absent and config.strict:
         raise RunError(f"'{config.model}' cannot be verified to the end: '{absent[0].path}' is not here")
@@ -142,7 +143,7 @@ def _lines(verification: "Verification") -> Iterator[str]:
         yield f"figures of the card: {figures['intact']:,} of {figures.total():,} are those of their evidence"
     for title, checks in (("not here", verification.absent), ("", verification.failures)):
         for check in checks[:MAX_PRINTED]:
-            yield f"{title or check.state}: {check.path} ({check.name})"
+            yield f"{title or check.state}: {_on_one_line(check.path)} ({check.name})"
         if len(checks) > MAX_PRINTED:
             yield f"... and {len(checks) - MAX_PRINTED:,} more: --json prints them"
     if not verification.failures:
@@ -150,3 +151,8 @@ def _lines(verification: "Verification") -> Iterator[str]:
         yield f"{verification.folder} is intact{rest}."
         if verification.lineage.sha256:
             yield f"lineage: {verification.lineage.sha256}"
+
+
+def _on_one_line(path: str) -> str:
+    """A path from a lineage, which may come from strangers, so that it cannot look like another line of the output."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in path)

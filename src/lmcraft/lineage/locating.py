@@ -38,14 +38,17 @@ class Locator:
             origin: what to find.
             child: the folder that was made from it; None if that is not here either.
         """
+        matches = dict[Path, Path]()
         for folder in self.named:
-            for candidate in _inside(folder, origin.name):
-                if recognizes(candidate, origin):
-                    self.used.add(folder)
-                    return candidate
+            candidates = (candidate for candidate in _inside(folder, origin.name) if recognizes(candidate, origin))
+            if match := next(candidates, None):
+                matches[folder] = match
+        self.used.update(matches)
+        if matches:
+            return next(iter(matches.values()))
         relative = child / origin.relative if child is not None and origin.relative else None
         if relative is not None and recognizes(relative, origin):
-            return relative
+            return _shortened(relative)
         if Path(origin.address).is_absolute():
             if _has_any(recorded := Path(origin.address), origin):
                 return recorded
@@ -58,6 +61,12 @@ class Locator:
                 return fetched
         beside = [folder.parent / origin.name for folder in (child, self.root) if folder is not None]
         return next((candidate for candidate in beside if recognizes(candidate, origin)), None)
+
+
+def _shortened(path: Path) -> Path:
+    """A path without `..`, if links do not make that another one."""
+    shorter = Path(os.path.normpath(path))
+    return shorter if shorter.exists() and shorter.samefile(path) else path
 
 
 def _inside(folder: Path, name: str) -> Iterator[Path]:
@@ -84,9 +93,8 @@ def _walk(folder: Path, levels: int) -> Iterator[Path]:
 
 
 def recognizes(path: Path, origin: Origin) -> bool:
-    """Whether a path is that of an origin, which may have changed since: at least one of its small files has not.
-
-    A single file is recognized by its name.
+    """Whether a path is that of an origin, which may have changed since: half of its files are there, and at least one of
+    the small ones has not changed, since a model and its dataset share a tokenizer. A single file is recognized by its name.
     """
     try:
         if origin.lineage is None:
@@ -96,7 +104,7 @@ def recognizes(path: Path, origin: Origin) -> bool:
             return path.is_file() and path.name in files
         present = [name for name in files if (path / name).is_file()]
         smallest = sorted(present, key=lambda name: (path / name).stat().st_size)[:FILES_COMPARED]
-        return any(hash_file(path / name) == files[name] for name in smallest)
+        return 2 * len(present) >= len(files) and any(hash_file(path / name) == files[name] for name in smallest)
     except (OSError, ValueError):
         return False
 
