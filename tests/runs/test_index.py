@@ -156,11 +156,12 @@ def test_energy_goes_on_with_the_log_between_two_writes_of_its_file(tmp_path: Pa
     index = RunIndex(tmp_path)
     assert only_run(index)["energy"] == {"joules": 30.0, "low": None, "high": None, "method": ""}
     energy = {"joules": 20.0, "low": 10.0, "high": 40.0, "method": "cpu time"}
-    total = {"energy": energy, "emissions": {"grams": 1.0, "region": "World", "odd": []}, "kwh": 1}
+    total = {"energy": energy, "emissions": {"grams": 1.0, "region": "WORLD", "year": 2023, "odd": []}, "kwh": 1}
     (run.files / "energy.json").write_text(json.dumps({"runs": [], "total": total}))
     described = only_run(index)
     assert described["energy"] == {"joules": 30.0, "low": 15.0, "high": 60.0, "method": "cpu time"}
-    assert described["emissions"] == {"grams": 1.0, "region": "World", "odd": None}
+    assert described["emissions"] == {"grams": 1.0, "region": "WORLD", "year": 2023, "odd": None}
+    assert '"year": 2023,' in index.changes()
 
 
 def test_the_budget_of_a_run_is_in_its_description(tmp_path: Path) -> None:

@@ -34,3 +34,4 @@ def test_texts_are_short_and_have_no_lone_surrogates() -> None:
     assert text("é\ud800") == "é?" and text(5) == "" and len(text("x" * 10_000)) == 2000
     assert plain_table({"a": 1, "b": "x", "c": [], "d": True}) == {"a": 1.0, "b": "x", "c": None, "d": None}
     assert plain_table([]) is None
+    assert type((plain_table({"year": 2023}) or {})["year"]) is int

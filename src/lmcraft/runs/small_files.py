@@ -69,8 +69,13 @@ def plain_table(value: Any) -> dict[str, Any] | None:
     """The numbers and short texts of a JSON object by name; None for anything else."""
     if not isinstance(value, dict):
         return None
-    plain = {text(name): text(item) if isinstance(item, str) else number(item) for name, item in value.items()}
+    plain = {text(name): text(item) if isinstance(item, str) else _plain_number(item) for name, item in value.items()}
     return dict(islice(plain.items(), MAX_ITEMS))
+
+
+def _plain_number(value: Any) -> float | None:
+    """A number; a whole one, such as a year, stays one."""
+    return number(value) if (whole := integer(value)) is None else whole
 
 
 def number(value: Any) -> float | None:
