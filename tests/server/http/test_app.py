@@ -10,7 +10,10 @@ from types import SimpleNamespace
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
+from starlette.testclient import TestClient
 
+from lmcraft.annotation.store import ReviewStore
+from lmcraft.runs.index import RunIndex
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.errors import error_schema
@@ -18,6 +21,7 @@ from lmcraft.server.http import app
 from lmcraft.server.http.backend import LocalBackend
 from lmcraft.server.http.keys import Keys
 from lmcraft.server.http.quotas import Quotas
+from lmcraft.server.http.runs_access import WatchedRuns
 from lmcraft.server.http.state import ServerState
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
@@ -54,6 +58,16 @@ def test_the_store_is_one_complete_file_when_the_server_has_ended(tmp_path: Path
         shutil.copy(file, copy)
     assert Store.open(copy).get("ann", conversation)["title"] == "Sky"
     assert still_read or not file.with_name("chats.sqlite-wal").exists()
+
+
+@pytest.mark.parametrize(("shows_runs", "page"), [(True, "/runs"), (False, "/review")])
+def test_without_a_model_the_root_leads_to_the_page_that_is_of_use(tmp_path: Path, page: str, *, shows_runs: bool) -> None:
+    state, reviews = bare_app(None).state.server, ReviewStore.open(str(tmp_path / "reviews.sqlite"))
+    runs = WatchedRuns(RunIndex(tmp_path)) if shows_runs else None
+    with TestClient(app.build_app(state, None, reviews, watched_runs=runs), base_url="http://127.0.0.1") as client:
+        response = client.get("/", follow_redirects=False)
+        assert (response.status_code, response.headers["location"]) == (307, page)
+        assert client.get("/").status_code == 200
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")

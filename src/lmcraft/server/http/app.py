@@ -12,6 +12,7 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp
 
 from lmcraft.annotation.store import ReviewStore
@@ -104,6 +105,9 @@ def build_app(
     for module in (*SHARED_ROUTES, *(LOCAL_ROUTES if upstream is None else (gateway,))):
         app.include_router(module.router)
     pages = PageFiles(Path(str(PAGE_FOLDER)))
+    if upstream is None and not state.registry.names() and (watched_runs is not None or reviews is not None):
+        home = "/review" if watched_runs is None else "/runs"  # nobody can chat here
+        app.get("/", include_in_schema=False)(lambda: RedirectResponse(home))
     for address, name in PAGES.items():
         app.get(address, include_in_schema=False)(pages.page(name))
     app.get("/pages/{path:path}", include_in_schema=False)(pages.file)
