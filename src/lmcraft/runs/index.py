@@ -64,10 +64,13 @@ class RunIndex:
         """Increases whenever a run's description changes, or a run is added or removed."""
 
     def refresh(self) -> None:
-        """Look for what has changed. Two calls at once do it once, one after the other."""
+        """Look for what has changed. Of the calls that wait meanwhile, one looks again, for all of them."""
+        latest = self._round
         with self._refreshing:
-            folders = self._folders.find()
+            if self._round > latest:  # a round has begun since the call
+                return
             self._round += 1
+            folders = self._folders.find()
             with self.lock:
                 for id in self._runs.keys() - folders.keys():
                     self._remove(id)

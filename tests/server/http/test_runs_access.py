@@ -1,10 +1,11 @@
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from lmcraft.runs.index import RunIndex
+from lmcraft.runs.index import RunIndex, UnknownRunError
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http import runs_access
 from lmcraft.server.http.runs_access import WatchedRuns
@@ -60,3 +61,11 @@ def test_nobody_looks_at_the_folder_until_the_next_request(
     runs.touch()
     assert [run.id for run in runs.index.runs()] == ["a"]
     runs.close()
+
+
+def test_many_at_once_get_a_run_that_nobody_has_listed(runs: WatchedRuns, tmp_path: Path) -> None:
+    WrittenRun(tmp_path / "a")
+    with ThreadPoolExecutor(8) as threads:
+        assert {run.id for run in threads.map(runs.get, ["a"] * 8)} == {"a"}
+    with pytest.raises(UnknownRunError):
+        runs.get("b")

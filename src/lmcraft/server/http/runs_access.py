@@ -3,11 +3,13 @@
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from lmcraft.runs.index import RunIndex
+from lmcraft.runs.index import RunIndex, UnknownRunError
+from lmcraft.runs.run import Run
 from lmcraft.server.errors import ApiError, shutdown_error
 from lmcraft.server.http.state import server_state
 
@@ -40,6 +42,17 @@ class WatchedRuns:
                 self.index.refresh()
                 self._thread = threading.Thread(target=self._watch, name="runs", daemon=True)
                 self._thread.start()
+
+    def get(self, id: str) -> Run:
+        """A run; for one that is not in the index yet, the folder is looked at first.
+
+        Raises:
+            UnknownRunError: there is none.
+        """
+        with suppress(UnknownRunError):
+            return self.index.get(id)
+        self.index.refresh()
+        return self.index.get(id)
 
     @property
     def is_watching(self) -> bool:

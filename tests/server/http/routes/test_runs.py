@@ -65,6 +65,13 @@ def test_curves_come_whole_in_buckets_or_from_a_step_on(run: WrittenRun, client:
     assert client.get(address, params=new).json()["series"]["loss"]["steps"] == [31]
 
 
+@pytest.mark.parametrize("part", ["series", "samples", "config"])
+def test_a_run_is_found_before_the_list_was_read_and_after_it(client: TestClient, tmp_path: Path, part: str) -> None:
+    for name in ("first", "later"):
+        WrittenRun(tmp_path / name)
+        assert client.get(f"/api/runs/{name}/{part}").status_code == 200
+
+
 def test_samples_come_in_pages(run: WrittenRun, client: TestClient) -> None:
     (run.files / "samples.jsonl").write_text("".join(json.dumps({"step": n, "text": f"é{n}"}) + "\n" for n in range(5)))
     address = f"/api/runs/{run_id(client)}/samples"

@@ -48,7 +48,7 @@ async def list_runs(
 @router.post("/compare")
 def compare(runs: Runs, body: Comparing) -> Response:
     """The settings of several runs, and which of them differ."""
-    settings = {id: read_settings(runs.index.get(id).folder.config_toml) for id in dict.fromkeys(body.ids)}
+    settings = {id: read_settings(runs.get(id).folder.config_toml) for id in dict.fromkeys(body.ids)}
     return _json({"settings": compare_settings(settings)})
 
 
@@ -70,6 +70,7 @@ def series(
     count, as when a run goes on from an earlier checkpoint.
     """
     runs.touch()
+    id = runs.get(id).id
     listed = [name for name in names.split(",") if name] or None
     span = {"first": first, "last": last, "after_step": after_step}
     answer = runs.index.series(id, listed, points=points, revision=revision, **span)
@@ -85,14 +86,14 @@ def samples(
     before: Annotated[int | None, Query(ge=0, le=MAX_STEP)] = None,
 ) -> Response:
     """Texts that a run's model wrote during training, newest first. For earlier ones, `before` is the last answer's."""
-    listed, next_ = read_samples(runs.index.get(id).folder.samples, limit=limit, before=before)
+    listed, next_ = read_samples(runs.get(id).folder.samples, limit=limit, before=before)
     return _json({"samples": listed, "before": next_})
 
 
 @router.get("/{id:path}/config")
 def config(runs: Runs, id: str) -> Response:
     """The settings of a run, by dotted names."""
-    return _json({"settings": read_settings(runs.index.get(id).folder.config_toml)})
+    return _json({"settings": read_settings(runs.get(id).folder.config_toml)})
 
 
 def _changes(index: RunIndex, after: str, can_control: bool) -> str:

@@ -13,7 +13,7 @@ router = APIRouter(prefix="/api/runs", route_class=JsonRoute, tags=["runs"], dep
 @router.post("/{id:path}/stop", status_code=202)
 def stop(runs: Runs, id: str) -> dict[str, int]:
     """Ask a run to stop after its current step, and to save; it can be resumed."""
-    run = runs.index.get(id)
+    run = runs.get(id)
     try:
         return {"pid": control.stop(run)}
     except control.ControlError as error:
@@ -23,7 +23,7 @@ def stop(runs: Runs, id: str) -> dict[str, int]:
 @router.post("/{id:path}/resume", status_code=202)
 def resume(runs: Runs, id: str) -> dict[str, int]:
     """Continue a run from its last checkpoint, in a process that does not depend on this server."""
-    run = runs.index.get(id)
+    run = runs.get(id)
     try:
         process = control.resume(run)
     except control.ControlError as error:
