@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
 import lmcraft
 from lmcraft.commands.runs import RunsConfig, runs_in, runs_table
@@ -31,6 +33,27 @@ def test_the_table_has_a_row_for_each_run_without_control_characters(
     shown = capsys.readouterr().out
     assert "20/20" in shown and "4.0500" in shown and "\x1b" not in shown and "\u202e" not in shown
     assert len(runs_table(described, 80).columns) < len(runs_table(described, 200).columns)
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 110, 130, 150])
+def test_the_table_cuts_nothing(tmp_path: Path, width: int) -> None:
+    name = "sweep-with-a-long-name/trials/0017/model"
+    run = WrittenRun(tmp_path / "runs" / name, max_steps=100_000)
+    row = {"loss": 3.1234, "tokens_per_second": 123_456.0, "seconds": 3000.0, "joules": 98_765.0, "peak_memory": 2**36}
+    run.log({"step": 12_345, **row}, {"step": 12_000, "validation_loss": 3.4321})
+    run.status("finished")
+    lines = shown_lines(runs_table(runs_in(RunsConfig(tmp_path / "runs", json=True)), width), width)
+    assert max(map(len, lines)) <= width and "…" not in "".join(lines)
+    assert "12,345/100k" in lines[3] and "3.1234" in lines[3] and lines[1][2:5] == "run"
+    cells = [line[1:-1].split("│")[0] for line in lines[3:-1]]
+    assert "".join(cells).replace(" ", "") == name and all(cell.startswith(" " + cell.strip()) for cell in cells)
+
+
+def shown_lines(table: Table, width: int) -> list[str]:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().splitlines()
 
 
 def test_the_list_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,13 +28,15 @@ COLUMNS = {
     "state": 0,
     "step": 0,
     "loss": 0,
-    "validation": 0,
-    "best": 110,
+    "validation": 60,
+    "best": 130,
     "tokens/s": 110,
-    "memory": 125,
-    "energy": 0,
-    "time left": 0,
+    "memory": 150,
+    "energy": 100,
+    "time left": 70,
 }
+LEFT = ("run", "state")
+LONG_RUN = 100_000  # steps, from which on their number is shortened
 STATES = ("running", "killed", "failed", "paused", "stopped", "finished")
 """In the order of the table: those that need attention first."""
 
@@ -112,7 +114,11 @@ def runs_table(described: list[dict[str, Any]], width: int = 0) -> Table:
     width = width or Console().width
     shown = [n for n, least in enumerate(COLUMNS.values()) if width >= least]
     names, rows = [*COLUMNS], [_cells(run) for run in described]
-    return column_table("", [names[n] for n in shown], [[row[n] for n in shown] for row in rows])
+    table = column_table("", [names[n] for n in shown], [[row[n] for n in shown] for row in rows])
+    for column in table.columns:
+        column.justify = "left" if column.header in LEFT else "right"
+        column.no_wrap, column.overflow = column.header != "run", "fold"
+    return table
 
 
 def _cells(run: dict[str, Any]) -> tuple[str, ...]:
@@ -120,7 +126,7 @@ def _cells(run: dict[str, Any]) -> tuple[str, ...]:
     return (
         run["name"].replace("\n", "\\n"),
         run["state"],
-        f"{run['step']:,}" + (f"/{steps:,}" if steps else ""),
+        f"{run['step']:,}" + (f"/{format_count(steps) if steps >= LONG_RUN else f'{steps:,}'}" if steps else ""),
         _or_dash(run["loss"], ".4f"),
         _or_dash(run["validation_loss"], ".4f"),
         DASH if best is None else f"{best['validation_loss']:.4f} at {best['step']:,}",
