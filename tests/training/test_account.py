@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lmcraft.energy.record import REPEATED, EnergyRecord
-from lmcraft.errors import RunError, UserError
+from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.folder import ModelFolder, write_json_lines
 from lmcraft.quantities import Duration, EnergyAmount
 from lmcraft.training import account
@@ -141,6 +141,28 @@ def test_a_stopped_run_wastes_nothing(tmp_path: Path) -> None:
     assert status(tmp_path)["state"] == "stopped" and "continue with" in status(tmp_path)["message"]
     run(start(tmp_path, 4))
     assert [row.wasted for row in rows(tmp_path)] == [{}, {}] and status(tmp_path)["state"] == "finished"
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_resumed_run_that_is_stopped_before_its_first_step_says_so(tmp_path: Path, *, is_open: bool) -> None:
+    killed = start(tmp_path)
+    stop_at(killed, 4, kill)
+    with pytest.raises(Killed):
+        killed.run()
+    killed.checkpoints.wait()
+    assert status(tmp_path)["state"] == "running" and status(tmp_path)["started"]
+    (earlier,), folder = rows(tmp_path), ModelFolder(tmp_path)
+    resumed = RunAccount("pretrain", FakeMeter(Clock(), WATTS))
+    with pytest.raises(InterruptedRunError), resumed.closing(folder):
+        if is_open:
+            resumed.open(folder, 3, build(tmp_path).config, Processes())
+            assert not status(tmp_path)["started"]
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert (status(tmp_path)["state"], status(tmp_path)["message"]) == ("stopped", "")
+    assert rows(tmp_path)[0].id == earlier.id and len(rows(tmp_path)) == 1 + is_open
+    drawn = sum(row.energy.joules for row in rows(tmp_path))
+    run(start(tmp_path, 3))
+    assert status(tmp_path)["state"] == "finished" and sum(row.energy.joules for row in rows(tmp_path)) > drawn
 
 
 def test_a_paused_run_says_so(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from lmcraft.training.signals import StopRequest, stop_on_signals
+from lmcraft.errors import InterruptedRunError
+from lmcraft.training.signals import StopRequest, interrupt_on_signals, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -39,6 +40,26 @@ def test_a_second_interrupt_stops_immediately() -> None:
         assert request.signal_number == signal.SIGTERM
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_block_at_once_but_where_it_is_recorded(
+    number: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    inherited = signal.signal(number, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(number, inherited))
+    with pytest.raises(InterruptedRunError, match="stopped by a signal") as caught, interrupt_on_signals():
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), number)
+            assert stop
+        os.kill(os.getpid(), number)
+        pytest.fail("it went on")
+    assert caught.value.exit_status == 128 + number and signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_an_interrupt_of_the_user_stays_one() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupt_on_signals():
+        raise KeyboardInterrupt
 
 
 def test_other_threads_have_no_handlers() -> None:

@@ -47,7 +47,7 @@ def finetune(config: FinetuneConfig) -> ModelFolder:
         claim = nullcontext() if config.show_batch else claim_run(config.out, resume=config.resume, inputs=inputs)
         with processes.in_main(claim), open_model(config.model) as source:
             account = RunAccount("finetune", since=since)
-            with account.closing():
+            with account.closing(ModelFolder(config.out) if config.resume and processes.is_main else None):
                 return _finetune(config, source, splits, processes, account)
 
 

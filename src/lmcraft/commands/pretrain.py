@@ -45,7 +45,7 @@ def pretrain(config: PretrainConfig) -> ModelFolder:
             if config.find_lr:
                 return _find_learning_rate(config.resolved(), processes, print_line)
             account = RunAccount("pretrain", since=since)
-            with account.closing():
+            with account.closing(ModelFolder(config.out) if config.resume and processes.is_main else None):
                 folder = run_pretraining(config, processes, print_line, account)
                 print_line(account.finish())
                 if processes.is_main:

@@ -37,7 +37,7 @@ COLUMNS = {
 }
 LEFT = ("run", "state")
 LONG_RUN = 100_000  # steps, from which on their number is shortened
-STATES = ("running", "killed", "failed", "paused", "stopped", "finished")
+STATES = ("running", "starting", "killed", "failed", "paused", "stopped", "finished")
 """In the order of the table: those that need attention first."""
 
 

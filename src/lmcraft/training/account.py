@@ -19,7 +19,8 @@ from lmcraft.training.config import TrainConfig
 from lmcraft.training.history import start_ids
 from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import includes, read_log
-from lmcraft.training.run_status import RunStatus, State
+from lmcraft.training.run_status import RunStatus, State, note_stop
+from lmcraft.training.signals import interrupt_on_signals
 
 READ_SECONDS = 0.02  # a reading of the meter counts for so long
 MIN_BUSY_SECONDS = 0.1  # from which the power of a busy core is known
@@ -174,10 +175,14 @@ class RunAccount:
         print_line(message)
 
     @contextmanager
-    def closing(self) -> Iterator[None]:
-        """Write what a started run has drawn when the block ends, however it ends, and how that was."""
+    def closing(self, folder: ModelFolder | None = None) -> Iterator[None]:
+        """Write what a started run has drawn when the block ends, however it ends, and how that was.
+
+        A signal before the first step stops the run at once. `folder` is that of a run to resume, in its main process.
+        """
         try:
-            yield
+            with interrupt_on_signals():
+                yield
             if not self._is_finished:
                 self._close("finished")
         except UserError as error:
@@ -188,7 +193,12 @@ class RunAccount:
             raise
         except BaseException as error:
             is_stopped = isinstance(error, InterruptedRunError | KeyboardInterrupt)
-            self._close("stopped" if is_stopped else "failed", str(error))
+            is_early = is_stopped and (self._status is None or not self._status.is_started)
+            if is_early and self._earlier.rows:
+                self._row = EnergyRow.of(self.command, self.of_command())
+            self._close("stopped" if is_stopped else "failed", "" if is_early else str(error))
+            if is_early and self._status is None and folder is not None:
+                note_stop(folder)
             raise
 
     def _close(self, state: State, message: str = "") -> None:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from lmcraft.folder import ModelFolder, write_json
+from lmcraft.errors import LmcraftError
+from lmcraft.folder import ModelFolder, read_json, write_json
 from lmcraft.training.budget import Use
 
 STATUS_FILE = "status.json"
@@ -68,7 +69,8 @@ class RunStatus:
             for name, unit in units.items()
             if math.isfinite(limit := getattr(self._limit, unit))
         }
-        write_json(self._file, {**self.values, "updated": time.time(), "budget": budget or None})
+        facts = {"started": self.is_started, "updated": time.time(), "budget": budget or None}
+        write_json(self._file, {**self.values, **facts})
 
     def withdraw(self) -> None:
         """Leave the folder as it was before a command that was refused."""
@@ -79,3 +81,11 @@ class RunStatus:
             self._file.unlink(missing_ok=True)
             if self._is_new_folder:
                 self._file.parent.rmdir()
+
+
+def note_stop(folder: ModelFolder) -> None:
+    """Say that a run was stopped before a start of it got as far as its status; the caller holds the folder's lock."""
+    with suppress(OSError, LmcraftError):
+        status = read_json(folder.run / STATUS_FILE)
+        if status.get("state") != "finished":
+            write_json(folder.run / STATUS_FILE, status | {"state": "stopped", "message": "", "updated": time.time()})

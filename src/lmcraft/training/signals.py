@@ -1,10 +1,13 @@
-"""Stopping on SIGINT, SIGTERM or SIGHUP: finish the step, save a checkpoint, exit."""
+"""Stopping on SIGINT, SIGTERM or SIGHUP: finish the step, save a checkpoint, exit; or at once, before the first step."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from lmcraft.errors import InterruptedRunError
 
 
 class StopRequest:
@@ -29,15 +32,41 @@ def stop_on_signals() -> Iterator[StopRequest]:
     SIGHUP, which the end of a terminal sends, is left to `nohup` where that has it ignored.
     """
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    with _handling(request._record, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         yield request
-        return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, request._record) for number in numbers}
+
+
+@contextmanager
+def interrupt_on_signals() -> Iterator[None]:
+    """End the block at once on SIGTERM or SIGHUP, in an orderly way, except where `stop_on_signals` takes them.
+
+    Raises:
+        InterruptedRunError: a signal came.
+    """
+    request = StopRequest()
+
+    def interrupt(signal_number: int, frame: FrameType | None) -> None:
+        request.signal_number = signal_number
+        raise KeyboardInterrupt  # which no code takes for an error of its own
+
+    with _handling(interrupt, signal.SIGTERM, signal.SIGHUP):
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if request:
+                raise InterruptedRunError(str(error) or "stopped by a signal", request.signal_number) from error
+            raise
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals in the main thread, but for a SIGHUP that is ignored; as before after the block."""
+    before = dict[signal.Signals, Any]()
+    if threading.current_thread() is threading.main_thread():
+        taken = [number for number in numbers if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in taken}
     try:
-        yield request
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
