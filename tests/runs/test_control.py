@@ -99,7 +99,7 @@ def test_resume_runs_the_command_in_a_session_of_its_own_where_its_paths_hold(
         assert arguments["cwd"] == written.path.parent  # `out = "a"` in run.toml
         assert os.getsid(process) == process
         run = open_run(written)
-        assert run.is_resuming and run.as_json()["state"] == "running"
+        assert run.is_resuming and run.as_json()["state"] == "starting"
         with pytest.raises(ControlError, match="already being resumed"):
             resume(run)
     finally:

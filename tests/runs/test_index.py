@@ -1,5 +1,6 @@
 import json
 import shutil
+from calendar import timegm
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,29 @@ def test_a_run_is_running_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
         process.wait()
         described = only_run(index)
         assert (described["state"], described["can_stop"], described["seconds_left"]) == ("killed", False, None)
+
+
+def test_a_resumed_run_is_starting_until_its_process_says_otherwise(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path / "a")
+    run.log_steps(1, 3)
+    run.status("failed", step=3, seconds_left=60, pid=1, message="the disk is full")
+    index = RunIndex(tmp_path)
+    with holding_lock(run.path) as process:
+        described = only_run(index)
+        figures = [described[name] for name in ("state", "seconds_left", "tokens_per_second", "message", "can_resume")]
+        assert figures == ["starting", None, None, "", False]
+        for started, state in ((False, "starting"), (True, "running")):
+            run.status("running", step=3, pid=process.pid, started=started)
+            assert only_run(index)["state"] == state
+
+
+@pytest.mark.parametrize(("seconds", "message"), [(1, ""), (-1, "lmcraft pretrain: the data is gone")])
+def test_a_resume_that_was_stopped_did_not_fail(tmp_path: Path, seconds: int, message: str) -> None:
+    run = WrittenRun(tmp_path / "a")
+    (run.files / "resume.log").write_text("[2030-01-01T00:00:00Z] resumed\nlmcraft pretrain: the data is gone\n")
+    run.status("stopped", updated=timegm((2030, 1, 1, 0, 0, 0)) + seconds)
+    described = only_run(RunIndex(tmp_path))
+    assert (described["state"], described["message"]) == ("stopped", message)
 
 
 def test_what_belongs_to_another_command_says_so(tmp_path: Path) -> None:

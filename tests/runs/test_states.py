@@ -18,8 +18,13 @@ from lmcraft.runs.states import State, state_of
         ({"step": 99, "has_lock_file": True}, {}, "killed"),
         ({"step": 99}, {}, "stopped"),
         ({"max_steps": 0}, {}, "stopped"),
+        ({"is_locked": True, "is_starting": True}, {"state": "failed"}, "starting"),
+        ({"is_locked": True}, {"state": "running", "started": False}, "starting"),
+        ({"is_locked": True}, {"state": "running", "started": True}, "running"),
+        ({"is_alive_elsewhere": True}, {"state": "running", "started": False}, "starting"),
+        ({}, {"state": "running", "started": False}, "killed"),
     ],
-    ids=range(10),
+    ids=range(15),
 )
 def test_the_lock_counts_more_than_what_the_files_say(facts: dict[str, Any], status: dict[str, Any], state: State) -> None:
     defaults = {"is_locked": False, "has_lock_file": False, "is_alive_elsewhere": False, "step": 0, "max_steps": 100}

@@ -16,7 +16,7 @@ from lmcraft.runs.log_file import LogFile
 from lmcraft.runs.metrics import Metrics
 from lmcraft.runs.parameters import count_parameters
 from lmcraft.runs.small_files import integer, number, plain_table, read_head, read_object, read_small, read_tail, text
-from lmcraft.runs.states import State, state_of
+from lmcraft.runs.states import ALIVE, State, state_of
 
 RESUME_LOG = "resume.log"
 TAIL_BYTES = 16 * 2**10
@@ -25,7 +25,7 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 COMMANDS = ("pretrain", "finetune")
 FIGURES = ("loss", "validation_loss", "tokens", "seconds", "peak_memory", "joules")
 """Whose latest value the description has."""
-STATES_THAT_SAY_ALL: tuple[State, ...] = ("running", "paused", "stopped")
+STATES_THAT_SAY_ALL: tuple[State, ...] = ("running", "starting", "paused", "stopped")
 """No message of the run is shown with these: somebody meant it to be so, or it goes on."""
 WHOLE = ("tokens", "peak_memory")
 _SETTING = re.compile(rb'^(max_steps|depth|out|model) = (?:"((?:[^"\\]|\\.)*)"|(\d{1,15}$))', re.MULTILINE)
@@ -71,6 +71,7 @@ class Run:
         self._place = _place(path, root)
         self.state: State = "stopped"
         self.is_locked = self.is_resuming = False
+        self._holder: int | None = None
 
     # What has changed
 
@@ -89,19 +90,19 @@ class Run:
         """Look at all files but the contents of the log; returns whether something has changed."""
         self._folder_stamp = self._stamp_folders()
         stamps = {name: _stamp(file) for name, file in self._files.items()}
-        is_locked = stamps[LOCK_NAME] is not None and holder_of(self.folder.path) is not None
+        holder = None if stamps[LOCK_NAME] is None else holder_of(self.folder.path)
         is_resuming = stamps[RESUME_LOG] is not None and holder_of(self.folder.run, RESUME_LOG) is not None
-        locks = is_locked, is_resuming
-        has_changed = stamps != self._stamps or locks != (self.is_locked, self.is_resuming)
+        locks = holder, is_resuming
+        has_changed = stamps != self._stamps or locks != (self._holder, self.is_resuming)
         state = self.state
         if has_changed:
             changed = {name for name in stamps if stamps[name] != self._stamps.get(name, 0)}
             is_new = not self._stamps
-            self._stamps, (self.is_locked, self.is_resuming) = stamps, locks
+            self._stamps, (self._holder, self.is_resuming), self.is_locked = stamps, locks, holder is not None
             self._read_files(changed)
             now = time.monotonic()
             self._last_changed = now - IDLE_SECONDS if is_new and not self._is_recent() else now
-        if has_changed or state == "running":  # elsewhere, it may have ended without a change
+        if has_changed or state in ALIVE:  # elsewhere, it may have ended without a change
             self._settle_state()
         return has_changed or self.state != state
 
@@ -129,12 +130,20 @@ class Run:
     def _settle_state(self) -> None:
         self.state = state_of(
             is_locked=self.is_locked or self.is_resuming,
+            is_starting=self._is_starting(),
             is_alive_elsewhere=not self._is_here() and self._is_recent(),
             has_lock_file=self._stamps[LOCK_NAME] is not None,
             status=self._status,
             step=self.step,
             max_steps=self.max_steps,
         )
+
+    def _is_starting(self) -> bool:
+        """Whether the process that holds or awaits the run's lock has not written its status yet."""
+        if not self._holder:  # 0: not known
+            return self._holder is None and self.is_resuming
+        writer = integer(self._status.get("pid"))
+        return writer not in (None, self._holder) and self._is_here()
 
     # The log
 
@@ -241,6 +250,8 @@ class Run:
         """The description, as the list of runs has it."""
         kind, parent = self._place or (self.command, None)
         figures = {name: self._figures.get(name) for name in (*FIGURES[:-1], "tokens_per_second")}
+        if self.state == "starting":
+            figures["tokens_per_second"] = None  # of the process before
         return {
             "id": self.id,
             "name": self.name,
@@ -263,7 +274,7 @@ class Run:
             "parent": parent,
             "revision": self.revision,
             "can_stop": self.is_locked and not self.is_part and self._is_here(),
-            "can_resume": self.state != "running" and not self.is_part and self.is_resumable,
+            "can_resume": self.state not in ALIVE and not self.is_part and self.is_resumable,
         }
 
     def _is_here(self) -> bool:
@@ -312,14 +323,15 @@ class Run:
         return f"{damaged} damaged lines of metrics.jsonl are left out" if damaged else ""
 
     def _failed_resume(self) -> str:
-        """The last line of a resume that ended before the run went on; empty: there was none."""
+        """The last line of a resume that ended before the run went on; empty: there was none, or it was stopped."""
         if not (log := self._stamps.get(RESUME_LOG)):
             return ""
         tail = read_tail(self.folder.run / RESUME_LOG, TAIL_BYTES)
         starts = list(_RESUMED.finditer(tail))
         history = self._stamps.get("history.jsonl")
         begin = _parse_time(starts[-1][1].decode()) if starts else log[1] / 1e9
-        if history and history[1] / 1e9 >= (begin or 0.0):
+        is_stopped = self.state == "stopped" and (number(self._status.get("updated")) or 0.0) >= (begin or 0.0)
+        if is_stopped or (history and history[1] / 1e9 >= (begin or 0.0)):
             return ""
         lines = tail[starts[-1].end() if starts else 0 :].decode("utf-8", "replace").split("\n")[1:]
         return text(next((line.strip() for line in reversed(lines) if line.strip()), ""))

@@ -32,6 +32,7 @@ addStrings({
   columnCreated: ["Started", "开始时间"],
   // States and kinds
   stateRunning: ["Running", "运行中"],
+  stateStarting: ["Starting", "正在启动"],
   statePaused: ["Paused", "已暂停"],
   stateStopped: ["Stopped", "已停止"],
   stateFinished: ["Finished", "已完成"],

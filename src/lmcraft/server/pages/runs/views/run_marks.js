@@ -9,6 +9,7 @@ import { formatDuration, formatFigure } from "../format.js";
 export const STATES = {
   __proto__: null, // a name from elsewhere is looked up in it
   running: ["stateRunning", "play"],
+  starting: ["stateStarting", "play"],
   paused: ["statePaused", "pause"],
   stopped: ["stateStopped", "square"],
   finished: ["stateFinished", "check"],
@@ -25,7 +26,7 @@ export function buildState(state) {
 
 export const nameKind = (kind) => (KINDS[kind] ? t(KINDS[kind]) : (kind ?? ""));
 
-export const isOpen = ({ state }) => state === "running" || state === "paused";
+export const isOpen = ({ state }) => ["running", "starting", "paused"].includes(state);
 
 /** The share of a run that is done, from 0 to 1; null if nobody knows. */
 const shareOf = ({ step, max_steps: max }) => (max > 0 ? Math.min(1, (step ?? 0) / max) : null);
