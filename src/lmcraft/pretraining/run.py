@@ -95,10 +95,11 @@ class PretrainingRun:
         Raises:
             UserError: a single row does not fit in memory.
         """
-        config = self.autotune(print_line).apply(self.config, self.config.sequence_length)
+        choices = self.autotune(print_line)
+        config = choices.apply(self.config, self.config.sequence_length)
         if self.config.max_steps:
             return replace(self, config=config)
-        planned = self.planned or {name: getattr(self.config, name) for name in INTERVALS}
+        planned = self.planned or {name: getattr(self.config, name) for name in INTERVALS} | dict(choices.intervals)
         return replace(self, config=config, planned=planned)
 
     def autotune(self, print_line: PrintLine) -> Autotuned:

@@ -47,6 +47,7 @@ class RunAccount:
         self._best_joules, self._trained_joules = math.inf, 0.0  # of the run, up to its best and its latest weights
         self._status: RunStatus | None = None
         self._is_finished = False
+        self._written: EnergyRecord | None = None
 
     # What the run has drawn
 
@@ -213,8 +214,7 @@ class RunAccount:
         """Write the files for the last time, before the model card that quotes them; returns a sentence about the energy."""
         self._close("finished")
         self._is_finished = True
-        record = self._record()
-        total = None if record is None else record.total
+        total = None if self._written is None else self._written.total
         if total is None or total.energy.method == "none":
             return "energy: not measured"
         share = f"; wasted: {total.share_wasted:.0%} ({', '.join(total.wasted)})" if total.share_wasted else ""
@@ -231,6 +231,7 @@ class RunAccount:
             tokens, steps = progress.tokens - self._begin.tokens, progress.step - self._begin.step
             self._row = replace(self._row, tokens=tokens, steps=steps)
         if record := self._record():
+            self._written = record
             record.write(self._folder.run / ENERGY_FILE)
 
     def _record(self) -> EnergyRecord | None:

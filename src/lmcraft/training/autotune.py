@@ -7,10 +7,10 @@ Shapes: B batch, T tokens, C width.
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from math import isfinite
-from typing import Literal, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil, inf, isfinite
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,7 @@ MEASUREMENTS = 3  # of each kind of attention, alternating; the first one warms 
 TOKENS_PER_MEASUREMENT = 1024  # or one row
 MAX_UNMEASURED_LENGTH = 128  # tokens in a row: attention is a small part of a step up to here
 MIN_SDPA_SPEEDUP = 1.2  # over matrix products; below it, noise would change the choice from run to run
+MAX_EVALUATION_SHARE = 0.3  # of a budget, for evaluations and samples at the usual intervals
 TOKENS_PER_TIMED_STEP = 4096  # unless the batch is given
 
 AttentionKind = Literal["matmul", "sdpa"]
@@ -54,6 +55,8 @@ class Autotuned:
     batch_size: int
     micro_batch_size: int
     max_steps: int
+    intervals: Mapping[str, int] = field(default_factory=dict)
+    """Those of a run whose budget is too small for the usual number of evaluations."""
 
     def apply(self, config: T, sequence_length: int) -> T:
         """The configuration with these choices, and the intervals that follow from the number of steps."""
@@ -63,6 +66,7 @@ class Autotuned:
             compile=self.compile,
             batch_size=self.batch_size,
             micro_batch_size=self.micro_batch_size,
+            **dict[str, Any](self.intervals),
         )
         return depth_rule.resolve_intervals(config, self.max_steps, sequence_length)
 
@@ -106,9 +110,7 @@ def autotune(
         config = replace(config, attention=kind)
     estimated = config.max_steps and config.compile == "auto"
     seconds = _estimate_seconds(config, model, length, machine) if estimated else _seconds_left(account)
-    if (choice := choose_compile(config.compile, seconds, machine.device))[1]:
-        print_line(choice[1])
-    config = processes.agree(replace(config, compile="on" if choice[0] else "off"))
+    config = processes.agree(_with_compile(config, seconds, machine, print_line))
     memory = None if config.micro_batch_size else _estimate_memory(config, model, objective, length, machine)
 
     def with_micro_batch(config: T, print_line: PrintLine) -> T:
@@ -118,23 +120,59 @@ def autotune(
         print_line(why)
         return processes.agree(replace(config, micro_batch_size=rows))
 
+    intervals: dict[str, int] = {}
     if not config.max_steps:
         rows = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length) * processes.data_count
         timed = depth_rule.resolve_intervals(replace(config, batch_size=rows), 1, length)
         costs = processes.agree(measure(with_micro_batch(timed, str)))
-        config, why = _fit_length(config, length, costs, account, processes.agree(account.budget.left()), first_step)
+        left = processes.agree(account.budget.left())
+        config, intervals, why = _fit_length(config, length, costs, account, left, first_step)
         print_line(why)
     config = with_micro_batch(config, print_line)
     assert config.attention != "auto" and config.compile != "auto"
-    return Autotuned(config.attention, config.compile, config.batch_size, config.micro_batch_size, config.max_steps)
+    sizes = config.batch_size, config.micro_batch_size, config.max_steps
+    return Autotuned(config.attention, config.compile, *sizes, intervals)
 
 
-def _fit_length(config: T, length: int, costs: Costs, account: RunAccount, left: Use, first_step: int) -> tuple[T, str]:
-    """The longest run, of at least one step more, that what is left of the budget has room for, and a sentence about it.
+def _with_compile(config: T, seconds: float, machine: Machine, print_line: PrintLine) -> T:
+    """The settings of a run of some seconds with compilation on or off."""
+    is_on, why = choose_compile(config.compile, seconds, machine.device)
+    if why:
+        print_line(why)
+    return replace(config, compile="on" if is_on else "off")
+
+
+def _few_evaluations(config: TrainConfig, length: int, costs: Costs, left: Use) -> dict[str, int]:
+    """The intervals of a run with two evaluations and one sample, if the usual ones would leave few steps."""
+    if any(getattr(config, name) for name in ("eval_every", "save_every", "sample_every")):
+        return {}
+    rows = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length)
+    step = costs.token.scaled(rows * length) + costs.update
+    validation = costs.validation_token.scaled(config.eval_tokens or depth_rule.MIN_EVAL_TOKENS)
+    usual = (validation + costs.save).scaled(depth_rule.EVALUATIONS) + costs.sample.scaled(depth_rule.SAMPLES)
+    few = (validation + costs.save).scaled(2) + costs.sample
+    if left.contains(Use(usual.seconds, usual.joules)) > 1 / MAX_EVALUATION_SHARE:
+        return {}
+    steps = left.minus(Use(few.seconds, few.joules)).contains(Use(step.seconds, step.joules))
+    if not 2 <= steps < inf:
+        return {}
+    every = ceil(PLANNED_SHARE * steps / 2)
+    return {"eval_every": every, "save_every": every, "sample_every": 2 * every}
+
+
+def _fit_length(
+    config: T, length: int, costs: Costs, account: RunAccount, left: Use, first_step: int
+) -> tuple[T, dict[str, int], str]:
+    """The longest run, of at least one step more, that what is left of the budget has room for.
+
+    Returns:
+        The settings, the intervals if they are not the usual ones, and a sentence.
 
     Raises:
         UserError: it has no room for a step.
     """
+    intervals = _few_evaluations(config, length, costs, left)
+    config = replace(config, **dict[str, Any](intervals))
 
     def parts_of(tokens: int) -> Energy:
         return sum(costs.parts(depth_rule.resolve_length(config, length, tokens), length).values(), NO_ENERGY)
@@ -156,7 +194,7 @@ def _fit_length(config: T, length: int, costs: Costs, account: RunAccount, left:
     limits += [f"{left.joules / JOULES_PER_WH:.3g} Wh"] if isfinite(left.joules) else []
     why = f"the budget is enough for {fitting.max_steps} steps (measured): {' and '.join(limits)} are left"
     config = replace(config, batch_size=fitting.batch_size)
-    return depth_rule.resolve_intervals(config, first_step + fitting.max_steps, length), why
+    return depth_rule.resolve_intervals(config, first_step + fitting.max_steps, length), intervals, why
 
 
 def _seconds_left(account: RunAccount) -> float:
