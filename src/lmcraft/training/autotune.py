@@ -106,10 +106,10 @@ def autotune(
     length = training.sequence_length
     if config.attention == "auto":
         kind, why = choose_run_attention(model, training, machine, document_mask=document_mask)
-        print_line(why)
         config = replace(config, attention=kind)
-    estimated = config.max_steps and config.compile == "auto"
-    seconds = _estimate_seconds(config, model, length, machine) if estimated else _seconds_left(account)
+        print_line(why)
+    is_fixed = config.max_steps and config.compile == "auto"
+    seconds = _estimate_seconds(config, model, length, machine) if is_fixed else _seconds_left(account)
     config = processes.agree(_with_compile(config, seconds, machine, print_line))
     memory = None if config.micro_batch_size else _estimate_memory(config, model, objective, length, machine)
 
@@ -120,13 +120,12 @@ def autotune(
         print_line(why)
         return processes.agree(replace(config, micro_batch_size=rows))
 
-    intervals: dict[str, int] = {}
+    intervals = dict[str, int]()
     if not config.max_steps:
         rows = config.batch_size or max(1, TOKENS_PER_TIMED_STEP // length) * processes.data_count
-        timed = depth_rule.resolve_intervals(replace(config, batch_size=rows), 1, length)
-        costs = processes.agree(measure(with_micro_batch(timed, str)))
-        left = processes.agree(account.budget.left())
-        config, intervals, why = _fit_length(config, length, costs, account, left, first_step)
+        timed = with_micro_batch(depth_rule.resolve_intervals(replace(config, batch_size=rows), 1, length), str)
+        costs = processes.agree(measure(timed))
+        config, intervals, why = _fit_length(config, length, costs, account, processes, first_step)
         print_line(why)
     config = with_micro_batch(config, print_line)
     assert config.attention != "auto" and config.compile != "auto"
@@ -171,6 +170,7 @@ def _fit_length(
     Raises:
         UserError: it has no room for a step.
     """
+    left = processes.agree(account.budget.left())
     intervals = _few_evaluations(config, length, costs, left)
     config = replace(config, **dict[str, Any](intervals))
 
