@@ -160,7 +160,7 @@ def _few_evaluations(config: TrainConfig, length: int, costs: Costs, left: Use) 
 
 
 def _fit_length(
-    config: T, length: int, costs: Costs, account: RunAccount, left: Use, first_step: int
+    config: T, length: int, costs: Costs, account: RunAccount, processes: Processes, first_step: int
 ) -> tuple[T, dict[str, int], str]:
     """The longest run, of at least one step more, that what is left of the budget has room for.
 
