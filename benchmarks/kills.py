@@ -34,7 +34,7 @@ USED_MODULES = (
     "lmcraft.conversion.model_export",
     "lmcraft.conversion.quantized_folder",
 )
-# Files that hold times, speeds or memory; of metrics.jsonl the losses are compared.
+# Files that hold times, speeds, memory, energy, or hashes of such files; of metrics.jsonl the losses are compared.
 TIMED_FILES = (
     "metrics.jsonl",
     "report.html",
@@ -43,6 +43,10 @@ TIMED_FILES = (
     "quantization.json",
     "run.toml",
     "lineage.json",
+    "energy.json",
+    "status.json",
+    "README.md",
+    "card.json",
 )
 # Two tasks, by the name of their file.
 TASKS = {
