@@ -1,5 +1,6 @@
 """energy.json: rows of starts, their sum, and what is refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -50,4 +51,15 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "energy.json"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(UserError, match=r"energy\.json"):
+        EnergyRecord.read(file)
+
+
+@pytest.mark.parametrize("joules", [-5.0, 1e308, 10**400])
+def test_impossible_amounts_are_refused(tmp_path: Path, joules: float) -> None:
+    file = tmp_path / "energy.json"
+    EnergyRecord([row(1.0)]).write(file)
+    record = read_json(file)
+    record["runs"][0]["energy"]["joules"] = joules
+    file.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"is no record of energy"):
         EnergyRecord.read(file)

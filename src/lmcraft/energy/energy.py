@@ -6,6 +6,7 @@ from typing import Any
 
 JOULES_PER_KWH = 3.6e6
 JOULES_PER_WH = 3600.0
+MAX_JOULES = 1e20  # the world's electricity of a year
 # In the order in which parts are named.
 PARTS = ("gpu", "processor", "memory", "rest")
 UNITS = ((1e6, "MWh"), (1e3, "kWh"), (1.0, "Wh"), (1e-3, "mWh"), (1e-6, "µWh"))
@@ -106,13 +107,15 @@ class Energy:
         """What `as_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it is something else.
+            KeyError, TypeError, ValueError, OverflowError: it is something else.
         """
         parts = {
             str(name): Part(float(part["joules"]), float(part["low"]), float(part["high"]), str(part["method"]))
             for name, part in table["parts"].items()
         }
         joules, low, high, seconds = (float(table[name]) for name in ("joules", "low", "high", "seconds"))
+        if not all(0 <= amount < MAX_JOULES for amount in (joules, low, high)):
+            raise ValueError(f"{joules} J, between {low} and {high}, are no energy")
         return cls(joules, low, high, str(table["method"]), seconds, parts)
 
 

@@ -121,7 +121,7 @@ class EnergyRecord:
         table = read_json(file)
         try:
             return cls([EnergyRow.from_json(row) for row in table["runs"]])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise UserError(f"'{file}' is no record of energy; move it away, and the next run writes a new one") from error
 
     def with_row(self, row: EnergyRow) -> "EnergyRecord":

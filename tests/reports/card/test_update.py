@@ -185,6 +185,26 @@ def test_an_edited_figure_or_file_is_found(folder: ModelFolder) -> None:
     assert {check.state for check in check_card(folder.path) if check.file == "../../etc/passwd"} == {"missing"}
 
 
+def test_an_edited_item_of_an_evaluation_is_found(folder: ModelFolder) -> None:
+    (folder.run / "evaluations").mkdir()
+    items = folder.run / "evaluations" / "toy-1.jsonl"
+    items.write_text('{"item": 0}\n')
+    figures = [{"name": "accuracy", "value": 0.5, "low": 0.2, "high": 0.8, "items": 1, "higher_is_better": True}]
+    results = {"task": "toy", "weights": identify_weights(folder), "figures": figures}
+    items.with_suffix(".json").write_text(json.dumps(results))
+    assert "[1](lmcraft/evaluations/toy-1.jsonl)" in card_of(folder)
+    items.write_text('{"item": 1}\n')
+    changed = [check.file for check in check_card(folder.path) if check.state == "changed"]
+    assert changed == ["lmcraft/evaluations/toy-1.jsonl"]
+
+
+@pytest.mark.parametrize("joules", [-5, 10**400])
+def test_impossible_amounts_of_energy_are_no_figures(folder: ModelFolder, joules: int) -> None:
+    energy = {"joules": joules, "low": 1, "high": 2, "method": "cpu time"}
+    (folder.run / "energy.json").write_text(json.dumps({"runs": [], "total": {"energy": energy}}))
+    assert "Training: not counted" in card_of(folder)
+
+
 def test_a_record_that_is_gone_or_damaged_is_found(folder: ModelFolder) -> None:
     card_of(folder)
     record = folder.run / "card.json"

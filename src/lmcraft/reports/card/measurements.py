@@ -46,7 +46,7 @@ def _task_rows(result: TaskEvaluation) -> Iterable[list[str]]:
     )
     for number, figure in enumerate(result.figures):
         is_first = number == 0
-        items = "" if figure.count is None or not is_first else link(f"{figure.count:,}", result.items_file)
+        items = "" if result.items is None or not is_first else link(f"{result.items.value:,}", result.items.file)
         overlap = "not checked" if result.overlap is None else value_of(result.overlap)
         task = code(result.task) + (f" ({escape(settings, 120)})" if settings else "")
         yield [

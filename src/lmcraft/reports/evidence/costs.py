@@ -1,5 +1,6 @@
 """Energy and emissions of a run, and of what was measured later."""
 
+from lmcraft.energy.energy import MAX_JOULES
 from lmcraft.folder.names import RUN
 from lmcraft.reports.evidence.figure import Figure, Record, Records, number, text
 from lmcraft.reports.evidence.record import EnergyUse
@@ -44,7 +45,9 @@ def _read(records: Records, file: str, id: str) -> EnergyUse | None:
 
 
 def _joules(record: Record, id: str, name: str, *path: str) -> Figure | None:
-    return record.figure(f"{id}.joules", name, *path, "joules", **_ends(record, *path))
+    figure = record.figure(f"{id}.joules", name, *path, "joules", **_ends(record, *path))
+    is_energy = figure is not None and not isinstance(figure.value, str) and 0 <= figure.value < MAX_JOULES
+    return figure if is_energy else None
 
 
 def _ends(record: Record, *path: str) -> dict[str, float | None]:

@@ -91,7 +91,7 @@ def read_evaluations(records: Records, weights: str) -> tuple[list[TaskEvaluatio
         if record.get("weights") != weights:
             outdated.append(file)
             continue
-        result = _evaluation(record)
+        result = _evaluation(records.folder.path, record)
         key = (result.task, repr(sorted(result.settings.items(), key=str)))
         if result.figures and (key not in results or results[key].time <= result.time):
             results[key] = result
@@ -109,9 +109,10 @@ def _files(records: Records) -> Iterator[str]:
             yield f"{FOLDER}/{name}"
 
 
-def _evaluation(record: Record) -> TaskEvaluation:
+def _evaluation(folder: Path, record: Record) -> TaskEvaluation:
     task = text(record.get("task"))
     id = f"evaluation.{Path(record.file).stem}"
+    figures = _figures(record, id, "figures")
     return TaskEvaluation(
         task=task,
         kind=text(record.get("kind")),
@@ -119,14 +120,24 @@ def _evaluation(record: Record) -> TaskEvaluation:
         language=text(record.get("language")),
         origin=text(record.get("source")),
         settings=record.object("settings"),
-        figures=_figures(record, id, "figures"),
+        figures=figures,
         chance=record.figure(f"{id}.chance", "chance", "chance"),
         overlap=record.figure(f"{id}.in_training_data", "items in the training data", "in_training_data"),
         clean_figures=_figures(record, f"{id}.clean", "figures_without_these"),
         file=record.file,
-        items_file=f"{record.file}l",
+        items=_items(folder, f"{record.file}l", id, figures),
         time=text(record.get("time")),
     )
+
+
+def _items(folder: Path, file: str, id: str, figures: Sequence[Figure]) -> Figure | None:
+    """The number of items, with the hash of their file, from which all figures are computed."""
+    if not figures or figures[0].count is None:
+        return None
+    try:
+        return Figure(f"{id}.items", "items", figures[0].count, file, sha256_of(folder / file))
+    except OSError:
+        return None
 
 
 def _figures(record: Record, id: str, key: str) -> Sequence[Figure]:

@@ -156,7 +156,10 @@ def number(value: Any) -> float | None:
     """A finite number of a JSON file; None for anything else."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond all floats
+        return None
 
 
 def text(value: Any) -> str:

@@ -122,8 +122,8 @@ class TaskEvaluation:
     """The figures without these items."""
     file: str
     """The record with the figures."""
-    items_file: str
-    """JSON lines: the result of each item."""
+    items: Figure | None
+    """Number of items, and the file with the result of each one."""
     time: str
     """When it was measured, in ISO 8601."""
 
