@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from lmcraft.data.documents import count_noun
 from lmcraft.data.loader import Dataset
 from lmcraft.energy import NO_ENERGY, Energy
 from lmcraft.energy.energy import JOULES_PER_WH
@@ -192,7 +193,8 @@ def _fit_length(
     account.forecast = account.total() + total
     limits = [format_duration(left.seconds)] if isfinite(left.seconds) else []
     limits += [f"{left.joules / JOULES_PER_WH:.3g} Wh"] if isfinite(left.joules) else []
-    why = f"the budget is enough for {fitting.max_steps} steps (measured): {' and '.join(limits)} are left"
+    steps = count_noun(fitting.max_steps, "step", "steps")
+    why = f"the budget is enough for {steps} (measured): {' and '.join(limits)} are left"
     config = replace(config, batch_size=fitting.batch_size)
     return depth_rule.resolve_intervals(config, first_step + fitting.max_steps, length), intervals, why
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from lmcraft.data.documents import count_noun
 from lmcraft.training import depth_rule
 from lmcraft.training.budget import Budget
 from lmcraft.training.config import TrainConfig
@@ -97,5 +98,6 @@ class Planner:
         if length == (config.max_steps, config.schedule.decay_steps):
             return config, ""
         each = self.budget.per_step().seconds
-        sentence = f"the budget is enough for {length.max_steps} steps, not {config.max_steps}, at {each:.3g} s per step"
+        steps = count_noun(length.max_steps, "step", "steps")
+        sentence = f"the budget is enough for {steps}, not {config.max_steps}, at {each:.3g} s per step"
         return self.change(config, length), sentence if abs(length.max_steps / config.max_steps - 1) > PRINTED_CHANGE else ""
