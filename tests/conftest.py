@@ -4,8 +4,10 @@
 each other on a busy machine cost minutes.
 """
 
+import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             f"all {outcomes['skipped']} tests marked `assets` were skipped: none ran on a real model", red=True
         )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Each test begins with the log level that `lmcraft serve` has not set in an earlier one."""
+    logger = logging.getLogger("lmcraft")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def automatic_fields(config: type) -> set[str]:
 def test_automatic_settings_name_their_rule_in_the_help() -> None:
     rates = {"learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate"}
     assert automatic_fields(OptimizerConfig) == rates
-    sizes = {"batch_size", "micro_batch_size", "max_steps"}
+    sizes = {"batch_size", "micro_batch_size", "max_steps", "time_budget", "energy_budget"}
     assert automatic_fields(TrainConfig) == sizes | {
         "eval_every",
         "eval_tokens",

@@ -33,7 +33,9 @@ def new_generation(submit: Any, quotas: Quotas) -> Generation:
     state = SimpleNamespace(quotas=quotas)
     request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(server=state)), state=SimpleNamespace(owner="ada"))
     served = SimpleNamespace(worker=SimpleNamespace(submit=submit))
-    prepared = SimpleNamespace(prompt_tokens=5, max_total_tokens=80, n=1, sequences=(SimpleNamespace(num_cached=3),))
+    prepared = SimpleNamespace(
+        prompt_tokens=5, max_total_tokens=80, n=1, sequences=(SimpleNamespace(num_cached=3),), measures_energy=False
+    )
     return Generation(cast(Any, request), cast(Any, served), cast(Any, prepared))
 
 
@@ -48,7 +50,7 @@ def new_quotas() -> Quotas:
 def test_the_maximum_is_charged_and_the_unused_part_refunded_once() -> None:
     async def scenario() -> None:
         quotas, stream = new_quotas(), Stream()
-        generation = new_generation(lambda sequences, owner: stream, quotas)
+        generation = new_generation(lambda sequences, owner, measures_energy: stream, quotas)
         await generation.start()
         assert tokens_left(quotas) == 20
         assert [n async for n, _ in generation] == [0]
@@ -62,7 +64,7 @@ def test_the_maximum_is_charged_and_the_unused_part_refunded_once() -> None:
 
 
 def test_a_request_that_the_queue_refuses_is_refunded() -> None:
-    def refuse(sequences: object, owner: str) -> Any:
+    def refuse(sequences: object, owner: str, measures_energy: bool) -> Any:
         raise ApiError(429, "full")
 
     async def scenario() -> None:
