@@ -13,21 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from playwright.sync_api import sync_playwright
 from runs import write_run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from lmcraft.processor import cpu_name
-from tests.annotation.kills import free_port
+from tests.server.serve_process import serving
 
 FRAMES = 240
-START_SECONDS = 120.0
 TIMEOUT_MS = 600_000
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 # What happens in each frame: `n` counts them, and `box` is where the chart is.
@@ -77,29 +73,6 @@ RUN_GESTURE = """async ([gesture, frames]) => {
   return [at(0.5), at(0.95), at(0.99), gaps.at(-1)];
 }"""
 # As the benchmark passes a string of code, which the page's policy forbids, the policy is bypassed in this browser.
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of a server of the runs in a folder, which needs no model."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "lmcraft", "serve", "--runs", str(folder), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                urlopen(f"{url}/api/runs", timeout=60).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def open_comparison(page: Any, url: str, runs: int) -> None:
@@ -175,7 +148,7 @@ def main() -> None:
         folder = Path(parent) / "runs"
         for n in range(arguments.runs):
             write_run(folder / f"run-{n:03d}", arguments.steps)
-        with serving(folder) as url, sync_playwright() as playwright:
+        with serving("--runs", str(folder)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-US", bypass_csp=True)
             page.set_default_timeout(TIMEOUT_MS)

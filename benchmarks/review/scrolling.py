@@ -7,16 +7,11 @@ items are loaded before, by scrolling to the end of the list again and again. Ne
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from playwright.sync_api import sync_playwright
 from scale import fill
@@ -24,11 +19,10 @@ from scale import fill
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.processor import cpu_name
-from tests.annotation.kills import free_port
+from tests.server.serve_process import serving
 
 SPEEDS = (40, 400, 4000)  # pixels per frame: reading, flinging, dragging the scroll bar
 FRAMES = 300
-START_SECONDS = 120.0
 METRICS = ("ScriptDuration", "RecalcStyleDuration", "LayoutDuration")
 LOAD_ALL = """async (count) => {
   const view = document.getElementById("view");
@@ -63,29 +57,6 @@ SCROLL = """async ([pixels, frames]) => {
 }"""
 
 
-@contextmanager
-def serving(location: str) -> Iterator[str]:
-    """The address of a server of a review store, which needs no model; without keys, everyone is its owner."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "lmcraft", "serve", "--reviews", location, "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                urlopen(f"{url}/api/review/me", timeout=5).close()
-                break
-            except URLError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def measure(page: Any, session: Any, pixels: int) -> None:
     """Scroll at a speed, and print a row of the table."""
     before = read_metrics(session)
@@ -109,7 +80,7 @@ def main() -> None:
         store = ReviewStore.open(location)
         fill(store, arguments.items)
         store.close()
-        with serving(location) as url, sync_playwright() as playwright:
+        with serving("--reviews", location) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-US")
             page.set_default_timeout(600_000)

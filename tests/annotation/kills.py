@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -14,8 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import sqlalchemy as sa
 
@@ -25,9 +22,9 @@ from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import items, verdicts
 from lmcraft.server.http.keys import add_to_file
 from tests.annotation.samples import HARM
+from tests.server.serve_process import free_port, start_server
 
 PROGRAM = Path(__file__).with_name("reviewer_program.py")
-READY_SECONDS = 180.0
 REVIEWS = 2  # of an item
 
 
@@ -82,27 +79,10 @@ def fill(location: str, number: int) -> None:
     store.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def start(location: str, folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Start the server, and wait until it answers."""
-    command = [sys.executable, "-m", "lmcraft", "serve", "--reviews", location, "--api-keys", str(folder / "keys.toml")]
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen([*command, "--port", str(port), "--store", "none"], stdout=log, stderr=log)
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
-            return process
-        except (URLError, OSError):
-            time.sleep(0.05)
-    process.kill()
-    raise AssertionError((folder / "server.log").read_text(errors="replace")[-2000:])
+    options = ("--reviews", location, "--api-keys", str(folder / "keys.toml"), "--store", "none")
+    return start_server(*options, port=port, log=folder / "server.log")
 
 
 @contextmanager

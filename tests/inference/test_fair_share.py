@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lmcraft.inference import engine as engine_module
+from lmcraft.inference import step_clock
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.fair_share import MAX_CREDIT_SECONDS, FairShare
 from lmcraft.inference.generation_config import GenerationConfig
@@ -36,7 +36,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
             return original(*args, **settings)
 
         monkeypatch.setattr(engine.runner, name, counted)
-    set_clock(monkeypatch, engine_module, perf_counter=lambda: clock[0])
+    set_clock(monkeypatch, step_clock, perf_counter=lambda: clock[0])
     return engine
 
 

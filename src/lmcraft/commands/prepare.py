@@ -139,10 +139,10 @@ class PrepareConfig(TextConfig):
 
     def resolved(self) -> "PrepareConfig":
         inputs = {"sources": ", ".join(self.sources), "from_store": self.from_store, "from_review": self.from_review}
-        given = [f"{name} ({value})" for name, value in inputs.items() if value]
-        if len(given) > 1:
-            raise UserError(f"{' and '.join(given)} cannot be combined: give one of them")
-        if not given:
+        used = [f"{name} ({value})" for name, value in inputs.items() if value]
+        if len(used) > 1:
+            raise UserError(f"{' and '.join(used)} cannot be combined: give one of them")
+        if not used:
             raise UserError("sources is empty: give files or folders, `--from-store STORE` or `--from-review STORE`")
         if self.guideline is not None and self.from_review is None:
             raise UserError(f"guideline='{self.guideline}' is for verdicts of reviewers: add `--from-review STORE`")

@@ -60,10 +60,10 @@ class PowercapCounters:
             _difference(before, after, zone.limit, MAX_WATTS * passed)
             for before, after, zone in zip(previous, self.values, self.zones, strict=True)
         ]
-        known = [value for value in differences if value is not None]
-        if len(known) < len(differences):
+        drawn = [value for value in differences if value is not None]
+        if len(drawn) < len(differences):
             return False
-        for value, zone in zip(known, self.zones, strict=True):
+        for value, zone in zip(drawn, self.zones, strict=True):
             if zone.is_memory:
                 self.memory_joules += value
             else:

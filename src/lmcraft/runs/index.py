@@ -233,8 +233,8 @@ class RunIndex:
             run, metrics = self.metrics(id)
             if after_step is not None and revision == run.revision:
                 first = after_step + 1 if first is None else max(first, after_step + 1)
-            wanted = metrics.names if names is None else list(dict.fromkeys(names))
-            series = {name: curve for name in wanted[:MAX_SERIES] if (curve := metrics.series(name)) is not None}
+            chosen = metrics.names if names is None else list(dict.fromkeys(names))
+            series = {name: curve for name in chosen[:MAX_SERIES] if (curve := metrics.series(name)) is not None}
             answer = {"names": metrics.names, "revision": run.revision, "last_step": metrics.last_step}
             answer["chance"] = dict(metrics.chance)
         curves = {name: curve.between(first, last).downsampled(points).as_json() for name, curve in series.items()}

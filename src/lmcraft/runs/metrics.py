@@ -129,8 +129,8 @@ class Metrics:
     def _add_table(self, row: Row) -> Table | None:
         """The new table for rows with these names; None if there are too many."""
         names = [name for name, value in row.items() if name != "step" and (value is None or number(value) is not None)]
-        known = sum(len(table.names) for table in self._tables.values())
-        if len(self._tables) >= MAX_TABLES or known + len(names) > MAX_NAMES:
+        num_names = sum(len(table.names) for table in self._tables.values())
+        if len(self._tables) >= MAX_TABLES or num_names + len(names) > MAX_NAMES:
             return None
         table = self._tables[tuple(row)] = Table(names)
         return table

@@ -370,8 +370,8 @@ def _latest_checkpoint(folder: Path) -> tuple[str, tuple[int, float] | None]:
 
 def _lower(first: tuple[int, float] | None, second: tuple[int, float] | None) -> tuple[int, float] | None:
     """The one with the lower loss; of equal ones, that of the earlier step."""
-    known = [best for best in (first, second) if best is not None]
-    return min(known, key=lambda best: (best[1], best[0]), default=None)
+    candidates = [best for best in (first, second) if best is not None]
+    return min(candidates, key=lambda best: (best[1], best[0]), default=None)
 
 
 def _whole(value: float | None) -> int | None:

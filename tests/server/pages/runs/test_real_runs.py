@@ -6,21 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
-from tests.annotation.kills import free_port
 from tests.server.pages.conftest import new_context
+from tests.server.serve_process import serving
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
 LMCRAFT = (sys.executable, "-m", "lmcraft")
-START_SECONDS = 120.0
 TEXT = "Once upon a time a small cat and a big dog ran to the park. They said that they were happy there.\n\n"
 
 
@@ -44,31 +41,13 @@ def read_chart(page: Any, path: Path) -> dict[int, float]:
 @pytest.mark.slow
 def test_a_run_from_the_terminal_through_a_kill_to_its_end(browser: Any, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT * 2000)
-    runs, port = tmp_path / "runs", free_port()
+    runs = tmp_path / "runs"
     runs.mkdir()
     subprocess.run([*LMCRAFT, "prepare", "text.txt", "--out", "data", "--vocab-size", "300"], cwd=tmp_path, check=True)
-    server = subprocess.Popen([*LMCRAFT, "serve", "--runs", str(runs), "--port", str(port)], cwd=tmp_path)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/api/runs")
-        with new_context(browser) as context:
-            page = context.new_page()
-            page.goto(f"http://127.0.0.1:{port}/runs")
-            follow(page, tmp_path)
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    with serving("--runs", str(runs)) as url, new_context(browser) as context:
+        page = context.new_page()
+        page.goto(f"{url}/runs")
+        follow(page, tmp_path)
 
 
 def follow(page: Any, folder: Path) -> None:
