@@ -103,6 +103,15 @@ def test_every_change_of_every_file_is_found_and_named(change: str, project: Pat
     assert not failures(project / "out")
 
 
+def test_a_changed_list_of_sources_accuses_no_source(project: Path) -> None:
+    """A flipped bit in the compressed list can read as other hashes before its checksum fails."""
+    file = project / "data/files.jsonl.gz"
+    data = file.read_bytes()
+    for position in range(0, len(data), 5):
+        file.write_bytes(data[:position] + bytes([data[position] ^ 16]) + data[position + 1 :])
+        assert failures(project / "out") == [(file, "changed")]
+
+
 def test_every_file_that_is_removed_or_replaced_is_named(project: Path) -> None:
     files = covered(project)
     for file, other in zip(files, [*files[1:], files[0]], strict=True):

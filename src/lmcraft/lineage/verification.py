@@ -11,7 +11,7 @@ from typing import Literal
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, is_model_folder, mismatch_error, missing_path_error
 from lmcraft.folder.lock import holder_of
-from lmcraft.folder.names import LINEAGE, MANIFEST
+from lmcraft.folder.names import LINEAGE, MANIFEST, SOURCE_FILES
 from lmcraft.folder.recognition import read_object
 from lmcraft.lineage.document import Lineage, Origin, hash_document
 from lmcraft.lineage.hashing import covered_files, fingerprint, hash_file
@@ -195,7 +195,7 @@ class _Walk:
                 is_weights = file.endswith((".safetensors", ".safetensors.index.json"))
                 if file not in lineage.files and (lineage.version == 2 or is_weights):
                     self.done.append(Check(name, str(folder / file), "added", "", depth=depth))
-        if lineage.kind == DATASET:
+        if lineage.kind == DATASET and _is_unchanged(folder / SOURCE_FILES, lineage.files.get(SOURCE_FILES)):
             self._add_sources(folder, depth + 1)
 
     def _add_sources(self, dataset: Path, depth: int) -> None:
@@ -228,6 +228,14 @@ def _perform(task: _Task, report: Callable[[int], object]) -> Check:
             return replace(task.check, state="missing")
         return replace(task.check, state="changed", actual="unreadable")
     return replace(task.check, state="intact" if actual == task.check.expected else "changed", actual=actual)
+
+
+def _is_unchanged(file: Path, digest: str | None) -> bool:
+    """Whether a list of files has its recorded hash, or none was recorded; a changed list proves nothing of other files."""
+    try:
+        return digest is None or hash_file(file) == digest
+    except OSError:
+        return False
 
 
 def _is_whole(origin: Origin) -> bool:

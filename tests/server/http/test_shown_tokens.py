@@ -69,3 +69,28 @@ def test_a_stop_string_in_every_endpoint(client: openai.OpenAI, stream: bool, le
     text = "".join(part.text for part in parts)
     assert text == free_text.text[: free_text.text.index(stop)]
     assert all(offset < len(text) for offset in offsets)
+
+
+@pytest.mark.parametrize("stop", [None, "stop"])
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_the_ids_of_an_event_are_those_of_its_logprobs(client: openai.OpenAI, endpoint: str, stop: str | None) -> None:
+    """Even where tokens wait, because they are parts of a character or may begin a stop string."""
+    create, request = client.completions.create, {"prompt": "the quick", "logprobs": 1}
+    if endpoint == "chat":
+        create, request = client.chat.completions.create, {"messages": HELLO, "logprobs": True}
+    request |= {"model": "tiny", "max_tokens": 60, "seed": 5, "temperature": 2.0, "extra_body": {"return_token_ids": True}}
+    whole = create(**request).choices[0]
+    if stop:
+        text = whole.message.content if endpoint == "chat" else whole.text
+        request["stop"] = text[len(text) // 2 :][:3]
+        whole = create(**request).choices[0]
+    ids, waited = [], False
+    for event in create(**request, stream=True):
+        choice = event.choices[0]
+        logprobs = choice.logprobs and (choice.logprobs.content if endpoint == "chat" else choice.logprobs.tokens)
+        token_ids = getattr(choice, "token_ids", None) or []  # the event that begins a chat has none
+        if choice.finish_reason is None:
+            assert len(token_ids) == len(logprobs or ())
+        waited |= len(token_ids) > 1
+        ids += token_ids
+    assert waited and ids == whole.token_ids

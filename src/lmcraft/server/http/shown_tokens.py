@@ -32,3 +32,8 @@ class ShownTokens:
         count = len(self._held) if has_ended_itself else sum(start < self._released for start, _ in self._held)
         shown, self._held = self._held[:count], self._held[count:]
         return [token for _, token in shown]
+
+    @property
+    def held(self) -> list[Token]:
+        """The tokens of which it is not known yet; after the last piece, those of the stop string."""
+        return [token for _, token in self._held]

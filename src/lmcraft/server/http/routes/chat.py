@@ -135,13 +135,15 @@ async def _events(
         extra: dict[str, Any] = {}
         if choice.finish_reason is not None:
             extra["stop_reason"] = stop_reason(choice.last_token, body.stop_token_ids)
+        tokens = shown[n].put(piece.tokens) if body.logprobs else piece.tokens
         if body.logprobs:
-            content = _logprobs(shown[n].put(piece.tokens), tokenizer, body)
+            content = _logprobs(tokens, tokenizer, body)
             choice.logprobs += content
             if content or delta:
                 extra["logprobs"] = {"content": content}
         if body.return_token_ids:
-            extra["token_ids"] = [token.id for token in piece.tokens]
+            hidden = () if choice.finish_reason is None else shown[n].held
+            extra["token_ids"] = [token.id for token in (*tokens, *hidden)]
         if delta or extra or choice.finish_reason:
             yield sse_event(chunk(n, delta, choice.finish_reason, **extra))
     await _keep(request, body, _completion(fields, generation, choices, body))

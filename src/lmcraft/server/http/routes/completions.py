@@ -92,10 +92,17 @@ class CompletionLogprobs:
             self._fields.setdefault(name, []).append(value)
         self._offset += len(self._decoder.put(token_id))
 
-    def extend(self, tokens: Sequence[Token]) -> None:
-        """Add generated tokens, except those of the stop string that ends the text."""
-        for token in self._shown.put(tokens):
+    def extend(self, tokens: Sequence[Token]) -> Sequence[Token]:
+        """Add generated tokens, except those of the stop string that ends the text; returns those that were added."""
+        shown = self._shown.put(tokens)
+        for token in shown:
             self.add(token.id, token.logprob, token.alternatives)
+        return shown
+
+    @property
+    def held(self) -> list[Token]:
+        """The generated tokens that were not added."""
+        return self._shown.held
 
     def end_prompt(self) -> None:
         """The tokens that follow are the answer's."""
@@ -200,12 +207,14 @@ async def _events(generation: Generation, body: CompletionRequest, *, include_us
         choice = {"index": n, "text": text, "logprobs": None, "finish_reason": finish_reason}
         if piece.refusal is not None:
             choice["refusal"] = piece.refusal
+        tokens = piece.tokens
         if body.logprobs is not None:
-            logprobs[n].extend(piece.tokens)
+            tokens = logprobs[n].extend(tokens)
             scores = logprobs[n].take_json()
             choice["logprobs"] = scores if scores["tokens"] or text else None
         if body.return_token_ids:
-            choice["token_ids"] = [token.id for token in piece.tokens]
+            hidden = () if finish_reason is None else logprobs[n].held
+            choice["token_ids"] = [token.id for token in (*tokens, *hidden)]
         if finish_reason is not None:
             choice["stop_reason"] = stop_reason(piece.last_token, body.stop_token_ids)
         if text or choice["logprobs"] or body.return_token_ids or finish_reason:
