@@ -2,6 +2,7 @@
 
 transformer        `Transformer` and its `Block`; token ids to logits
 config             `TransformerConfig`, `RopeScaling`, `InitConfig`
+hooks              named points at which functions read or replace activations
 attention          grouped-query attention
 rotary             rotary position embeddings and their scaling
 feedforward        feed-forward layers and mixture of experts

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.kernels.attention import CausalAttention, can_compute
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_rms_norm
@@ -65,7 +66,12 @@ class Attention(nn.Module):
         self.k_norm = make_rms_norm(config, heads[1] * self.head_dim) if config.qk_norm else None
 
     def forward(
-        self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
+        self,
+        x_BTC: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: Cache | None,
+        hook: Hook = no_hooks,
     ) -> Tensor:
         """Attention output, (B, T, C).
 
@@ -74,28 +80,47 @@ class Attention(nn.Module):
             rotary: cosines and sines as in `rotary.rotate`, or None without rotary positions.
             mask: added to the scores, (B or 1, T, S); None means causal.
             cache: keys and values of earlier tokens; the new ones are appended.
+            hook: called at the points `attn.hook_q` to `attn.hook_result` (`lmcraft.model.hooks`).
         """
         B, T, _ = x_BTC.shape
-        q_BTHD = self.q_proj(x_BTC).view(B, T, -1, self.head_dim)
-        k_BTKD = self.k_proj(x_BTC).view(B, T, -1, self.head_dim)
-        v_BTKD = self.v_proj(x_BTC).view(B, T, -1, self.head_dim)
+        q_BTHD = hook("attn.hook_q", self.q_proj(x_BTC).view(B, T, -1, self.head_dim))
+        k_BTKD = hook("attn.hook_k", self.k_proj(x_BTC).view(B, T, -1, self.head_dim))
+        v_BTKD = hook("attn.hook_v", self.v_proj(x_BTC).view(B, T, -1, self.head_dim))
         if self.q_norm is not None and self.k_norm is not None:
             spans = -2 if self.norm_over_projection else -1  # first dimension that the norm spans
             q_BTHD = self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD)
             k_BTKD = self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
         if rotary is not None:
-            q_BTHD, k_BTKD = rotate(q_BTHD, *rotary), rotate(k_BTKD, *rotary)
+            q_BTHD = hook("attn.hook_rot_q", rotate(q_BTHD, *rotary))
+            k_BTKD = hook("attn.hook_rot_k", rotate(k_BTKD, *rotary))
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
         dropout = self.dropout if self.training else 0.0
-        if callable(self.kind):
+        if hook.has("attn.hook_attn_scores", "attn.hook_pattern"):
+            y_BHTD = attend_with_hooks(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, hook)
+        elif callable(self.kind):
             assert mask is not None
             y_BHTD = self.kind(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
         else:
             y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
-        y_BTC: Tensor = self.o_proj(y_BHTD.transpose(1, 2).reshape(B, T, -1))
-        return y_BTC
+        z_BTHD = hook("attn.hook_z", y_BHTD.transpose(1, 2))
+        if hook.has("attn.hook_result"):
+            result_BTHC = hook("attn.hook_result", self.head_results(z_BTHD))
+            y_BTC = result_BTHC.sum(2)
+            return y_BTC if self.o_proj.bias is None else y_BTC + self.o_proj.bias.to(y_BTC.dtype)
+        return self.o_proj(z_BTHD.reshape(B, T, -1))  # type: ignore[no-any-return]
+
+    def head_results(self, z_BTHD: Tensor) -> Tensor:
+        """What each head adds to the output, (B, T, H, C), without the bias."""
+        B, T, H, D = z_BTHD.shape
+        alone = z_BTHD.new_zeros(H, B, T, H, D)
+        index = torch.arange(H, device=z_BTHD.device)
+        alone[index, :, :, index] = z_BTHD.permute(2, 0, 1, 3)
+        results_HBTC: Tensor = self.o_proj(alone.reshape(H * B, T, H * D)).view(H, B, T, -1)
+        if self.o_proj.bias is not None:
+            results_HBTC = results_HBTC - self.o_proj.bias.to(results_HBTC.dtype)
+        return results_HBTC.permute(1, 2, 0, 3)
 
 
 def attend(
@@ -124,6 +149,24 @@ def attend(
         scale=scale,
         enable_gqa=q_BHTD.shape[1] != k_BKSD.shape[1],
     )
+
+
+def attend_with_hooks(
+    q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, scale: float, hook: Hook
+) -> Tensor:
+    """`attend` without dropout, in float32, with the masked scores and the weights of all pairs of tokens, (B, H, T, S)."""
+    T, S = q_BHTD.shape[2], k_BKSD.shape[2]
+    groups = q_BHTD.shape[1] // k_BKSD.shape[1]
+    k_BHSD, v_BHSD = (x.repeat_interleave(groups, dim=1).float() for x in (k_BKSD, v_BKSD))
+    scores = q_BHTD.float() @ k_BHSD.transpose(2, 3) * scale
+    if mask is None:
+        allowed = torch.ones(T, S, dtype=torch.bool, device=scores.device).tril(S - T)
+        scores = scores.masked_fill(~allowed, -torch.inf)
+    else:
+        scores = scores + mask[:, None].float()
+    scores = hook("attn.hook_attn_scores", scores)
+    pattern = hook("attn.hook_pattern", scores.softmax(dim=-1))
+    return (pattern @ v_BHSD).to(q_BHTD.dtype)
 
 
 def use_matmul(device: torch.device, keys: int, kind: AttentionKind = "auto") -> bool:

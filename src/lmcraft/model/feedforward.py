@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.kernels.elementwise import SwiGluFunction, can_compute
 from lmcraft.model.linear import Linear
 
@@ -23,14 +24,14 @@ class FeedForward(nn.Module):
         self.up_proj = Linear(width, inner, bias=bias)
         self.down_proj = Linear(inner, width, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(self.inner(x))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, hook: Hook = no_hooks) -> Tensor:
+        return self.down_proj(hook("mlp.hook_post", self.inner(x, hook)))  # type: ignore[no-any-return]
 
-    def inner(self, x: Tensor) -> Tensor:
+    def inner(self, x: Tensor, hook: Hook = no_hooks) -> Tensor:
         """The input of the down projection, (..., intermediate_size)."""
-        up: Tensor = self.up_proj(x)
+        up: Tensor = hook("mlp.hook_pre" if self.gate_proj is None else "mlp.hook_pre_linear", self.up_proj(x))
         if self.gate_proj is not None:
-            gate = self.gate_proj(x)
+            gate = hook("mlp.hook_pre", self.gate_proj(x))
             if self.kind == "swiglu" and can_compute(gate, up):
                 return SwiGluFunction.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
             return (F.silu(gate) if self.kind == "swiglu" else F.gelu(gate, approximate="tanh")) * up
@@ -57,7 +58,7 @@ class MixtureOfExperts(nn.Module):
         self.router = Router(config.hidden_size, config.num_experts, bias=False)
         self.experts = nn.ModuleList(FeedForward(config, config.moe_intermediate_size) for _ in range(config.num_experts))
 
-    def forward(self, x_BTC: Tensor) -> Tensor:
+    def forward(self, x_BTC: Tensor, hook: Hook = no_hooks) -> Tensor:
         x_NC = x_BTC.flatten(0, -2)
         shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=torch.float32).topk(self.top_k, dim=-1)
         if self.normalized:

@@ -16,6 +16,7 @@ from lmcraft.errors import UserError
 from lmcraft.model.attention import Attention, AttentionFunction, AttentionKind, Cache, use_matmul
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
+from lmcraft.model.hooks import Hook, HookFunction, Hooks, NameFilter, hook_names, no_hooks, select_names
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
 from lmcraft.model.products import linear
@@ -48,12 +49,22 @@ class Block(nn.Module):
         self.parallel = config.parallel_residual
 
     def forward(
-        self, x_BTC: Tensor, rotary: tuple[Tensor, Tensor] | None, mask: Tensor | None, cache: Cache | None
+        self,
+        x_BTC: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: Cache | None,
+        hook: Hook = no_hooks,
     ) -> Tensor:
-        attended = self.attention(self.attention_norm(x_BTC), rotary, mask, cache)
-        y_BTC = x_BTC + self._drop(self.attention_post_norm(attended))
-        fed = self.feed_forward(self.feed_forward_norm(x_BTC if self.parallel else y_BTC))
-        return y_BTC + self._drop(self.feed_forward_post_norm(fed))
+        x_BTC = hook("hook_resid_pre", x_BTC)
+        normed = hook("ln1.hook_normalized", self.attention_norm(x_BTC))
+        attended = self.attention(normed, rotary, mask, cache, hook)
+        y_BTC = x_BTC + hook("hook_attn_out", self._drop(self.attention_post_norm(attended)))
+        y_BTC = hook("hook_resid_mid", y_BTC)
+        normed = hook("ln2.hook_normalized", self.feed_forward_norm(x_BTC if self.parallel else y_BTC))
+        fed = self.feed_forward(normed, hook)
+        z_BTC = y_BTC + hook("hook_mlp_out", self._drop(self.feed_forward_post_norm(fed)))
+        return hook("hook_resid_post", z_BTC)
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
@@ -114,6 +125,7 @@ class Transformer(nn.Module):
         document_ids: Tensor | None = None,
         cache: Cache | None = None,
         last_only: bool = False,
+        hooks: Hooks | None = None,
     ) -> Tensor:
         """Logits of each position's next token, (B, T, V), in `compute_dtype`.
 
@@ -123,22 +135,73 @@ class Transformer(nn.Module):
                 learned positions restart with it. Padding counts as a document. None: each row is one document.
             cache: keys and values of earlier tokens; the new ones are appended.
             last_only: return only the logits of the last position, (B, 1, V).
+            hooks: functions that read or replace activations.
 
         Raises:
             UserError: the sequence is longer than max_position_embeddings.
         """
-        x_BTC = self.hidden_states(input_ids, document_ids=document_ids, cache=cache)
+        x_BTC = self.hidden_states(input_ids, document_ids=document_ids, cache=cache, hooks=hooks)
         return self.logits(x_BTC[:, -1:] if last_only else x_BTC)
 
-    def hidden_states(self, input_ids: Tensor, *, document_ids: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def hidden_states(
+        self,
+        input_ids: Tensor,
+        *,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        hooks: Hooks | None = None,
+    ) -> Tensor:
         """The residual stream after the final norm, (B, T, C); arguments as in `forward`."""
-        x_BTC = self.embed(input_ids, document_ids=document_ids, past=cache.length if cache is not None else 0)
-        for layer, inputs in zip(self.layers, self.layer_inputs(input_ids.shape[1], document_ids, cache), strict=True):
-            if self.checkpointing and torch.is_grad_enabled():
+        past = cache.length if cache is not None else 0
+        hook = no_hooks if hooks is None else hooks.at("")
+        x_BTC = self.embed(input_ids, document_ids=document_ids, past=past, hook=hook)
+        layer_inputs = self.layer_inputs(input_ids.shape[1], document_ids, cache)
+        for number, (layer, inputs) in enumerate(zip(self.layers, layer_inputs, strict=True)):
+            if hooks is not None:
+                x_BTC = layer(x_BTC, *inputs, cache, hooks.at(f"blocks.{number}."))
+            elif self.checkpointing and torch.is_grad_enabled():
                 x_BTC = checkpoint(layer, x_BTC, *inputs, cache, use_reentrant=False)
             else:
                 x_BTC = layer(x_BTC, *inputs, cache)
-        return self.norm(x_BTC)  # type: ignore[no-any-return]
+        return hook("ln_final.hook_normalized", self.norm(x_BTC))
+
+    def run_with_hooks(
+        self,
+        input_ids: Tensor,
+        fwd_hooks: Sequence[tuple[NameFilter, HookFunction]] = (),
+        *,
+        document_ids: Tensor | None = None,
+    ) -> Tensor:
+        """The logits, (B, T, V), while functions read or replace activations.
+
+        Args:
+            input_ids: (B, T) token ids.
+            fwd_hooks: pairs of points (a name such as "blocks.3.attn.hook_pattern", several, or a function of a name) and a
+                function of the activation and its `HookPoint`. What it returns replaces the activation, unless it is None.
+            document_ids: as in `forward`.
+
+        Raises:
+            UserError: the model has no such point, a replacement has another shape, or the sequence is too long.
+        """
+        return self(input_ids, document_ids=document_ids, hooks=Hooks(self.config, fwd_hooks))  # type: ignore[no-any-return]
+
+    def run_with_cache(
+        self,
+        input_ids: Tensor,
+        names_filter: NameFilter = lambda name: not name.endswith("hook_result"),
+        *,
+        document_ids: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The logits, (B, T, V), and the activations by the names of their points.
+
+        Without a filter these are all points but `hook_result`, which has the size of the model's width for each head.
+        """
+        activations: dict[str, Tensor] = {}
+        names = select_names(hook_names(self.config), names_filter)
+        logits = self.run_with_hooks(
+            input_ids, [(names, lambda value, point: activations.update({point.name: value}))], document_ids=document_ids
+        )
+        return logits, activations
 
     def tree_hidden_states(self, tree: TokenTree) -> Tensor:
         """The residual stream after the final norm for each token of a tree, (T, C).
@@ -175,12 +238,15 @@ class Transformer(nn.Module):
             x_B1C = layer(x_B1C, rotary[self.config.is_sliding(number)], no_mask, None)
         return self.norm(x_B1C)[:, 0]  # type: ignore[no-any-return]
 
-    def embed(self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0) -> Tensor:
+    def embed(
+        self, input_ids: Tensor, *, document_ids: Tensor | None = None, past: int = 0, hook: Hook = no_hooks
+    ) -> Tensor:
         """The residual stream before the first block, (B, T, C); `past` is the number of earlier tokens."""
         T = input_ids.shape[1]
         self._check_length(past + T)
         learned = self.embed_positions is not None
-        return self._scaled(self.embed_tokens(input_ids), self._positions(T, past, document_ids) if learned else None)
+        positions = self._positions(T, past, document_ids) if learned else None
+        return self._scaled(self.embed_tokens(input_ids), positions, hook)
 
     def _check_length(self, length: int) -> None:
         if length > self.config.max_position_embeddings:
@@ -189,14 +255,16 @@ class Transformer(nn.Module):
                 f"max_position_embeddings={self.config.max_position_embeddings}; shorten it"
             )
 
-    def _scaled(self, x_BTC: Tensor, positions: Tensor | None) -> Tensor:
+    def _scaled(self, x_BTC: Tensor, positions: Tensor | None, hook: Hook = no_hooks) -> Tensor:
         """The input of the first block: embeddings with their learned positions, scaled, in `compute_dtype`."""
         if self.embed_positions is not None:
-            x_BTC = x_BTC + self.embed_positions(positions)
+            x_BTC = hook("hook_embed", x_BTC) + hook("hook_pos_embed", self.embed_positions(positions))
         x_BTC = x_BTC.to(self.compute_dtype)
         if self.config.scale_embeddings:
             # The factor is rounded to the dtype first, as in Gemma's training.
             x_BTC = x_BTC * x_BTC.new_tensor(self.config.hidden_size**0.5)
+        if self.embed_positions is None:
+            x_BTC = hook("hook_embed", x_BTC)
         return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
 
     def layer_inputs(
