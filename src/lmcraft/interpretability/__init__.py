@@ -1,0 +1,4 @@
+"""What happens inside a model, and a check of each explanation against ablations or retraining.
+
+explanation        the views of one text, as data
+"""
