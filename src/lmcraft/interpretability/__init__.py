@@ -1,4 +1,5 @@
 """What happens inside a model, and a check of each explanation against ablations or retraining.
 
 explanation        the views of one text, as data
+interventions      functions that ablate or patch at hook points; random others to compare with
 """

@@ -108,7 +108,7 @@ class Head:
     layer: int
     number: int
     induction: float
-    """Mean attention to the token after the last occurrence of the same one, on repeated random tokens (arXiv 2209.11895)."""
+    """Mean attention to the token after the same one's last occurrence, on repeated random tokens (arXiv 2209.11895)."""
     previous_token: float
     """Mean attention to the token before."""
     duplicate_token: float
