@@ -2,4 +2,5 @@
 
 explanation        the views of one text, as data
 interventions      functions that ablate or patch at hook points; random others to compare with
+residual_stream    what each component writes to the residual stream, through frozen norms
 """
