@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_P = 0.05  # of a check that is passed
+MIN_RANDOM = 19  # random others, of a check that can be passed
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Check:
     after: float
     random: Sequence[float]
     """The measure after the same was done to each of some random others."""
+    expected: Literal["falls", "rises"] | None = None
+    """What the view predicts of the measure; None: that it changes."""
 
     @property
     def effect(self) -> float:
@@ -39,16 +42,28 @@ class Check:
 
     @property
     def p_value(self) -> float:
-        """Of a permutation test: how often a random one changes the measure at least as much, in the same direction; (1 +
-        that many) / (1 + all)."""
-        sign = 1 if self.effect >= 0 else -1
-        stronger = sum(sign * (value - self.before) >= abs(self.effect) for value in self.random)
+        """Of a permutation test: how often a random one changes the measure at least as much, in the expected direction or
+        else in the same one; (1 + that many) / (1 + all)."""
+        sign = self._sign
+        stronger = sum(sign * (value - self.before) >= sign * self.effect for value in self.random)
         return (1 + stronger) / (1 + len(self.random))
 
     @property
     def is_passed(self) -> bool:
-        """Whether it does better than random; with fewer than 19 random ones it never is."""
-        return self.p_value <= MAX_P
+        """Whether it does better than random."""
+        return self.is_possible and self._sign * self.effect > 0 and self.p_value <= MAX_P
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there are enough random others for any result to pass: a short text has too few tokens, a small model too
+        few heads."""
+        return len(self.random) >= MIN_RANDOM
+
+    @property
+    def _sign(self) -> int:
+        if self.expected is not None:
+            return 1 if self.expected == "rises" else -1
+        return 1 if self.effect >= 0 else -1
 
 
 @dataclass(frozen=True)
@@ -165,14 +180,24 @@ class Patching:
 
 @dataclass(frozen=True)
 class InputAttribution:
-    """Integrated gradients (arXiv 1703.01365, eq. 1) of a logit with respect to each token's embedding."""
+    """Integrated gradients (arXiv 1703.01365, eq. 1) of a difference of logits with respect to each token's embedding."""
 
     target: str
     scores: Sequence[float]
-    """(T,) they add up to the difference of the logit from that of the baseline, within `gap`."""
+    """(T,) they add up to the change of the difference from the baseline to the text, within `gap`."""
     gap: float
-    """The share of the difference that the sum misses."""
+    """The share of that change that the sum misses."""
     checks: Sequence[Check] = ()
+    contrast: str = ""
+    """The other token; empty: the mean of all logits."""
+    baseline: Literal["mean", "zero"] = "mean"
+    """What replaces every token: the mean of all embeddings, or zeros."""
+    before: float = 0.0
+    """The difference of the logits with the baseline."""
+    after: float = 0.0
+    """The same on the text."""
+    steps: int = 0
+    """Gradients along the way."""
 
 
 @dataclass(frozen=True)
