@@ -1,6 +1,7 @@
 """What happens inside a model, and a check of each explanation against ablations or retraining.
 
 explanation        the views of one text, as data
+influence/         which training documents taught the model the text
 interventions      functions that ablate or patch at hook points; random others to compare with
 residual_stream    what each component writes to the residual stream, through frozen norms
 """

@@ -1,7 +1,5 @@
 """A run whose steps are followed, small enough for tests."""
 
-from pathlib import Path
-
 import pytest
 
 from lmcraft import PretrainConfig, pretrain

@@ -91,7 +91,7 @@ def test_what_is_no_run_of_pretraining_is_refused(run_folder: ModelFolder, tmp_p
         TrainingRun.open(moved)
     text = moved.config_toml.read_text()
     moved.config_toml.write_text(text.replace("residual_dropout = 0.0", "residual_dropout = 0.1"))
-    with pytest.raises(UserError, match="residual_dropout=0.1"):
+    with pytest.raises(UserError, match="residual_dropout"):
         TrainingRun.open(moved)
     shutil.rmtree(moved.run)
     with pytest.raises(UserError, match="needs a model that `lmcraft pretrain` made"):

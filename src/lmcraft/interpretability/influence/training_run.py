@@ -211,8 +211,8 @@ def _check_data(folder: ModelFolder, config: PretrainConfig) -> None:
     recorded = read_history(folder)[0]["contents"].get("data", "")
     if fingerprint(config) != recorded:
         raise UserError(
-            f"'{config.data}' is not the dataset that '{folder.path}' was trained on: restore it, or give the right one with "
-            "--data"
+            f"'{config.data}' is not the dataset that '{folder.path}' was trained on: restore it, or give the right one "
+            "with --data"
         )
 
 
@@ -230,8 +230,8 @@ def _check_settings(folder: ModelFolder, config: PretrainConfig) -> None:
     changed = next((row["changed"]["max_steps"] for row in read_history(folder) if "max_steps" in row.get("changed", {})), 0)
     if changed and "parts" in manifest:
         raise UserError(
-            f"the run of '{folder.path}' was resumed with another length (max_steps {changed[0]} -> {changed[1]}), on which the "
-            "rows of a mixture depend: the influence of documents needs a run of one length"
+            f"the run of '{folder.path}' was resumed with another length (max_steps {changed[0]} -> {changed[1]}), on which "
+            "the rows of a mixture depend: the influence of documents needs a run of one length"
         )
 
 
