@@ -227,7 +227,9 @@ def _check_settings(folder: ModelFolder, config: PretrainConfig) -> None:
     manifest = DatasetFolder(config.data).token_manifest()
     if "marks" in manifest:
         raise UserError(f"'{config.data}' has text with marks, of which the influence of documents is not computed")
-    changed = next((row["changed"]["max_steps"] for row in read_history(folder) if "max_steps" in row.get("changed", {})), 0)
+    changed = next(
+        (row["changed"]["max_steps"] for row in read_history(folder) if "max_steps" in row.get("changed", {})), None
+    )
     if changed and "parts" in manifest:
         raise UserError(
             f"the run of '{folder.path}' was resumed with another length (max_steps {changed[0]} -> {changed[1]}), on which "
@@ -240,7 +242,9 @@ def _trained_steps(folder: ModelFolder) -> int:
     checkpoints = Checkpoints(folder)
     if steps := checkpoints.steps():
         return checkpoints.progress(steps[-1]).best_step
-    losses = {row["step"]: row["validation_loss"] for row in read_log(folder.metrics) if "validation_loss" in row}
+    losses: dict[int, float] = {
+        row["step"]: row["validation_loss"] for row in read_log(folder.metrics) if "validation_loss" in row
+    }
     if not losses:
         raise UserError(f"'{folder.metrics}' has no validation loss, so the step of the weights is unknown: restore it")
     return min(losses, key=lambda step: (losses[step], step))
