@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.kernels.attention import CausalAttention, can_compute
@@ -98,6 +99,7 @@ class Attention(nn.Module):
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
         dropout = self.dropout if self.training else 0.0
         if hook.has("attn.hook_attn_scores", "attn.hook_pattern"):
+            self._check_scores_exist()
             y_BHTD = attend_with_hooks(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, hook)
         elif callable(self.kind):
             assert mask is not None
@@ -106,10 +108,15 @@ class Attention(nn.Module):
             y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
         z_BTHD = hook("attn.hook_z", y_BHTD.transpose(1, 2))
         if hook.has("attn.hook_result"):
-            result_BTHC = hook("attn.hook_result", self.head_results(z_BTHD))
-            y_BTC = result_BTHC.sum(2)
-            return y_BTC if self.o_proj.bias is None else y_BTC + self.o_proj.bias.to(y_BTC.dtype)
+            return hook("attn.hook_result", self.head_results(z_BTHD)).sum(2) + self._output_bias(z_BTHD)
         return self.o_proj(z_BTHD.reshape(B, T, -1))  # type: ignore[no-any-return]
+
+    def _check_scores_exist(self) -> None:
+        if callable(self.kind):
+            raise UserError(
+                "attention is a function of your own, so hook_attn_scores and hook_pattern do not exist: leave them out, or "
+                'call use_attention("auto") first'
+            )
 
     def head_results(self, z_BTHD: Tensor) -> Tensor:
         """What each head adds to the output, (B, T, H, C), without the bias."""
@@ -117,10 +124,11 @@ class Attention(nn.Module):
         alone = z_BTHD.new_zeros(H, B, T, H, D)
         index = torch.arange(H, device=z_BTHD.device)
         alone[index, :, :, index] = z_BTHD.permute(2, 0, 1, 3)
-        results_HBTC: Tensor = self.o_proj(alone.reshape(H * B, T, H * D)).view(H, B, T, -1)
-        if self.o_proj.bias is not None:
-            results_HBTC = results_HBTC - self.o_proj.bias.to(results_HBTC.dtype)
-        return results_HBTC.permute(1, 2, 0, 3)
+        results: Tensor = self.o_proj(alone.reshape(H * B, T, H * D)) - self._output_bias(z_BTHD)
+        return results.view(H, B, T, -1).permute(1, 2, 0, 3)
+
+    def _output_bias(self, z_BTHD: Tensor) -> Tensor:
+        return self.o_proj(z_BTHD.new_zeros(1, 1, self.num_heads * self.head_dim))  # type: ignore[no-any-return]
 
 
 def attend(
@@ -154,16 +162,17 @@ def attend(
 def attend_with_hooks(
     q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, scale: float, hook: Hook
 ) -> Tensor:
-    """`attend` without dropout, in float32, with the masked scores and the weights of all pairs of tokens, (B, H, T, S)."""
-    T, S = q_BHTD.shape[2], k_BKSD.shape[2]
+    """`attend` without dropout, with the masked scores and the weights of all pairs of tokens, (B, H, T, S), in float32 at
+    least."""
+    T, S, dtype = q_BHTD.shape[2], k_BKSD.shape[2], torch.promote_types(q_BHTD.dtype, torch.float32)
     groups = q_BHTD.shape[1] // k_BKSD.shape[1]
-    k_BHSD, v_BHSD = (x.repeat_interleave(groups, dim=1).float() for x in (k_BKSD, v_BKSD))
-    scores = q_BHTD.float() @ k_BHSD.transpose(2, 3) * scale
+    k_BHSD, v_BHSD = (x.repeat_interleave(groups, dim=1).to(dtype) for x in (k_BKSD, v_BKSD))
+    scores = q_BHTD.to(dtype) @ k_BHSD.transpose(2, 3) * scale
     if mask is None:
         allowed = torch.ones(T, S, dtype=torch.bool, device=scores.device).tril(S - T)
         scores = scores.masked_fill(~allowed, -torch.inf)
     else:
-        scores = scores + mask[:, None].float()
+        scores = scores + mask[:, None].to(dtype)
     scores = hook("attn.hook_attn_scores", scores)
     pattern = hook("attn.hook_pattern", scores.softmax(dim=-1))
     return (pattern @ v_BHSD).to(q_BHTD.dtype)

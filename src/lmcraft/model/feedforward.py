@@ -60,7 +60,8 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x_BTC: Tensor, hook: Hook = no_hooks) -> Tensor:
         x_NC = x_BTC.flatten(0, -2)
-        shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=torch.float32).topk(self.top_k, dim=-1)
+        dtype = torch.promote_types(x_NC.dtype, torch.float32)
+        shares_NK, experts_NK = self.router(x_NC).softmax(dim=-1, dtype=dtype).topk(self.top_k, dim=-1)
         if self.normalized:
             shares_NK = shares_NK / shares_NK.sum(dim=-1, keepdim=True)
         shares_NK = shares_NK.to(x_NC.dtype)

@@ -1,6 +1,7 @@
 """Named points of the Transformer at which functions read or replace activations, with TransformerLens's names.
 
-Without hooks the model calls `no_hooks` at each point, which returns its argument.
+Without hooks the model calls `no_hooks` at each point, which returns its argument. Hooks are an argument of the forward
+pass, and nothing in the model changes, so other threads can use it at the same time. docs/hooks.md lists the points.
 
 Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value heads, D head width, C width, I inner width.
 """
@@ -36,7 +37,8 @@ class HookPoint:
 
 
 HookFunction = Callable[[Tensor, HookPoint], Tensor | None]
-"""Gets the activation and its point; a tensor of the same shape that it returns replaces the activation."""
+"""Gets a copy of the activation, and its point. The copy replaces the activation, so it may be changed in place; or a tensor
+of the same shape that the function returns does, converted to the activation's type."""
 NameFilter = str | Collection[str] | Callable[[str], bool]
 """A name, several, or a function that says which names."""
 
@@ -93,20 +95,27 @@ class _PrefixedHook:
     prefix: str
 
     def __call__(self, name: str, activation: Tensor) -> Tensor:
-        functions = self.functions.get(self.prefix + name, ())
-        for function in functions:
-            replacement = function(activation, HookPoint(self.prefix + name))
+        point = HookPoint(self.prefix + name)
+        for function in self.functions.get(point.name, ()):
+            activation = activation.clone()
+            replacement = function(activation, point)
             if replacement is not None:
-                if replacement.shape != activation.shape:
-                    raise UserError(
-                        f"a function at {self.prefix}{name} returned the shape {tuple(replacement.shape)}: return "
-                        f"{tuple(activation.shape)}, or None to leave the activation as it is"
-                    )
-                activation = replacement
+                _check_replacement(replacement, activation, point)
+                activation = replacement.to(activation)
         return activation
 
     def has(self, *names: str) -> bool:
         return any(self.prefix + name in self.functions for name in names)
+
+
+def _check_replacement(replacement: Tensor, activation: Tensor, point: HookPoint) -> None:
+    is_tensor = isinstance(replacement, Tensor)
+    if not is_tensor or replacement.shape != activation.shape:
+        kind = f"the shape {tuple(replacement.shape)}" if is_tensor else f"a {type(replacement).__name__}"
+        raise UserError(
+            f"a function at {point.name} returned {kind}: return a tensor of the shape {tuple(activation.shape)}, or None "
+            "to keep the activation"
+        )
 
 
 def hook_names(config: TransformerConfig) -> list[str]:

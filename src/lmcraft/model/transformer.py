@@ -16,7 +16,7 @@ from lmcraft.errors import UserError
 from lmcraft.model.attention import Attention, AttentionFunction, AttentionKind, Cache, use_matmul
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import make_feed_forward
-from lmcraft.model.hooks import Hook, HookFunction, Hooks, NameFilter, hook_names, no_hooks, select_names
+from lmcraft.model.hooks import Hook, HookFunction, HookPoint, Hooks, NameFilter, no_hooks
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
 from lmcraft.model.products import linear
@@ -57,12 +57,13 @@ class Block(nn.Module):
         hook: Hook = no_hooks,
     ) -> Tensor:
         x_BTC = hook("hook_resid_pre", x_BTC)
+        inner_hook = () if hook is no_hooks else (hook,)  # a module of the caller's takes it only where hooks are used
         normed = hook("ln1.hook_normalized", self.attention_norm(x_BTC))
-        attended = self.attention(normed, rotary, mask, cache, hook)
+        attended = self.attention(normed, rotary, mask, cache, *inner_hook)
         y_BTC = x_BTC + hook("hook_attn_out", self._drop(self.attention_post_norm(attended)))
         y_BTC = hook("hook_resid_mid", y_BTC)
         normed = hook("ln2.hook_normalized", self.feed_forward_norm(x_BTC if self.parallel else y_BTC))
-        fed = self.feed_forward(normed, hook)
+        fed = self.feed_forward(normed, *inner_hook)
         z_BTC = y_BTC + hook("hook_mlp_out", self._drop(self.feed_forward_post_norm(fed)))
         return hook("hook_resid_post", z_BTC)
 
@@ -188,20 +189,23 @@ class Transformer(nn.Module):
     def run_with_cache(
         self,
         input_ids: Tensor,
-        names_filter: NameFilter = lambda name: not name.endswith("hook_result"),
+        names_filter: NameFilter | None = None,
         *,
+        fwd_hooks: Sequence[tuple[NameFilter, HookFunction]] = (),
         document_ids: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The logits, (B, T, V), and the activations by the names of their points.
+        """The logits, (B, T, V), and the activations by the names of their points, in the order of the forward pass.
 
-        Without a filter these are all points but `hook_result`, which has the size of the model's width for each head.
+        Without a filter these are all points but `hook_result`, which has the size of the model's width for each head. The
+        activations are as `fwd_hooks` leave them; arguments and errors as in `run_with_hooks`.
         """
         activations: dict[str, Tensor] = {}
-        names = select_names(hook_names(self.config), names_filter)
-        logits = self.run_with_hooks(
-            input_ids, [(names, lambda value, point: activations.update({point.name: value}))], document_ids=document_ids
-        )
-        return logits, activations
+
+        def keep(activation: Tensor, point: HookPoint) -> None:
+            activations[point.name] = activation
+
+        keeping = (_is_not_result if names_filter is None else names_filter, keep)
+        return self.run_with_hooks(input_ids, [*fwd_hooks, keeping], document_ids=document_ids), activations
 
     def tree_hidden_states(self, tree: TokenTree) -> Tensor:
         """The residual stream after the final norm for each token of a tree, (T, C).
@@ -258,7 +262,9 @@ class Transformer(nn.Module):
     def _scaled(self, x_BTC: Tensor, positions: Tensor | None, hook: Hook = no_hooks) -> Tensor:
         """The input of the first block: embeddings with their learned positions, scaled, in `compute_dtype`."""
         if self.embed_positions is not None:
-            x_BTC = hook("hook_embed", x_BTC) + hook("hook_pos_embed", self.embed_positions(positions))
+            positions_TC = self.embed_positions(positions)
+            positions_BTC = positions_TC if hook is no_hooks else positions_TC.expand_as(x_BTC)
+            x_BTC = hook("hook_embed", x_BTC) + hook("hook_pos_embed", positions_BTC)
         x_BTC = x_BTC.to(self.compute_dtype)
         if self.config.scale_embeddings:
             # The factor is rounded to the dtype first, as in Gemma's training.
@@ -363,6 +369,10 @@ def copy_sharing_weights(model: Transformer) -> Transformer:
     memo: dict[int, object] = {id(tensor): tensor for tensor in shared}
     memo |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     return deepcopy(model, memo)
+
+
+def _is_not_result(name: str) -> bool:
+    return not name.endswith("hook_result")
 
 
 def _embedding(rows: int, width: int) -> Embedding:
