@@ -1,0 +1,194 @@
+"""Integrated gradients (arXiv 1703.01365): which tokens of the text a difference of logits comes from.
+
+The embeddings move on a straight line from a baseline to those of the text, and the gradients along it are summed up
+(eq. 1). By the completeness axiom (proposition 1) the scores of the tokens add up to the change of the difference; what they
+miss is the error of the quadrature, and where it is large the line is cut in two.
+
+The baseline replaces every token with the mean of all embeddings; positions stay as they are. With zeros, which the paper
+uses for texts (section 3), the first norm has no direction to keep: it scales up even the smallest embedding to full size, so
+that the line begins with a jump.
+
+Shapes: B points of the line, T tokens, C width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lmcraft.errors import UserError
+from lmcraft.interpretability.attribution.comparison import check_named
+from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns, in_float32
+from lmcraft.interpretability.attribution.question import Contrast, ask, check_numbers, read_ids, spell_token
+from lmcraft.interpretability.explanation import InputAttribution
+from lmcraft.language_model import LanguageModel
+from lmcraft.model.hooks import Hooks
+from lmcraft.model.transformer import Transformer
+
+STREAM = "blocks.0.hook_resid_pre"
+MAX_GRADIENT_TOKENS = 1024  # of the runs that are differentiated together
+MAX_GAP = 0.05  # as in arXiv 1703.01365, section 5
+MAX_STEPS = 256
+MIN_CHANGE = 1e-3  # of the difference of logits; less counts as this much for the gap
+
+
+def integrate_gradients(
+    model: LanguageModel,
+    ids: Sequence[int],
+    *,
+    target: int | None = None,
+    contrast: Contrast = None,
+    steps: int = 64,
+    max_steps: int = MAX_STEPS,
+    baseline: Literal["mean", "zero"] = "mean",
+    seed: int = 0,
+) -> InputAttribution:
+    """The share of each token in a difference of logits.
+
+    Args:
+        model: it computes in float32 here, whatever its type.
+        ids: the text.
+        target: None: the token that the model would write next.
+        contrast: None: the most likely other token. "mean": the mean of all logits.
+        steps: points of a Gauss-Legendre quadrature over the line.
+        max_steps: if the scores miss more than `MAX_GAP` of the change, the worst part of the line is cut in two, with as
+            many points for each half, until they do not or this many points would be exceeded.
+        baseline: what replaces each token: the mean of the vocabulary's embeddings, or zeros.
+        seed: of the tokens that the check compares with.
+
+    Returns:
+        The scores, and a check of the token of the highest score (two tokens of a text of 9 to 19): the baseline takes its
+        place, and that of others.
+
+    Raises:
+        UserError: the text is empty or too long, there is no such token, or there are no steps.
+        RunError: the model's outputs are not numbers.
+    """
+    if not 1 <= steps <= max_steps:
+        raise UserError(f"steps={steps} must be at least 1 and at most max_steps={max_steps}: 64 is usual")
+    listed = read_ids(model, ids)
+    transformer = in_float32(model.transformer)
+    runs = EditedRuns(transformer, listed, [STREAM])
+    check_numbers(model.transformer, runs.logits)
+    question = ask(runs.logits, target, contrast)
+    embeddings_TC = runs.activations[STREAM]
+    baseline_TC = embeddings_TC + baseline_change(transformer, listed, baseline)
+    line = Line(transformer, baseline_TC, embeddings_TC, question.direction(transformer))
+    spans = line.integrate(steps, max_steps)
+    scores = torch.stack([span.scores for span in spans]).sum(0).tolist()
+    before, after = spans[0].before, spans[-1].after
+    return InputAttribution(
+        target=spell_token(model.tokenizer, question.target),
+        contrast="" if question.contrast is None else spell_token(model.tokenizer, question.contrast),
+        scores=scores,
+        gap=abs(sum(scores) - (after - before)) / max(abs(after - before), MIN_CHANGE),
+        baseline=baseline,
+        before=before,
+        after=after,
+        steps=sum(span.steps for span in spans),
+        checks=[
+            check_named(
+                dict(enumerate(scores)),
+                runs,
+                line.direction,
+                lambda token: [Edit(STREAM, (token,), baseline_TC[token : token + 1])],
+                spell=lambda token: f"token {token}",
+                action="ablated",
+                measure=question.describe(model.tokenizer),
+                seed=seed,
+            )
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the line."""
+
+    start: float
+    """0 at the baseline."""
+    stop: float
+    """1 at the text."""
+    steps: int
+    scores: Tensor
+    """(T,) in float64."""
+    before: float
+    after: float
+    """The difference of the logits at both ends."""
+
+    @property
+    def gap(self) -> float:
+        return abs(float(self.scores.sum()) - (self.after - self.before))
+
+
+class Line:
+    """The embeddings on the way from a baseline to those of a text.
+
+    Args:
+        model: in `eval` mode.
+        start: (T, C) what enters the first block at the baseline.
+        stop: (T, C) what enters it at the text.
+        direction: (C,) of the difference of logits after the last token.
+    """
+
+    def __init__(self, model: Transformer, start: Tensor, stop: Tensor, direction: Tensor) -> None:
+        self.model, self.start, self.change, self.direction = model, start, stop - start, direction
+
+    def integrate(self, steps: int, max_steps: int = MAX_STEPS) -> list[Span]:
+        """Spans from the baseline to the text, cut where the scores miss most of the change."""
+        before, after = self.differences([0.0, 1.0])
+        spans = [self._span(0.0, 1.0, steps, before, after)]
+        while sum(span.gap for span in spans) > MAX_GAP * abs(after - before):
+            worst = max(range(len(spans)), key=lambda index: spans[index].gap)
+            if (len(spans) + 1) * steps > max_steps:
+                break
+            span = spans[worst]
+            middle = (span.start + span.stop) / 2
+            (difference,) = self.differences([middle])
+            spans[worst : worst + 1] = [
+                self._span(span.start, middle, steps, span.before, difference),
+                self._span(middle, span.stop, steps, difference, span.after),
+            ]
+        return spans
+
+    @torch.no_grad()
+    def differences(self, places: Sequence[float]) -> list[float]:
+        """The difference of the logits at some points of the line."""
+        return (self._last_hidden(self._points(places)) @ self.direction).tolist()
+
+    def _span(self, start: float, stop: float, steps: int, before: float, after: float) -> Span:
+        """Gauss-Legendre quadrature of the gradients over a part of the line."""
+        nodes, weights = np.polynomial.legendre.leggauss(steps)
+        places, shares = start + (stop - start) * (nodes + 1) / 2, (stop - start) * weights / 2
+        scores_T = self.change.new_zeros(len(self.change), dtype=torch.float64)
+        size = max(1, MAX_GRADIENT_TOKENS // len(self.change))
+        for first in range(0, steps, size):
+            points_BTC = self._points(places[first : first + size].tolist()).requires_grad_()
+            with torch.enable_grad():
+                total = (self._last_hidden(points_BTC) @ self.direction).sum()
+            (gradients_BTC,) = torch.autograd.grad(total, points_BTC)
+            slopes_BT = (gradients_BTC.double() * self.change.double()).sum(-1)
+            scores_T += torch.from_numpy(shares[first : first + size]).to(slopes_BT) @ slopes_BT
+        return Span(start, stop, steps, scores_T, before, after)
+
+    def _points(self, places: Sequence[float]) -> Tensor:
+        """(B, T, C)"""
+        return self.start + self.change.new_tensor(places)[:, None, None] * self.change
+
+    def _last_hidden(self, points_BTC: Tensor) -> Tensor:
+        """The final norm's output at the last token, (B, C)."""
+        B, T, _ = points_BTC.shape
+        ids = torch.zeros(B, T, dtype=torch.long, device=points_BTC.device)  # their embeddings are replaced
+        hooks = Hooks(self.model.config, [(STREAM, lambda activation, point: points_BTC)])
+        return self.model.hidden_states(ids, hooks=hooks)[:, -1]
+
+
+def baseline_change(model: Transformer, ids: Sequence[int], baseline: Literal["mean", "zero"]) -> Tensor:
+    """What gives each token the baseline's embedding if it is added to the input of the first block, (T, C)."""
+    weight_VC = model.embed_tokens.weight.detach().float()
+    scale = model.config.hidden_size**0.5 if model.config.scale_embeddings else 1.0
+    value_C = weight_VC.mean(0) if baseline == "mean" else torch.zeros_like(weight_VC[0])
+    return (value_C - weight_VC[torch.tensor(list(ids), device=weight_VC.device)]) * scale
