@@ -26,7 +26,8 @@ def count_named(candidates: int) -> int:
 
 def name_highest(scores: Mapping[Item, float]) -> list[Item]:
     """The candidates of the highest scores, as many as `count_named` says, highest first; of equal ones the later."""
-    return sorted(reversed(list(scores)), key=lambda item: -scores[item])[: count_named(len(scores))]
+    ascending = sorted(scores, key=lambda item: scores[item])
+    return ascending[: -count_named(len(scores)) - 1 : -1]
 
 
 def check_named(

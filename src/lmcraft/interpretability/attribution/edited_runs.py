@@ -94,7 +94,6 @@ class EditedRuns:
         model, edits = self.model, _by_point(runs)
 
         def replace(activation: Tensor, point: HookPoint) -> Tensor:
-            activation = activation.clone()
             for run, edit in edits[point.name]:
                 tokens = torch.tensor(edit.tokens, device=activation.device) - self.first_token
                 target = activation[run] if edit.head is None else activation[run, :, edit.head]

@@ -5,8 +5,8 @@ The embeddings move on a straight line from a baseline to those of the text, and
 miss is the error of the quadrature, and where it is large the line is cut in two.
 
 The baseline replaces every token with the mean of all embeddings; positions stay as they are. With zeros, which the paper
-uses for texts (section 3), the first norm has no direction to keep: it scales up even the smallest embedding to full size, so
-that the line begins with a jump.
+uses for texts (section 3), the first norm has no direction to keep: it scales up even the smallest embedding to full size,
+so that the line begins with a jump.
 
 Shapes: B points of the line, T tokens, C width.
 """
