@@ -63,7 +63,7 @@ def check_previous_token(transformer: Transformer, scores: HeadScores, tokens: R
 def check_reason(stream: ResidualStream, reason: AttentionReason, *, seed: int) -> Check:
     """Without the component of the keys that the reason names first, the weight should fall, or rise if that lowers it."""
     reader = ScoreReader(stream, reason.layer)
-    component, part = next((component, part) for _, component, part in reason.parts if component != BIAS)
+    component, part = next((component, part) for component, part in reason.of_key if component != BIAS)
     others = draw_others(component, [name for name in reader.names if name != BIAS], MIN_RANDOM, seed)
     allowed = reader.allowed_keys(reason.query)
     weights = reader.weights_without(reason.head, reason.query, ["", component, *others])[:, reason.key - allowed.start]

@@ -63,11 +63,11 @@ def repeat_tokens(
     special = set(tokenizer.special_tokens.values())
     candidates = [token for token in range(tokenizer.vocab_size) if token not in special]
     begin = [] if first is None else [first]
-    half = min(MAX_HALF, len(candidates), (transformer.config.max_position_embeddings - len(begin)) // 2)
+    half = min(MAX_HALF, len(candidates) // 2, (transformer.config.max_position_embeddings - len(begin)) // 2)
     if half < MIN_HALF:
         raise UserError(
             f"a context of {transformer.config.max_position_embeddings} tokens and a vocabulary of {len(candidates)} are "
-            f"too small to find induction heads: it takes {MIN_HALF} different tokens, twice in a row"
+            f"too small to find induction heads: choose a model with at least {2 * MIN_HALF + 1} of each"
         )
     draw = random.Random(seed)
     rows = [begin + 2 * draw.sample(candidates, half) for _ in range(sequences)]

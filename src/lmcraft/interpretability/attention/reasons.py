@@ -24,7 +24,7 @@ from lmcraft.model.norm import RMSNorm
 from lmcraft.model.rotary import rotate
 from lmcraft.model.transformer import Block
 
-MAX_PAIRS = 10  # that are named
+MAX_PAIRS, MAX_COMPONENTS = 10, 6  # that are named
 MAX_AVERAGED_KEYS = 128
 POSITIONS_PER_CHUNK = 64
 OTHERS, AVERAGE_KEY = "all other pairs", "the average key"
@@ -45,6 +45,18 @@ class ScoreParts:
     def score(self) -> float:
         """The sum."""
         return float(self.pairs.sum()) + self.average
+
+    def of_query(self, count: int = MAX_COMPONENTS) -> list[tuple[str, float]]:
+        """The components of the query with the largest sums over those of the key."""
+        return self._rank(self.pairs.sum(1), count)
+
+    def of_key(self, count: int = MAX_COMPONENTS) -> list[tuple[str, float]]:
+        """The components of the key with the largest sums over those of the query."""
+        return self._rank(self.pairs.sum(0), count)
+
+    def _rank(self, sums_N: Tensor, count: int) -> list[tuple[str, float]]:
+        order = sums_N.abs().argsort(descending=True)[:count].tolist()
+        return [(self.names[index], float(sums_N[index])) for index in order]
 
     def largest(self, count: int = MAX_PAIRS) -> list[tuple[str, str, float]]:
         """The largest pairs of either sign, then the sum of all others, and the average key: they add up to the score."""
@@ -107,7 +119,8 @@ class ScoreReader:
             lacking = [x_PC - parts_NPC[self.names.index(name)] if name else x_PC for name in components]
             keys = [self._project(x[None], x, self._attention.k_proj, self._attention.k_norm, positions) for x in lacking]
             scores.append(torch.cat(keys)[:, :, self._kv_head(head)] @ q_D)
-        return (torch.cat(scores, 1) * self._attention.scale).softmax(-1)
+        whole = torch.cat(scores, 1) * float(self._attention.scale)
+        return whole.softmax(-1)
 
     def _kv_head(self, head: int) -> int:
         return head // (self._attention.num_heads // self._attention.num_kv_heads)
@@ -132,7 +145,7 @@ class ScoreReader:
         normed_NPC = frozen.apply(parts_NPC)
         if frozen.bias is not None:
             normed_NPC[-1] += frozen.bias
-        y_NPE = projection(normed_NPC)
+        y_NPE: Tensor = projection(normed_NPC)
         if projection.bias is not None:
             y_NPE[:-1] -= projection.bias.float()
         N, P, E = y_NPE.shape
@@ -165,4 +178,4 @@ def explain_score(stream: ResidualStream, head: Head, query: int, key: int) -> A
         raise UserError(f"key={key} is out of reach of query={query}: choose one from {allowed.start} to {query}")
     parts = reader.decompose(head[1], query, key)
     weight = float(reader.weights_without(head[1], query, [""])[0, key - allowed.start])
-    return AttentionReason(*head, query, key, weight, parts.score, parts.largest())
+    return AttentionReason(*head, query, key, weight, parts.score, parts.largest(), parts.of_query(), parts.of_key())

@@ -16,7 +16,7 @@ from lmcraft.language_model import LanguageModel
 
 HEADS_OF_A_KIND, HEADS_OF_THE_LAST_TOKEN = 2, 3  # whose attention is explained
 MIN_EXPLAINED_WEIGHT = 0.1
-CHECKED_SEQUENCES = 4
+CHECKED_SEQUENCES = 2
 Pair = tuple[Head, int, int]
 """A head, a query and a key."""
 
@@ -56,9 +56,10 @@ def choose_pairs(scores: HeadScores, patterns: Sequence[Sequence[Pattern]], ids:
         for layer, number in rank_heads(scores_LH)[:HEADS_OF_A_KIND]:
             entries = _entries(patterns[layer][number], range(len(ids)))
             typical = [(weight, query, key) for weight, query, key in entries if is_typical(query, key)]
-            weight, query, key = max(typical, default=(0.0, 0, 0))
-            if weight >= MIN_EXPLAINED_WEIGHT:
-                pairs.append(((layer, number), query, key))
+            strong = 0.9 * max((weight for weight, *_ in typical), default=1.0)
+            latest = max(((query, key) for weight, query, key in typical if weight >= strong), default=None)
+            if latest is not None and strong >= MIN_EXPLAINED_WEIGHT:
+                pairs.append(((layer, number), *latest))
     last = len(ids) - 1
     strongest: list[tuple[float, Pair]] = []
     for layer, heads in enumerate(patterns):
