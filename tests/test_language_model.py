@@ -268,3 +268,15 @@ def test_logits_need_tokens_of_the_vocabulary() -> None:
         language_model().compute_logits([])
     with pytest.raises(UserError, match="the prompt has token 9999"):
         language_model().compute_logits([9999])
+
+
+def test_activations_of_a_text_are_those_of_its_token_ids() -> None:
+    model = language_model()
+    ids = model.tokenizer.encode("The fox")
+    logits, cache = model.run_with_cache("The fox")
+    torch.testing.assert_close(logits[0], model.compute_logits(ids))
+    assert cache["hook_embed"].shape == (1, len(ids), model.transformer.config.hidden_size)
+    clear = [("blocks.0.hook_mlp_out", lambda value, point: torch.zeros_like(value))]
+    assert torch.equal(model.run_with_hooks(ids, clear), model.run_with_cache(ids, "hook_embed", fwd_hooks=clear)[0])
+    with pytest.raises(UserError, match="token 9999"):
+        model.run_with_cache([9999])

@@ -14,14 +14,14 @@ import torch
 from lmcraft.errors import UserError, explain_os_error
 from lmcraft.folder import check_saved_model, naming_file, sync, to_path, working_folder, write_json
 from lmcraft.inference.continuation import Token
-from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.generation_config import GENERATION_CONFIG_FILE, GenerationConfig, generation_config_json
 from lmcraft.inference.grammar import structured_output
+from lmcraft.inference.inspection import InspectedModel
 from lmcraft.inference.model_changes import ModelSnapshot
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.plain_generation import generate
-from lmcraft.inference.prompt import check_token_ids, list_prompt_ids
+from lmcraft.inference.prompt import list_prompt_ids
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
 from lmcraft.inference.sampler import LogitsProcessor, as_processors
@@ -32,13 +32,13 @@ from lmcraft.model.lora_linear import select_adapter, with_adapter
 from lmcraft.model.storage import MAX_SHARD_BYTES, build_model, save_model, weight_files
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource, open_adapter, open_model
-from lmcraft.tokenizer.token_ids import list_rows, list_token_ids
+from lmcraft.tokenizer.token_ids import list_rows
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 log = logging.getLogger("lmcraft")
 
 
-class LanguageModel:
+class LanguageModel(InspectedModel):
     """A `Transformer` in `eval` mode, its tokenizer, and its default generation settings.
 
     The methods that generate take the fields of `GenerationConfig` by name; `adapter`, the name of an adapter that the
@@ -242,21 +242,6 @@ class LanguageModel:
             for file in older:
                 file.unlink()
             sync(folder)
-
-    def compute_logits(self, input_ids: Sequence[int]) -> torch.Tensor:
-        """The logits after each token of a text, in PyTorch, (T, V).
-
-        Raises:
-            UserError: there are no token ids, too many, or some outside the vocabulary.
-            RunError: the model's outputs are not numbers.
-        """
-        ids = list_token_ids(input_ids)
-        check_token_ids(ids, self.transformer.config.vocab_size)
-        with torch.inference_mode():
-            logits_1TV: torch.Tensor = self.transformer(torch.tensor([ids], device=self.transformer.device))
-        if not bool(logits_1TV.float().logsumexp(dim=-1).isfinite().all()):
-            raise damaged_model_error(self.transformer)
-        return logits_1TV[0]
 
     def token_ids(self) -> dict[str, int | list[int] | None]:
         """The ids of the special tokens, by their names in config.json."""

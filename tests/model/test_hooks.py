@@ -1,7 +1,9 @@
 """Hook points against forward hooks of torch and the formulas, for the settings of every family."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -293,6 +295,17 @@ def test_errors_name_the_remedy() -> None:
     with pytest.raises(UserError, match="attention is a function of your own"):
         model.run_with_cache(IDS)
     assert model.run_with_cache(IDS, "blocks.0.attn.hook_z")[1]
+
+
+def test_the_documentation_lists_every_point() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `([^`]*hook_[^`]*)` \| \(B", page, re.MULTILINE)
+    names = {
+        re.sub(r"blocks\.\d+", "blocks.{l}", name)
+        for settings in FAMILIES.values()
+        for name in hook_names(tiny_config(**settings))
+    }
+    assert sorted(documented) == sorted(names)
 
 
 def test_points_know_their_layer() -> None:

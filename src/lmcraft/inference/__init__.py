@@ -10,6 +10,7 @@ packed_model         a model with packed weights in PyTorch: decodes several seq
 native/              the tier in C++
 speculation/         proposing tokens that the model verifies in one step
 request              a request, and its state in the engine
+inspection           logits and activations of one text, in PyTorch
 prompt               from text to token ids, and the checks of a prompt
 continuation         one text as it grows: its tokens, and when it ends
 text_stream          detokenizing, and stop strings
