@@ -1,5 +1,6 @@
 """What happens inside a model, and a check of each explanation against ablations or retraining.
 
+attention/         attention heads: where they attend, which copy, and why
 attribution/       what of the text and of the model a difference of logits comes from
 explanation        the views of one text, as data
 influence/         which training documents taught the model the text

@@ -129,7 +129,8 @@ class Head:
     duplicate_token: float
     """Mean attention to the last occurrence of the same token."""
     keys: Sequence[Sequence[int]]
-    """(T, up to 8) for each token, those to which it attends most."""
+    """(T, up to 8) for each token, those to which it attends most, with at least 1%. In a long text the first token is left
+    out, and then the smallest weights of all heads."""
     weights: Sequence[Sequence[float]]
     """(T, up to 8) their weights."""
 
@@ -146,7 +147,12 @@ class AttentionReason:
     score: float
     """Before the softmax."""
     parts: Sequence[tuple[str, str, float]]
-    """Component of the query's residual stream, component of the key's, and their share of the score; largest first."""
+    """Component of the query's residual stream, component of the key's, and by how much more they add to the score than with
+    the average key; largest first. The last two are all other pairs, and the average key: all add up to the score."""
+    of_query: Sequence[tuple[str, float]] = ()
+    """What components of the query add with all of the key, more than with the average key; largest first."""
+    of_key: Sequence[tuple[str, float]] = ()
+    """The same for components of the key, with all of the query."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class ResidualStream:
             points += [f"blocks.{layer}.attn.hook_z", f"blocks.{layer}.hook_mlp_out"]
         input_ids = torch.tensor([list(ids)], device=transformer.device)
         self._written: dict[str, Tensor] = {}
+        self._output_matrices: dict[int, Tensor] = {}
         hooks = Hooks(transformer.config, [(points, self._keep)])
         transformer.hidden_states(input_ids, hooks=hooks)
         if transformer.config.position == "learned" and transformer.config.scale_embeddings:
@@ -115,12 +116,23 @@ class ResidualStream:
             bias = bias + bias_PC
         return torch.stack([*parts, bias])
 
+    def _output_matrix(self, layer: int) -> Tensor:
+        """What maps the values that each head of a layer has read to what it writes, (H, D, C)."""
+        if layer not in self._output_matrices:
+            attention: Attention = self.transformer.layers[layer].attention  # type: ignore[assignment]
+            one_hot = torch.eye(attention.num_heads * attention.head_dim, device=self.transformer.device)
+            matrix = attention.o_proj(one_hot)
+            if attention.o_proj.bias is not None:
+                matrix = matrix - attention.o_proj.bias.float()
+            self._output_matrices[layer] = matrix.view(attention.num_heads, attention.head_dim, -1)
+        return self._output_matrices[layer]
+
     def _attention_parts(self, layer: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads of a layer and its biases write, (H, P, C) and (P, C)."""
         block: Block = self.transformer.layers[layer]  # type: ignore[assignment]
         attention: Attention = block.attention
-        z_1PHD = self._written[f"blocks.{layer}.attn.hook_z"][index][None].float()
-        results_HPC = attention.head_results(z_1PHD)[0].transpose(0, 1)
+        z_HPD = self._written[f"blocks.{layer}.attn.hook_z"][index].float().transpose(0, 1)
+        results_HPC = z_HPD @ self._output_matrix(layer)
         bias = attention.o_proj.bias
         bias_PC = torch.zeros_like(results_HPC[0]) if bias is None else bias.float().expand_as(results_HPC[0])
         norm = freeze_norm(block.attention_post_norm, results_HPC.sum(0) + bias_PC)

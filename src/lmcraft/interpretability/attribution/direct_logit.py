@@ -6,7 +6,7 @@ transformer circuits", 2021), and so are the norms after attention of Gemma and 
 A component's effects through later blocks count for those, not for itself: that is what the checks measure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import index
 
@@ -16,7 +16,8 @@ from lmcraft.errors import UserError
 from lmcraft.interpretability.attribution.comparison import check_named
 from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns, in_float32
 from lmcraft.interpretability.attribution.question import Contrast, Question, ask, check_numbers, read_ids, spell_token
-from lmcraft.interpretability.explanation import Contribution, LogitAttribution
+from lmcraft.interpretability.explanation import Check, Contribution, LogitAttribution
+from lmcraft.interpretability.interventions import list_heads
 from lmcraft.interpretability.residual_stream import BIAS, ResidualStream, freeze_norm
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
@@ -58,39 +59,45 @@ def attribute_logit(
         raise UserError(f"position={position} is outside the text: use 0 to {len(listed) - 1}, or -1 for the last token")
     listed = listed[: index(position) % len(listed) + 1]
     transformer = in_float32(model.transformer)
-    layers, heads = range(transformer.config.num_hidden_layers), range(transformer.config.num_attention_heads)
+    layers = range(transformer.config.num_hidden_layers)
     points = [f"blocks.{layer}.{point}" for layer in layers for point in (HEADS_POINT, FEED_FORWARD_POINT)]
     runs = EditedRuns(transformer, listed, points, first_token=len(listed) - 1)
     check_numbers(model.transformer, runs.logits)
     question = ask(runs.logits, target, contrast)
     logits = contribute(transformer, listed, question)
-    check = partial(
-        check_named,
-        runs=runs,
-        direction=question.direction(transformer),
-        action="ablated",
-        measure=question.describe(model.tokenizer),
-        seed=seed,
-    )
     return LogitAttribution(
         position=len(listed) - 1,
         target=spell_token(model.tokenizer, question.target),
         contrast="" if question.contrast is None else spell_token(model.tokenizer, question.contrast),
         total=float(runs.hidden @ question.direction(transformer)),
         contributions=[Contribution(name, logit) for name, logit in logits.items()],
-        checks=[
-            check(
-                {(layer, head): logits[f"head {layer}.{head}"] for layer in layers for head in heads},
-                edit=lambda item: [ablate_at_end(runs, f"blocks.{item[0]}.{HEADS_POINT}", item[1])],
-                spell=lambda item: f"head {item[0]}.{item[1]}",
-            ),
-            check(
-                {layer: logits[f"feed-forward {layer}"] for layer in layers},
-                edit=lambda layer: [ablate_at_end(runs, f"blocks.{layer}.{FEED_FORWARD_POINT}")],
-                spell=lambda layer: f"feed-forward {layer}",
-            ),
-        ],
+        checks=_check(runs, question, logits, question.describe(model.tokenizer), seed),
     )
+
+
+def _check(runs: EditedRuns, question: Question, logits: Mapping[str, float], measure: str, seed: int) -> list[Check]:
+    """Ablate the head, and the feed-forward layer, that add most."""
+    config = runs.model.config
+    check = partial(
+        check_named,
+        runs=runs,
+        direction=question.direction(runs.model),
+        action="ablated",
+        measure=measure,
+        seed=seed,
+    )
+    return [
+        check(
+            {head: logits[f"head {head[0]}.{head[1]}"] for head in list_heads(config)},
+            edit=lambda head: [ablate_at_end(runs, f"blocks.{head[0]}.{HEADS_POINT}", head[1])],
+            spell=lambda head: f"head {head[0]}.{head[1]}",
+        ),
+        check(
+            {layer: logits[f"feed-forward {layer}"] for layer in range(config.num_hidden_layers)},
+            edit=lambda layer: [ablate_at_end(runs, f"blocks.{layer}.{FEED_FORWARD_POINT}")],
+            spell=lambda layer: f"feed-forward {layer}",
+        ),
+    ]
 
 
 @torch.no_grad()

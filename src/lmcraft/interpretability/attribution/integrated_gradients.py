@@ -23,7 +23,7 @@ from lmcraft.errors import UserError
 from lmcraft.interpretability.attribution.comparison import check_named
 from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns, in_float32
 from lmcraft.interpretability.attribution.question import Contrast, ask, check_numbers, read_ids, spell_token
-from lmcraft.interpretability.explanation import InputAttribution
+from lmcraft.interpretability.explanation import Check, InputAttribution
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.hooks import Hooks
 from lmcraft.model.transformer import Transformer
@@ -89,18 +89,23 @@ def integrate_gradients(
         before=before,
         after=after,
         steps=sum(span.steps for span in spans),
-        checks=[
-            check_named(
-                dict(enumerate(scores)),
-                runs,
-                line.direction,
-                lambda token: [Edit(STREAM, (token,), baseline_TC[token : token + 1])],
-                spell=lambda token: f"token {token}",
-                action="ablated",
-                measure=question.describe(model.tokenizer),
-                seed=seed,
-            )
-        ],
+        checks=[check_tokens(runs, scores, baseline_TC, line.direction, question.describe(model.tokenizer), seed)],
+    )
+
+
+def check_tokens(
+    runs: EditedRuns, scores: Sequence[float], baseline_TC: Tensor, direction: Tensor, measure: str, seed: int
+) -> Check:
+    """Put the baseline in place of the token of the highest score; the other arguments are those of `check_named`."""
+    return check_named(
+        dict(enumerate(scores)),
+        runs,
+        direction,
+        lambda token: [Edit(STREAM, (token,), baseline_TC[token : token + 1])],
+        spell=lambda token: f"token {token}",
+        action="ablated",
+        measure=measure,
+        seed=seed,
     )
 
 

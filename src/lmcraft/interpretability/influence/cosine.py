@@ -25,7 +25,7 @@ def cosine_scores(
 ) -> NDArray[np.float64]:
     """The cosines with all training documents, (N,), from -1 to 1; all parameters count, a tied matrix once.
 
-    Positive: a step of gradient descent on the document lowers the loss of the text. Documents of one token have 0.
+    Positive: a step of gradient descent on the document lowers the loss of the text. Documents without targets have 0.
 
     Args:
         model: with its final weights; it is not changed.
@@ -39,7 +39,7 @@ def cosine_scores(
     scores = np.zeros(len(documents))
     with progress_bar("gradients of documents") as report:
         for number in range(len(documents)):
-            own = gradients.of(documents.tokens(number).tolist(), sequence_length)
+            own = gradients.of(documents.sequence(number).tolist(), sequence_length)
             product, norm = _dot(own, text), _dot(own, own) ** 0.5
             scores[number] = product / (norm * length) if norm * length > 0 else 0.0
             report(number + 1, len(documents))

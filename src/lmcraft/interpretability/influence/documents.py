@@ -53,6 +53,7 @@ class Documents:
         """Position of the first token of each document in the split, (N,)."""
         self.lengths: Int64 = np.diff(self.starts, append=len(self.split))
         """Tokens of each document, with its end token, (N,)."""
+        self._before: list[int] = [end] if (end := self.folder.token_manifest()["eos_token_id"]) is not None else []
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -64,6 +65,15 @@ class Documents:
         """The tokens of a document, with its end token, (T,)."""
         start = int(self.starts[number])
         return self.split.slice(start, start + int(self.lengths[number])).astype(np.int64)
+
+    def sequence(self, number: int) -> Int64:
+        """The tokens of a document after the end token of another, if documents have one: each of its tokens is predicted."""
+        return np.concatenate([np.array(self._before, np.int64), self.tokens(number)])
+
+    @property
+    def target_counts(self) -> Int64:
+        """The number of tokens of each document's `sequence` that are predicted, (N,)."""
+        return (self.lengths + len(self._before) - 1).clip(min=0)
 
     def text(self, number: int) -> str:
         """The text of a document, without special tokens."""

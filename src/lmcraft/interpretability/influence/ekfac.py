@@ -92,7 +92,7 @@ def ekfac_scores(
         name: factors[name].precondition(gradient, damping)
         for name, gradient in text_gradient(gradients, ids, sequence_length).items()
     }
-    targets = int((documents.lengths - 1).clip(min=0).sum())
+    targets = int(documents.target_counts.sum())
     return product_scores(gradients, documents, direction, sequence_length) / max(1, targets)
 
 
@@ -175,7 +175,7 @@ class _Passes:
         batches = document_batches(
             self.documents, self.numbers, self.sequence_length, tokens=self.gradients.tokens_per_batch
         )
-        total = int((self.documents.lengths[self.numbers] - 1).sum())
+        total = int(self.documents.target_counts[self.numbers].sum())
         done = 0
         with progress_bar(description) as report:
             for rows in batches:
@@ -265,7 +265,7 @@ def product_scores(
         sequence_length: of the run's rows.
     """
     scores = np.zeros(len(documents))
-    total = int((documents.lengths - 1).sum())
+    total = int(documents.target_counts.sum())
     done = 0
     numbers = range(len(documents))
     with progress_bar("EK-FAC: documents") as report:

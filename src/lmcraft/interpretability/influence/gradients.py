@@ -69,7 +69,7 @@ def text_rows(ids: Sequence[int], sequence_length: int, owner: int = 0) -> list[
 def document_batches(
     documents: Documents, numbers: Sequence[int], sequence_length: int, *, tokens: int = TOKENS_PER_BATCH
 ) -> Iterator[DocumentRows]:
-    """Rows of some documents in batches of rows of similar length, long rows last. Documents of one token have none.
+    """Rows of some documents in batches of rows of similar length, long rows last. A document without targets has none.
 
     Args:
         documents: of the dataset.
@@ -77,10 +77,11 @@ def document_batches(
         sequence_length: maximum tokens of a row.
         tokens: maximum tokens of a batch, with padding; a batch has at least one row.
     """
+    counts = documents.target_counts
     spans = [
-        (min(sequence_length, int(documents.lengths[number]) - 1 - start), number, start)
+        (min(sequence_length, int(counts[number]) - start), number, start)
         for number in numbers
-        for start in range(0, int(documents.lengths[number]) - 1, sequence_length)
+        for start in range(0, int(counts[number]), sequence_length)
     ]
     batch: list[tuple[int, int, int]] = []
     for span in sorted(spans):
@@ -97,8 +98,7 @@ def _stack(documents: Documents, spans: Sequence[tuple[int, int, int]]) -> Docum
     inputs = torch.zeros(len(spans), T, dtype=torch.int64)
     targets = torch.full((len(spans), T), IGNORE_INDEX)
     for row, (length, number, start) in enumerate(spans):
-        first = int(documents.starts[number]) + start
-        tokens = torch.from_numpy(documents.split.slice(first, first + length + 1).astype("int64"))
+        tokens = torch.from_numpy(documents.sequence(number)[start : start + length + 1])
         inputs[row, :length], targets[row, :length] = tokens[:-1], tokens[1:]
     return DocumentRows([number for _, number, _ in spans], inputs, targets)
 
