@@ -7,6 +7,7 @@
 | `energy_ledger.py` | the energy of the engines, divided among their requests |
 | `stream.py` | how tokens reach the event loop from that thread |
 | `queue.py` | a bounded queue that is fair among owners |
+| `token_lens.py` | what each layer of a model says about the next token |
 | `admission.py` | a limit on concurrent requests for the gateway, with that queue |
 | `preparation.py` | the threads that turn request bodies into sequences, with that queue |
 """

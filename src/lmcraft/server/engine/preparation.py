@@ -41,10 +41,13 @@ class PreparationThreads:
     Args:
         limits: `max_queue` bounds the functions that wait for a thread.
         serves_others: whether an engine works for other owners than this one.
+        num_threads: how many functions run at once.
     """
 
-    def __init__(self, limits: Limits, serves_others: Callable[[str], bool]) -> None:
-        self._limits, self._serves_others = limits, serves_others
+    def __init__(
+        self, limits: Limits, serves_others: Callable[[str], bool], *, num_threads: int = PREPARATION_THREADS
+    ) -> None:
+        self._limits, self._serves_others, self._max_threads = limits, serves_others, num_threads
         self._waiting: FairQueue[_Job] = FairQueue(limits.max_queue + limits.max_num_seqs)
         self._busy_owners: set[str] = set()
         self._resting_owners: set[str] = set()
@@ -77,7 +80,7 @@ class PreparationThreads:
             self._waiting.remove(job)
 
     def _start_jobs(self) -> None:
-        while len(self._busy_owners) < PREPARATION_THREADS:
+        while len(self._busy_owners) < self._max_threads:
             if (entry := self._waiting.get(self._busy_owners | self._resting_owners)) is None:
                 return
             owner, job = entry

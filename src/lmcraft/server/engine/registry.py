@@ -16,6 +16,7 @@ from lmcraft.folder.names import is_gguf_name
 from lmcraft.hub import fetch_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.weight_packing import Weights
+from lmcraft.inference.runner import stored_weights
 from lmcraft.inference.steering import Steering
 from lmcraft.inference.thought_format import ReasoningParser, ThoughtFormat
 from lmcraft.inference.thoughts import find_format
@@ -59,6 +60,10 @@ class ServedModel:
     adapter: str = ""
     thoughts: ThoughtFormat | None = None
     """How it writes what it thinks before an answer; None: it does not think, or its thoughts stay in the answer."""
+    path: Path | None = None
+    """Its folder or file."""
+    rounding: Weights | None = None
+    """The type to which the engine rounds the weights; None: it reads them as the folder has them."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -147,7 +152,9 @@ class Registry:
             thoughts = find_format(model.tokenizer, self._options.reasoning_parser)
         worker.start()
         self._metrics.add_source(worker)
-        served = ServedModel(name, worker, model, kind, thoughts=thoughts)
+        weights = self._options.weights
+        rounding = weights if weights in ("int8", "int4") and weights != stored_weights(model.transformer) else None
+        served = ServedModel(name, worker, model, kind, thoughts=thoughts, path=path, rounding=rounding)
         self._models |= {name: served, **{adapter: replace(served, name=adapter, adapter=adapter) for adapter in adapters}}
         return self._models[name]
 

@@ -33,6 +33,7 @@ from lmcraft.server.http.routes import (
     feedback,
     file_texts,
     gateway,
+    lens,
     messages,
     models,
     moderations,
@@ -62,7 +63,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 REVIEW_ROUTES = (review, review_items, review_guidelines, review_rounds, reports)
 RUNS_ROUTES = (runs, runs_control)
 SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts, *REVIEW_ROUTES, *RUNS_ROUTES)
-LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize)
+LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize, lens)
 
 
 def build_app(

@@ -28,7 +28,8 @@ class Backend(Protocol):
 
     async def describe_models(self) -> list[dict[str, Any]]:
         """Each model's fields for the chat page: id, kind, context, adapter_of, defaults, chat_defaults (those that the
-        server adds because the model brings no sampling settings), and thought_tags (those around what it thinks)."""
+        server adds because the model brings no sampling settings), thought_tags (those around what it thinks), and lens
+        (whether /v1/lens reads its layers)."""
 
     def panel_settings(self) -> list[dict[str, Any]]:
         """The generation settings that the chat page's panel offers."""
@@ -106,5 +107,6 @@ def _describe(served: ServedModel) -> dict[str, Any]:
     parent = served.worker.name if served.adapter else None
     thoughts = served.thoughts
     tags = None if thoughts is None else {"start": thoughts.start_tag, "end": thoughts.end_tag}
-    description = {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent}
+    has_lens = served.kind != "classifier" and served.rounding is None
+    description = {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent, "lens": has_lens}
     return {**description, "defaults": defaults, "chat_defaults": chat_defaults, "thought_tags": tags}

@@ -53,14 +53,15 @@ def token_keys(tokenizer: Tokenizer, token_ids: Iterable[int]) -> dict[int, str]
 def chat_logprob(tokenizer: Tokenizer, token: Token, *, with_ids: bool) -> dict[str, Any]:
     """One entry of a chat completion's `logprobs.content`."""
     return {
-        **_logprob_entry(tokenizer, token.id, token.logprob, with_ids=with_ids),
+        **logprob_entry(tokenizer, token.id, token.logprob, with_ids=with_ids),
         "top_logprobs": [
-            _logprob_entry(tokenizer, other_id, logprob, with_ids=with_ids) for other_id, logprob in token.alternatives
+            logprob_entry(tokenizer, other_id, logprob, with_ids=with_ids) for other_id, logprob in token.alternatives
         ],
     }
 
 
-def _logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_ids: bool) -> dict[str, Any]:
+def logprob_entry(tokenizer: Tokenizer, token_id: int, logprob: float, *, with_ids: bool) -> dict[str, Any]:
+    """A token and its log-probability, as in `top_logprobs`."""
     token_bytes = tokenizer.token_bytes(token_id)
     text = token_bytes.decode("utf-8", "replace")
     entry = {"token": text, "logprob": clamp_logprob(logprob), "bytes": list(token_bytes)}

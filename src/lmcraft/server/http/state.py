@@ -39,10 +39,13 @@ class ServerState:
     """The guard, or one with lmcraft's policy for /v1/moderations alone."""
     preparation: PreparationThreads = field(init=False)
     """The threads that turn request bodies into sequences."""
+    lenses: PreparationThreads = field(init=False)
+    """The thread that reads the layers of models. It rests while it works, and so never after."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "moderator", self.guard or open_guard("default", self.limits, self.metrics))
         object.__setattr__(self, "preparation", PreparationThreads(self.limits, self.registry.serves_others))
+        object.__setattr__(self, "lenses", PreparationThreads(self.limits, lambda _: False, num_threads=1))
 
     async def get_model(self, name: str) -> ServedModel:
         """The model with this name, loaded on the first request for it.

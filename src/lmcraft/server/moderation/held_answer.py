@@ -8,6 +8,7 @@ from itertools import accumulate
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.scoring import TokenScore
 from lmcraft.moderation.decision import Action, replace_passages
+from lmcraft.moderation.streaming import MAX_PROMPT_CHARS
 from lmcraft.server.moderation.guard import JudgedPrompt
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -152,24 +153,46 @@ async def remove_harmful_alternatives(prompt: JudgedPrompt, tokenizer: Tokenizer
         scores[:] = [replace(score, alternatives=_without(score.alternatives, harmful)) for score in scores]
 
 
-async def harmful_tokens(prompt: JudgedPrompt, tokenizer: Tokenizer, token_ids: Collection[int]) -> set[int]:
-    """The tokens whose text, each by itself, is harmful in an answer; all of them if the judge cannot tell which."""
+async def harmful_tokens(
+    prompt: JudgedPrompt, tokenizer: Tokenizer, token_ids: Collection[int], *, before: Sequence[int] = ()
+) -> set[int]:
+    """The tokens whose text is harmful in an answer; all of them if the judge cannot tell which.
+
+    Args:
+        prompt: how to judge them.
+        tokenizer: of the tokens.
+        token_ids: each is judged by itself.
+        before: tokens that each of them would follow, and is judged with.
+    """
     ids = sorted(token_ids)
-    lines = [tokenizer.decode([token_id]).replace("\n", " ") for token_id in ids]
+    lines = [tokenizer.decode([*before, token_id]).replace("\n", " ") for token_id in ids]
+    harmful: set[int] = set()
+    first, length = 0, 0
+    for n, line in enumerate(lines):
+        length += len(line) + 1
+        if n + 1 == len(lines) or length > MAX_PROMPT_CHARS:
+            positions = await _harmful_lines(prompt, lines[first : n + 1])
+            harmful |= {ids[first + position] for position in positions}
+            first, length = n + 1, 0
+    return harmful
+
+
+async def _harmful_lines(prompt: JudgedPrompt, lines: Sequence[str]) -> Collection[int]:
+    """The numbers of those lines that are harmful in an answer; all of them if the judge cannot tell which."""
     if not "".join(lines).strip():
-        return set()
+        return ()
     decision = await prompt.guard.judge("\n".join(lines), "answer", prompt.question)
     if decision.action < Action.REDACT:
-        return set()
+        return ()
     findings = [finding for finding in decision.findings if finding.category in decision.categories]
     if decision.failed or not all(finding.has_passage for finding in findings):
-        return set(ids)
+        return range(len(lines))
     starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
     return {
-        ids[n]
+        n
         for finding in findings
         for n in range(bisect_right(starts, finding.start) - 1, bisect_left(starts, finding.end))
-        if n < len(ids)
+        if n < len(lines)
     }
 
 

@@ -6,6 +6,7 @@
 | `stored_completions.py` | chat completions that a request asked to keep |
 | `messages.py` | Anthropic's endpoint that generates text |
 | `embeddings.py`, `classify.py`, `moderations.py`, `tokenize.py` | endpoints that only read text |
+| `lens.py` | what each layer says about the next token |
 | `models.py`, `status.py` | the served models; /api/info, health and metrics |
 | `conversations.py` | /api/...: the chat page's conversations, ratings and preferences |
 | `review.py`, `review_items.py` | /api/review/...: claims and verdicts; for adjudicators and owners |

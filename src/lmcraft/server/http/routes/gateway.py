@@ -54,6 +54,13 @@ def _forwarder(path: str) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
+@router.post("/v1/lens")
+async def refuse_lens() -> Response:
+    """Refuse to read the layers of a model that another engine runs."""
+    message = "a gateway cannot read the layers of a model that another engine runs; serve the model with lmcraft"
+    raise ApiError(400, message, code="no_lens", values={"rule": "gateway"})
+
+
 async def _forward_stored(request: Request, stored_id: str) -> Response:
     """Read, list or delete what the upstream engine has kept: this counts as a request, and costs no tokens."""
     if not STORED_ID.fullmatch(stored_id):  # nor may it lead to another path of the engine
