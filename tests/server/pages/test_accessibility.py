@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.server.pages.conftest import new_context, wait_until_ready
+from tests.server.pages.test_lens import answering, lens_of
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
@@ -173,6 +174,15 @@ def test_tokens(page: Any) -> None:
         expect(page.locator("#alternatives")).to_be_visible()
 
     check(page, "alternatives", open_alternatives)
+
+    def open_lens() -> None:
+        open_alternatives()
+        page.click("#alternatives .lens button")
+        page.click('#alternatives .lens [data-kind="all"]')
+
+    page.route("**/v1/lens", answering(lens_of(30, ("logit", "jacobian"), hidden=1)))
+    check(page, "lens", open_lens)
+    page.unroute("**/v1/lens")
     page.keyboard.press("Escape")
 
 

@@ -1,6 +1,7 @@
 // Connects the controller to the views: user actions go to the controller, and its updates come back to the views.
 
 import { Controller } from "./chat/controller.js";
+import { fetchLens } from "./chat/lens.js";
 import { selectChatModels, suggestSecondModel } from "./chat/models.js";
 import { readConversationId, writeConversationId } from "./chat/url.js";
 import { JournaledStore } from "./net/journaled_store.js";
@@ -72,6 +73,8 @@ export class App {
     this.transcript = new Transcript(controller, new Scroller(), {
       showPrompt: (message) => this.#showPrompt(message),
       branch: ({ id }, index, alternative) => controller.branch(id, index, alternative),
+      hasLens: ({ model }) => Boolean(this.models.get(model)?.lens),
+      readLens: (message, index, signal) => fetchLens(message, this.models.get(message.model), index, signal),
       report: this.takesReports ? (message) => this.#report(message) : null,
       getReportProblem: () => (this.hasStore ? "" : t("notStoredForReport")),
       progressDrawn: () => this.#showContextUsage(),

@@ -148,7 +148,7 @@ function parseTokens({ logprobs, token_ids: ids }) {
 }
 
 /** A token that is only part of a character, as in Chinese, has its `bytes`, too. */
-function parseToken({ token, token_id: id, logprob, bytes }) {
+export function parseToken({ token, token_id: id, logprob, bytes }) {
   const isPart = bytes && token.includes("\ufffd");
   return { id, text: token, logprob: round(logprob), ...(isPart && { bytes }) };
 }

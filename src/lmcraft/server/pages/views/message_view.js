@@ -14,7 +14,7 @@ import { ThoughtsView } from "./thoughts_view.js";
 import { TokenView } from "./token_view.js";
 
 export class MessageView {
-  /** handlers: {toggleTokens(message), showPrompt(message), branch(message, index, alternative), report(message) or null, getReportProblem()}. */
+  /** handlers: {toggleTokens(message), showPrompt(message), branch(message, index, alternative), hasLens(message), readLens(message, index, signal), report(message) or null, getReportProblem()}. */
   constructor(controller, handlers) {
     Object.assign(this, { controller, handlers, isEditing: false, isRating: false, drawnState: [] });
     this.head = el("header");
@@ -151,11 +151,14 @@ export class MessageView {
   #drawTokens(tokens) {
     const { live, content, details, isTransient } = this.message;
     this.#fillBody("tokens", () => {
-      this.tokenView = new TokenView((index, alternative) => this.handlers.branch(this.message, index, alternative));
+      const branch = (index, alternative) => this.handlers.branch(this.message, index, alternative);
+      this.tokenView = new TokenView(branch, (index, signal) => this.handlers.readLens(this.message, index, signal));
       return [this.tokenView.node];
     });
     const prefix = content.slice(0, live?.prefix ?? details?.prefix ?? 0);
-    this.tokenView.show(prefix, tokens, !live && Boolean(details?.prompt_ids) && !isTransient);
+    const canBranch = !live && Boolean(details?.prompt_ids) && !isTransient;
+    const hasLens = canBranch && !this.display.letter && this.handlers.hasLens(this.message); // its layers would tell which model it is
+    this.tokenView.show(prefix, tokens, { canBranch, hasLens });
   }
 
   #drawEditor() {

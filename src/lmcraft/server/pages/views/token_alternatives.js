@@ -2,13 +2,15 @@
 
 import { t } from "../strings.js";
 import { byId, el } from "./dom.js";
+import { LensView } from "./lens_view.js";
 import { formatProbability, formatToken, spellToken } from "./token_text.js";
 
 const GAP_PX = 6;
 
-/** `onPick(alternative)` branches; null if branching is not possible. */
-export function showAlternatives(anchor, token, onPick) {
+/** `onPick(alternative)` branches, `readLens(signal)` fetches what each layer says; null if that is not possible. */
+export function showAlternatives(anchor, token, onPick, readLens) {
   const popover = byId("alternatives");
+  const lens = readLens && new LensView(token, readLens, () => positionPopover(popover, anchor));
   const alternatives = token.alternatives ?? [];
   const hasToken = alternatives.some((alternative) => isSameToken(alternative, token)); // false if it was too unlikely to be among them
   const choices = hasToken ? alternatives : [...alternatives, token];
@@ -17,9 +19,14 @@ export function showAlternatives(anchor, token, onPick) {
     el("h2", {}, t("alternatives")),
     hint ? el("p", { class: "note" }, hint) : "",
     el("ol", {}, ...choices.map((choice) => el("li", {}, buildChoice(choice, isSameToken(choice, token), onPick, popover)))),
+    lens ? lens.node : "",
   );
   popover.onkeydown = (event) => moveFocus(popover, event);
-  popover.ontoggle = ({ newState }) => newState === "closed" && popover.contains(document.activeElement) && anchor.focus();
+  popover.ontoggle = ({ newState }) => {
+    if (newState !== "closed") return;
+    lens?.close();
+    if (popover.contains(document.activeElement)) anchor.focus();
+  };
   popover.showPopover();
   positionPopover(popover, anchor);
   (popover.querySelector("button:enabled") ?? popover).focus();
@@ -44,9 +51,9 @@ function buildChoice(choice, isChosen, onPick, popover) {
 
 function moveFocus(popover, event) {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!step) return;
+  if (!step || !event.target.closest("ol")) return;
   event.preventDefault();
-  const buttons = [...popover.querySelectorAll("button:enabled")];
+  const buttons = [...popover.querySelectorAll("ol button:enabled")];
   const next = buttons.indexOf(document.activeElement) + step;
   buttons[(next + buttons.length) % buttons.length]?.focus();
 }

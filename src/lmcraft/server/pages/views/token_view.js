@@ -8,9 +8,9 @@ import { formatProbability, formatToken, spellToken } from "./token_text.js";
 const MAX_SHADE = 9; // classes p0 to p9 in style/token_view.css
 
 export class TokenView {
-  /** `onPick(index, alternative)` branches. */
-  constructor(onPick) {
-    this.onPick = onPick;
+  /** `onPick(index, alternative)` branches; `readLens(index, signal)` fetches what each layer says about a token. */
+  constructor(onPick, readLens) {
+    Object.assign(this, { onPick, readLens });
     this.tokens = [];
     this.prefix = el("span");
     this.list = el("div", { class: "token-list", role: "group", "aria-label": t("tokensList"), dir: "auto" }, this.prefix);
@@ -20,8 +20,8 @@ export class TokenView {
   }
 
   /** Appends new tokens; those on screen never change. `prefix`: the text before the first token. */
-  show(prefix, tokens, canBranch) {
-    this.canBranch = canBranch;
+  show(prefix, tokens, { canBranch, hasLens }) {
+    Object.assign(this, { canBranch, hasLens });
     if (this.prefix.textContent !== prefix) this.prefix.textContent = escapeControls(prefix);
     const count = this.tokens.length;
     this.list.append(...tokens.slice(count).map((token, i) => this.#buildToken(token, count + i)));
@@ -41,7 +41,8 @@ export class TokenView {
     if (!node.matches(".token")) return;
     this.#focus(node);
     const index = Number(node.dataset.index);
-    showAlternatives(node, this.tokens[index], this.canBranch ? (alternative) => this.onPick(index, alternative) : null);
+    const pick = this.canBranch ? (alternative) => this.onPick(index, alternative) : null;
+    showAlternatives(node, this.tokens[index], pick, this.hasLens ? (signal) => this.readLens(index, signal) : null);
   }
 
   #handleKey(event) {

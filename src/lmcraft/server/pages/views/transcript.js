@@ -5,7 +5,7 @@ import { MessageView } from "./message_view.js";
 import { PairView } from "./pair_view.js";
 
 export class Transcript {
-  /** handlers: {showPrompt(message), branch(message, index, alternative), report(message) or null, getReportProblem(), progressDrawn()}. */
+  /** handlers: {showPrompt(message), branch(message, index, alternative), hasLens(message), readLens(message, index, signal), report(message) or null, getReportProblem(), progressDrawn()}. */
   constructor(controller, scroller, handlers) {
     Object.assign(this, { controller, scroller, conversation: null, messagesInProgress: new Set() });
     this.handlers = { ...handlers, toggleTokens: (message) => this.#toggleTokens(message) };
