@@ -97,16 +97,3 @@ def test_what_the_policy_hides_and_what_fails_is_said(page: Any) -> None:
     page.route("**/v1/lens", answering(lens_of(2, hidden=3)))
     page.click(f"{LENS} button")
     expect(page.locator(f"{LENS} p.note")).to_have_text("The policy of this server hides some tokens.")
-
-
-def test_a_blind_pair_has_no_lens_which_would_tell_the_models_apart(browser: Any, server_url: str) -> None:
-    with open_page(browser, server_url) as page:
-        page.click("#compare")
-        page.set_checked("#blind", True)
-        page.fill("#input", "one")
-        page.press("#input", "Enter")
-        expect(page.locator(".pair .main").first).to_be_enabled()
-        page.locator('.pair [data-act="tokens"]').first.click()
-        page.locator(".pair .token").first.press("Enter")
-        expect(page.locator("#alternatives")).to_be_visible()
-        expect(page.locator(LENS)).to_have_count(0)

@@ -157,8 +157,7 @@ export class MessageView {
     });
     const prefix = content.slice(0, live?.prefix ?? details?.prefix ?? 0);
     const canBranch = !live && Boolean(details?.prompt_ids) && !isTransient;
-    const hasLens = canBranch && !this.display.letter && this.handlers.hasLens(this.message); // its layers would tell which model it is
-    this.tokenView.show(prefix, tokens, { canBranch, hasLens });
+    this.tokenView.show(prefix, tokens, { canBranch, hasLens: canBranch && this.handlers.hasLens(this.message) });
   }
 
   #drawEditor() {
