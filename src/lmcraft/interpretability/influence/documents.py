@@ -67,7 +67,7 @@ class Documents:
         return self.split.slice(start, start + int(self.lengths[number])).astype(np.int64)
 
     def sequence(self, number: int) -> Int64:
-        """The tokens of a document after the end token of another, if documents have one: each of its tokens is predicted."""
+        """The tokens of a document after an end token, if documents have one, so that each of them is predicted."""
         return np.concatenate([np.array(self._before, np.int64), self.tokens(number)])
 
     @property
