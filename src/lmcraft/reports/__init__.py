@@ -19,7 +19,8 @@
 | `search_record` | what they show: trials with their values, costs, the Pareto set |
 | `preparation`, `preparation_charts` | the page of a prepared dataset |
 | `template` | fills the HTML templates, whose head is the same |
-| `language`, `chinese`, `chinese_model` | the texts of a page in English and Chinese |
+| `explanation/` | the page of an explanation: what a model does with a text |
+| `language`, `chinese`, `chinese_model`, `chinese_explanation` | the texts of a page in English and Chinese |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
 | `chart_text` | charts in words, for people who do not see them |
 """

@@ -1,8 +1,9 @@
 """The texts of reports in Chinese, by the English ones."""
 
+from lmcraft.reports.chinese_explanation import EXPLANATION
 from lmcraft.reports.chinese_model import MODEL_REPORT
 
-CHINESE = MODEL_REPORT | {
+CHINESE = MODEL_REPORT | EXPLANATION | {
     # Any page
     "Theme": "主题",
     "Auto": "自动",

@@ -1,0 +1,92 @@
+"""The view of influence: which training documents taught the model this text."""
+
+from html import escape
+
+from lmcraft.interpretability.explanation import DocumentInfluence, Explanation, Influence
+from lmcraft.reports.explanation.checks import checks_html
+from lmcraft.reports.explanation.tokens import number, read_as_text
+from lmcraft.reports.language import say
+from lmcraft.reports.template import both
+
+SMOOTH = 0.7
+"""From this metasmoothness on the influence of single documents can be expected to add up."""
+MAX_EXCERPT = 600  # characters
+
+
+def influence_html(explanation: Explanation, influence: Influence) -> str:
+    """The documents with their scores by each method."""
+    intro = both(
+        lambda: say(
+            "Of {count} training documents, those that changed the loss of the text most. Positive: training on the document "
+            "lowered the loss.",
+            count=f"{influence.document_count:,}",
+        )
+    )
+    methods = "".join(f"<li>{both(lambda method=method: say_method(method))}</li>" for method in influence.methods)
+    documents = "".join(_document(document, influence) for document in influence.documents)
+    return "".join(
+        [
+            f'<p>{intro}</p><ul class="note">{methods}</ul>',
+            _smoothness(influence),
+            f'<ol class="documents">{documents}</ol>',
+            checks_html(influence.checks),
+        ]
+    )
+
+
+def say_method(method: str) -> str:
+    """How a method computes influence, in the language of the page."""
+    if method == "replay":
+        return say("replay: the exact derivative of the loss by the document's weight, through the whole run")
+    if method == "ekfac":
+        return say("EK-FAC: an approximation by the curvature at the final weights")
+    if method == "cosine":
+        return say("cosine: how alike the gradients of document and text are")
+    return method
+
+
+def say_method_name(method: str) -> str:
+    """Its short name, in the language of the page."""
+    if method == "replay":
+        return say("replay")
+    if method == "cosine":
+        return say("cosine")
+    return "EK-FAC" if method == "ekfac" else method
+
+
+def _smoothness(influence: Influence) -> str:
+    value = influence.metasmoothness
+    if value is None:
+        return f'<p class="note">{both(lambda: say("The metasmoothness of the run was not measured."))}</p>'
+    if value >= SMOOTH:
+        text = both(
+            lambda: say(
+                "Metasmoothness of the run: {value} (1 is best); the influence of documents adds up.", value=number(value)
+            )
+        )
+        return f"<p>{text}</p>"
+    text = both(
+        lambda: say(
+            "Metasmoothness of the run: {value} (1 is best). So low a value means that the loss bends with the weights of "
+            "documents, and that their influence may not add up.",
+            value=number(value),
+        )
+    )
+    return f'<p class="warning">{text}</p>'
+
+
+def _document(document: DocumentInfluence, influence: Influence) -> str:
+    title = both(lambda: say("Document {number}", number=f"{document.number:,}"))
+    scores = "".join(
+        f"<div><dt>{both(lambda method=method: say_method_name(method))}</dt><dd>{_format(document.scores[method])}</dd></div>"
+        for method in influence.methods
+        if method in document.scores
+    )
+    shown = document.excerpt[:MAX_EXCERPT] + ("…" if len(document.excerpt) > MAX_EXCERPT else "")
+    source = f' <span class="note"><bdi>{escape(read_as_text(document.source))}</bdi></span>' if document.source else ""
+    excerpt = escape("\n".join(map(read_as_text, shown.split("\n"))))
+    return f'<li><h3>{title}{source}</h3><dl class="scores">{scores}</dl><pre dir="auto">{excerpt}</pre></li>'
+
+
+def _format(score: float) -> str:
+    return f"{score:+.3g}".replace("-", "−") if score == score else "–"
