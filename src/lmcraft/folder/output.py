@@ -47,6 +47,8 @@ DATASET_FILES = (
     *(MANIFEST, SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
     *(LINEAGE, SOURCE_FILES, "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html", ENERGY),
 )
+EXPLANATION_TITLE = "Explanation:"  # begins the title of a page of lmcraft explain
+MAX_TITLE_OFFSET = 2000  # bytes of the page that end after its title's beginning
 MAX_GGUF_VERSION = 9  # bytes of a text would be a far higher number
 LITTER = (".DS_Store", LOCK_NAME)  # neither the user's nor a result
 
@@ -223,12 +225,19 @@ def _foreign_to_gguf(file: Path) -> str:
         return "" if magic == b"GGUF" and 0 < version <= MAX_GGUF_VERSION else "is not a GGUF file"
 
 
+def _foreign_to_explanation(file: Path) -> str:
+    with file.open("rb") as handle:
+        is_page = f"<title>{EXPLANATION_TITLE} ".encode() in handle.read(MAX_TITLE_OFFSET)
+        return "" if is_page else "is not a page of lmcraft explain"
+
+
 DATASET = Output(_foreign_to_dataset)
 MODEL = Output(_foreign_to_model)
 TOKENIZER = Output(_foreign_to_tokenizer)
 QUICKSTART = Output(_foreign_to_quickstart)
 COMPARISON = Output(_foreign_to_comparison)
 GGUF = Output(_foreign_to_gguf, is_file=True)
+EXPLANATION = Output(_foreign_to_explanation, is_file=True)
 
 
 def is_run(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from lmcraft.reports.chinese_explanation import EXPLANATION
 from lmcraft.reports.chinese_model import MODEL_REPORT
 
-CHINESE = MODEL_REPORT | EXPLANATION | {
+CHINESE = MODEL_REPORT | {
     # Any page
     "Theme": "主题",
     "Auto": "自动",
@@ -274,3 +274,4 @@ CHINESE = MODEL_REPORT | EXPLANATION | {
         "模型写出的文字保存在本页旁的 .jsonl 文件中，其中可能有冒犯性内容。"
     ),
 }
+CHINESE |= EXPLANATION

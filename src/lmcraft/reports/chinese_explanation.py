@@ -7,7 +7,7 @@ EXPLANATION = {
     "{passed} of {count}": "{count} 项中 {passed} 项",
     "Not shown": "未显示",
     "Surprise": "意外程度",
-    "What the layers say": "各层在想什么",
+    "What the layers say": "各层读出的内容",
     "Which components decide": "哪些组件起作用",
     "Attention heads": "注意力头",
     "Activation patching": "激活修补",
@@ -15,9 +15,10 @@ EXPLANATION = {
     "Which documents taught this": "从哪些文档学到",
     "Through training": "训练过程",
     # The text
-    "The darker a token, the less the model expected it. Surprise is −ln p in nats: 0.7 is one in two, 4.6 one in 100.": (
-        "颜色越深，模型越没料到。意外程度为 −ln p，单位 nat：0.7 相当于二分之一，4.6 相当于百分之一。"
-    ),
+    (
+        "The stronger a token's color, the less the model expected it. Surprise is −ln p in nats: 0.7 is one in two, 4.6 "
+        "one in 100."
+    ): "颜色越深，模型越没料到。意外程度为 −ln p，单位 nat：0.7 相当于二分之一，4.6 相当于百分之一。",
     "nats": "意外程度（nat）",
     "What comes next": "接下来会写什么",
     "The greatest surprises": "最意外的词元",
@@ -31,12 +32,12 @@ EXPLANATION = {
     "Nothing precedes the first token, so there is no surprise.": "第一个词元之前没有内容，因此没有意外程度。",
     # Lenses
     (
-        "The residual stream after each layer, read as if it were the last one: the logit lens applies the unembedding as "
-        "it is, the Jacobian lens first maps the layer to the last one by the model's mean Jacobian. The rank is that of "
-        "the token that follows in the text, or, after the last token, of the one that the model would write."
+        "The residual stream after each layer, read as if it were the last one: the logit lens applies the unembedding "
+        "as it is, the Jacobian lens first maps the layer to the last one by the model's mean Jacobian. The rank is that "
+        "of the token that follows in the text, or, after the last token, of the one that the model would write."
     ): (
-        "把每一层之后的残差流当作最后一层来读：对数几率透镜直接套用输出嵌入，雅可比透镜先用模型的平均雅可比矩阵把该层映射到最后一层。"
-        "排名指文本中下一个词元的名次；在最后一个词元处，指模型将要写出的词元的名次。"
+        "把每一层之后的残差流当作最后一层来读：对数几率透镜直接套用输出嵌入，雅可比透镜先用模型的平均雅可比矩阵把该层映"
+        "射到最后一层。排名指文本中下一个词元的名次；在最后一个词元处，指模型将要写出的词元的名次。"
     ),
     "This model has no Jacobian lens yet: fit one with --fit-lens.": "该模型尚无雅可比透镜，可用 --fit-lens 拟合。",
     "Layer by layer": "逐层查看",
@@ -46,8 +47,8 @@ EXPLANATION = {
     "After token": "读取位置：词元",
     "layer": "层",
     "rank": "排名",
-    "dark: rank 1; each lighter shade is about three times further down; white: beyond 10,000.": (
-        "最深色为第 1 名；每浅一级，名次约低三倍；白色为 10,000 名之外。"
+    "Strongest color: rank 1; each weaker one is about three times further down; no color: beyond 10,000.": (
+        "颜色最深为第 1 名；每浅一级，名次约后退到三倍；无色为 10,000 名之外。"
     ),
     "The map begins at token {first}.": "图从词元 {first} 开始。",
     "This page has the lenses from token {first} on; lmcraft explain --json prints all.": (
@@ -55,8 +56,12 @@ EXPLANATION = {
     ),
     # Direct logit attribution
     "Read after token": "读取位置：词元",
-    "The logit of “{target}” minus that of “{contrast}” is {total}.": "“{target}”的 logit 减去“{contrast}”的 logit 为 {total}。",
-    "The logit of “{target}” minus the mean of all logits is {total}.": "“{target}”的 logit 减去全部 logit 的平均值为 {total}。",
+    "The logit of “{target}” minus that of “{contrast}” is {total}.": (
+        "“{target}”的 logit 减去“{contrast}”的 logit 为 {total}。"
+    ),
+    "The logit of “{target}” minus the mean of all logits is {total}.": (
+        "“{target}”的 logit 减去全部 logit 的平均值为 {total}。"
+    ),
     "component": "组件",
     "logit": "logit 值",
     "total": "总和",
@@ -75,7 +80,8 @@ EXPLANATION = {
         "Scores are mean attention weights on random tokens that are repeated: to the token after the last occurrence of "
         "the same one (induction), to the token before, and to the last occurrence itself (duplicate)."
     ): (
-        "分数是在重复的随机词元上的平均注意力权重：指向同一词元上次出现之后的那个词元（归纳）、指向前一个词元、指向上次出现处本身（重复）。"
+        "分数是在重复的随机词元上的平均注意力权重：指向同一词元上次出现之后的那个词元（归纳）、指向前一个词元、指向上次"
+        "出现处本身（重复）。"
     ),
     "head": "注意力头",
     "induction": "归纳",
@@ -93,8 +99,8 @@ EXPLANATION = {
         "本页只含分数最高的 {count} 个注意力头的模式，不含此头。"
     ),
     (
-        "Each row is a token that attends, each column one that it attends to; the darker, the more. Weights below {least} "
-        "are left out."
+        "Each row is a token that attends, each column one that it attends to; the stronger the color, the higher the "
+        "weight. Weights below {least} are left out."
     ): "每行是一个发出关注的词元，每列是被关注的词元；颜色越深，权重越大。低于 {least} 的权重未画出。",
     "Why they attend": "为何关注",
     "The score of a query and a key is a sum over pairs of what earlier components wrote there; these pairs add most.": (
@@ -112,20 +118,36 @@ EXPLANATION = {
         "Each cell is one run of the other prompt in which one activation has its value from the text. 1 (green): the "
         "difference is restored in full; 0: nothing changed; below 0 (red): it grew."
     ): (
-        "每格是另一个提示的一次运行，其中一处激活换成了它在本文本中的值。1（绿色）：差异完全恢复；0：没有变化；小于 0（红色）：差异变大。"
+        "每格是另一个提示的一次运行，其中一处激活换成了它在本文本中的值。1（绿色）：差异完全恢复；0：没有变化；小于 0（"
+        "红色）：差异变大。"
     ),
     "Residual stream before each block, at one token": "各块之前的残差流，每次修补一个词元",
     "Output of one head, at all tokens": "单个注意力头的输出，修补全部词元",
-    "Rows are layers, columns tokens; the table below lists the strongest cells.": "行为层，列为词元；下表列出数值最大的格子。",
+    "Rows are layers, columns tokens; the table below lists the strongest cells.": (
+        "行为层，列为词元；下表列出数值最大的格子。"
+    ),
     "Rows are layers, columns heads. The strongest: {heads}.": "行为层，列为注意力头。最强的是：{heads}。",
     "restored": "恢复程度",
     # Inputs
     (
-        "Integrated gradients (arXiv 1703.01365): how much each token's embedding adds to the logit of “{target}”. Green "
-        "tokens raise it, red ones lower it. The sum misses {gap} of the logit's change from the baseline."
+        "The logit of “{target}” minus that of “{contrast}” goes from {before}, with every token replaced by a baseline, "
+        "to {after} on the text. Green tokens raise it, red ones lower it."
     ): (
-        "积分梯度（arXiv 1703.01365）：每个词元的嵌入对“{target}”的 logit 贡献多少。绿色提高，红色降低。"
-        "各词元之和与 logit 相对基线的变化相差 {gap}。"
+        "“{target}”的 logit 减去“{contrast}”的 logit：所有词元换成基线时为 {before}，在本文本上为 {after}。绿色词元提高"
+        "它，红色词元降低它。"
+    ),
+    (
+        "The logit of “{target}” minus the mean of all logits goes from {before}, with every token replaced by a "
+        "baseline, to {after} on the text. Green tokens raise it, red ones lower it."
+    ): (
+        "“{target}”的 logit 减去全部 logit 的平均值：所有词元换成基线时为 {before}，在本文本上为 {after}。绿色词元提高"
+        "它，红色词元降低它。"
+    ),
+    "Integrated gradients (arXiv 1703.01365) from embeddings of zero; the sum misses {gap} of the change.": (
+        "积分梯度（arXiv 1703.01365），基线为零嵌入；各词元之和与总变化相差 {gap}。"
+    ),
+    "Integrated gradients (arXiv 1703.01365) from the mean embedding; the sum misses {gap} of the change.": (
+        "积分梯度（arXiv 1703.01365），基线为平均嵌入；各词元之和与总变化相差 {gap}。"
     ),
     "share of the logit": "对 logit 的贡献",
     # Influence
@@ -183,6 +205,7 @@ EXPLANATION = {
     ),
     "No random others were tried.": "没有随机对照。",
     "Feed-forward {name}": "前馈层 {name}",
+    "Layer {name}": "第 {name} 层",
     "Token {number}": "词元 {number}",
     "the induction score": "归纳分数",
     "the previous-token score": "前一词元分数",

@@ -41,7 +41,7 @@ HOSTILE = [
     "{name}",
     "$title",
     "\ufffd",
-    '"\'',
+    "\"'",
 ]
 
 
@@ -79,11 +79,20 @@ def explanation(tokens: list[str], *, layers: int = 3, heads: int = 2, seed: int
         Surprise(nats, [[], *(choices() for _ in tokens[1:])], choices()),
         lenses,
         LogitAttribution(
-            count - 1, " Rome", " Paris", sum(c.logit for c in contributions), contributions, [check("head 1.0", "logit of x")]
+            count - 1,
+            " Rome",
+            " Paris",
+            sum(c.logit for c in contributions),
+            contributions,
+            [check("head 1.0", "logit of x")],
         ),
         Attention(
             [_head(draw, layer, number, count) for layer in range(layers) for number in range(heads)],
-            [AttentionReason(1, 0, count - 1, count // 2, 0.7, 3.1, [("embedding", "head 0.1", 2.0), ("bias", "bias", -1.0)])],
+            [
+                AttentionReason(
+                    1, 0, count - 1, count // 2, 0.7, 3.1, [("embedding", "head 0.1", 2.0), ("bias", "bias", -1.0)]
+                )
+            ],
             [check("head 1.1", "induction score"), check("head 0.1", "previous-token score", is_true=False)],
         ),
         Patching(
@@ -116,7 +125,12 @@ def _influence(draw: Random, tokens: list[str]) -> Influence:
         for n in (17, 3, 981)
     ]
     check = Check(
-        "document 17", "left out of training", "loss of the text, nats per token", 2.1, 2.4, [2.1 + 0.001 * n for n in range(19)]
+        "document 17",
+        "left out of training",
+        "loss of the text, nats per token",
+        2.1,
+        2.4,
+        [2.1 + 0.001 * n for n in range(19)],
     )
     return Influence(methods, 1000, documents, 0.31, [check])
 

@@ -11,7 +11,7 @@
 | `script_data` | what the script of the page reads, compressed, and what is left out to keep the page small |
 """
 
-from lmcraft.reports.explanation.page import build_page, is_explanation, write_explanation
+from lmcraft.reports.explanation.page import build_page, write_explanation
 from lmcraft.reports.explanation.summary import summarize
 
-__all__ = ["build_page", "is_explanation", "summarize", "write_explanation"]
+__all__ = ["build_page", "summarize", "write_explanation"]

@@ -24,7 +24,13 @@ def bar_table(head: Sequence[str], rows: Sequence[tuple[str, float]], digits: in
     )
     name, figure = head
     heading = f'<th scope="col">{name}</th><th scope="col" colspan="2">{figure}</th>'
-    return f'<table class="bars"><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>'
+    return frame_bars(heading, body)
+
+
+def frame_bars(heading: str, body: str) -> str:
+    """The table around its cells: names, numbers, bars."""
+    columns = '<colgroup><col class="names"><col class="numbers"><col></colgroup>'
+    return f'<table class="bars">{columns}<thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _bar(value: float, low: float, span: float) -> str:

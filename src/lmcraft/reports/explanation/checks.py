@@ -7,7 +7,7 @@ from math import isfinite
 
 from lmcraft.interpretability.explanation import Check
 from lmcraft.reports.explanation.tokens import number, spell
-from lmcraft.reports.language import say
+from lmcraft.reports.language import page_language, say
 from lmcraft.reports.template import both, in_both
 
 PLOT_WIDTH, PLOT_HEIGHT, PLOT_MARGIN = 240, 22, 8
@@ -46,7 +46,8 @@ def describe(check: Check) -> str:
         "after": number(check.after, 3),
         "change": number(check.effect, 3, "+"),
     }
-    return f"{_say_action(check, values)} {_say_random(check)}"
+    gap = " " if page_language() == "en" else ""
+    return f"{_say_action(check, values)}{gap}{_say_random(check)}"
 
 
 def _say_action(check: Check, values: dict[str, str]) -> str:
@@ -81,6 +82,8 @@ def say_subject(subject: str) -> str:
         return say("Heads {names}", names=match[1].replace(" and ", ", "))
     if match := re.fullmatch(r"feed-forward (\d+)", subject):
         return say("Feed-forward {name}", name=match[1])
+    if match := re.fullmatch(r"layer (\d+)", subject):
+        return say("Layer {name}", name=match[1])
     if match := re.fullmatch(r"token (\d+)", subject):
         return say("Token {number}", number=match[1])
     if match := re.fullmatch(r"document (\d+)", subject):

@@ -89,7 +89,8 @@ class Page {
       strip.setAttribute("role", "listbox");
       strip.setAttribute("aria-labelledby", `${strip.closest("section").id}-title`);
       strip.removeAttribute("tabindex");
-      for (const token of strip.children) {
+      for (const [n, token] of [...strip.children].entries()) {
+        if (!token.textContent.trim()) token.ariaLabel = this.data.strings[this.data.tokens[n]]; // spaces are no name
         token.setAttribute("role", "option");
         token.setAttribute("aria-selected", "false");
         token.tabIndex = -1;

@@ -1,5 +1,7 @@
 """The view of attention: a finder of heads, the pattern of the chosen one, and why heads attend."""
 
+from functools import partial
+
 from lmcraft.interpretability.explanation import Attention, AttentionReason, Explanation, Head
 from lmcraft.reports.explanation.checks import checks_html
 from lmcraft.reports.explanation.logits import say_component
@@ -36,7 +38,8 @@ def heads_html(explanation: Explanation, attention: Attention) -> str:
     """The table of heads, the pattern of one, and the reasons."""
     intro = both(
         lambda: say(
-            "Scores are mean attention weights on random tokens that are repeated: to the token after the last occurrence of "
+            "Scores are mean attention weights on random tokens that are repeated: to the token after the last "
+            "occurrence of "
             "the same one (induction), to the token before, and to the last occurrence itself (duplicate)."
         )
     )
@@ -57,7 +60,8 @@ def heads_html(explanation: Explanation, attention: Attention) -> str:
 def _caption() -> str:
     return both(
         lambda: say(
-            "Each row is a token that attends, each column one that it attends to; the darker, the more. Weights below {least} "
+            "Each row is a token that attends, each column one that it attends to; the stronger the color, the higher "
+            "the weight. Weights below {least} "
             "are left out.",
             least="5%",
         )
@@ -75,7 +79,11 @@ def _table(attention: Attention) -> str:
     ]
     ranked = sorted(attention.heads, key=lambda h: (-h.induction, h.layer, h.number))
     rows = [
-        [f"{h.layer}.{h.number}", *map(number, kinds(h).values()), both(lambda h=h: say_kind(kind_of(h))) if kind_of(h) else ""]
+        [
+            f"{h.layer}.{h.number}",
+            *map(number, kinds(h).values()),
+            both(partial(say_kind, kind_of(h))) if kind_of(h) else "",
+        ]
         for h in ranked
     ]
     return rows_table(head, rows, "finder")
@@ -87,7 +95,8 @@ def _reasons(explanation: Explanation, attention: Attention) -> str:
     title = both(lambda: say("Why they attend"))
     intro = both(
         lambda: say(
-            "The score of a query and a key is a sum over pairs of what earlier components wrote there; these pairs add most."
+            "The score of a query and a key is a sum over pairs of what earlier components wrote there; these pairs add "
+            "most."
         )
     )
     head = [
@@ -103,10 +112,7 @@ def _reasons(explanation: Explanation, attention: Attention) -> str:
 
 def _reason(explanation: Explanation, reason: AttentionReason) -> list[str]:
     tokens = explanation.tokens
-    parts = [
-        f'<span class="choice">{both(lambda q=q, k=k: f"{say_component(q)} × {say_component(k)}")} {number(score, 1, "+")}</span>'
-        for q, k, score in reason.parts[:MAX_PARTS]
-    ]
+    parts = [_part(*part) for part in reason.parts[:MAX_PARTS]]
     return [
         f"{reason.layer}.{reason.head}",
         f"{reason.query}: {token_html(tokens[reason.query])}",
@@ -114,3 +120,9 @@ def _reason(explanation: Explanation, reason: AttentionReason) -> list[str]:
         percent(reason.weight),
         " ".join(parts),
     ]
+
+
+def _part(query: str, key: str, score: float) -> str:
+    """What a component of the query's residual stream and one of the key's add to the score."""
+    pair = both(lambda: f"{say_component(query)} × {say_component(key)}")
+    return f'<span class="choice">{pair} {number(score, 1, "+")}</span>'

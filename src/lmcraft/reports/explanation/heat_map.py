@@ -51,9 +51,10 @@ class HeatMap:
         depth = height * len(self.rows)
         total = depth + (longest + 12 if longest >= cell >= MIN_NAMED_WIDTH else BOTTOM)
         label = f"heat-{self.name}"
+        position = f'data-first="{self.first_column}" data-left="{LEFT}" data-cell="{cell:.4f}" data-columns="{count}"'
+        head = f'viewBox="0 0 {WIDTH} {total:.0f}" role="img" aria-labelledby="{label}" class="heat"'
         parts = [
-            f'<svg viewBox="0 0 {WIDTH} {total:.0f}" role="img" aria-labelledby="{label}" class="heat" data-heat="{self.name}" '
-            f'data-first="{self.first_column}" data-left="{LEFT}" data-cell="{cell:.4f}" data-columns="{len(self.columns)}">',
+            f'<svg {head} data-heat="{self.name}" {position}>',
             f'<g transform="translate({LEFT} 0) scale({cell:.4f} {height})">{self._cells()}</g>',
             f'<rect class="frame" x="{LEFT}" y="0" width="{cell * count:.1f}" height="{depth}"/>',
             *self._row_names(height),

@@ -1,6 +1,8 @@
 """The view of influence: which training documents taught the model this text."""
 
+from functools import partial
 from html import escape
+from math import isfinite
 
 from lmcraft.interpretability.explanation import DocumentInfluence, Explanation, Influence
 from lmcraft.reports.explanation.checks import checks_html
@@ -17,12 +19,13 @@ def influence_html(explanation: Explanation, influence: Influence) -> str:
     """The documents with their scores by each method."""
     intro = both(
         lambda: say(
-            "Of {count} training documents, those that changed the loss of the text most. Positive: training on the document "
+            "Of {count} training documents, those that changed the loss of the text most. Positive: training on the "
+            "document "
             "lowered the loss.",
             count=f"{influence.document_count:,}",
         )
     )
-    methods = "".join(f"<li>{both(lambda method=method: say_method(method))}</li>" for method in influence.methods)
+    methods = "".join(f"<li>{both(partial(say_method, method))}</li>" for method in influence.methods)
     documents = "".join(_document(document, influence) for document in influence.documents)
     return "".join(
         [
@@ -77,16 +80,13 @@ def _smoothness(influence: Influence) -> str:
 
 def _document(document: DocumentInfluence, influence: Influence) -> str:
     title = both(lambda: say("Document {number}", number=f"{document.number:,}"))
-    scores = "".join(
-        f"<div><dt>{both(lambda method=method: say_method_name(method))}</dt><dd>{_format(document.scores[method])}</dd></div>"
-        for method in influence.methods
-        if method in document.scores
-    )
+    scores = "".join(_score(name, document.scores[name]) for name in influence.methods if name in document.scores)
     shown = document.excerpt[:MAX_EXCERPT] + ("…" if len(document.excerpt) > MAX_EXCERPT else "")
     source = f' <span class="note"><bdi>{escape(read_as_text(document.source))}</bdi></span>' if document.source else ""
     excerpt = escape("\n".join(map(read_as_text, shown.split("\n"))))
-    return f'<li><h3>{title}{source}</h3><dl class="scores">{scores}</dl><pre dir="auto">{excerpt}</pre></li>'
+    return f'<li><h3>{title}{source}</h3><dl class="scores">{scores}</dl><pre dir="auto" tabindex="0">{excerpt}</pre></li>'
 
 
-def _format(score: float) -> str:
-    return f"{score:+.3g}".replace("-", "−") if score == score else "–"
+def _score(method: str, score: float) -> str:
+    figure = f"{score:+.3g}".replace("-", "−") if isfinite(score) else "–"
+    return f"<div><dt>{both(lambda: say_method_name(method))}</dt><dd>{figure}</dd></div>"

@@ -19,8 +19,10 @@ def lens_html(explanation: Explanation) -> str:
     """The table of the last token, and maps of the ranks of the tokens that follow."""
     intro = both(
         lambda: say(
-            "The residual stream after each layer, read as if it were the last one: the logit lens applies the unembedding as "
-            "it is, the Jacobian lens first maps the layer to the last one by the model's mean Jacobian. The rank is that of "
+            "The residual stream after each layer, read as if it were the last one: the logit lens applies the "
+            "unembedding as "
+            "it is, the Jacobian lens first maps the layer to the last one by the model's mean Jacobian. The rank is "
+            "that of "
             "the token that follows in the text, or, after the last token, of the one that the model would write."
         )
     )
@@ -30,7 +32,9 @@ def lens_html(explanation: Explanation) -> str:
         parts.append(f'<p class="note">{hint}</p>')
     parts.append(f"<h3>{both(lambda: say('Layer by layer'))}</h3>{_table(explanation)}")
     maps = "".join(_map(explanation, lens) for lens in explanation.lenses)
-    parts.append(f'<h3>{both(lambda: say("Rank of the following token, by layer and token"))}</h3><div class="pair">{maps}</div>')
+    parts.append(
+        f'<h3>{both(lambda: say("Rank of the following token, by layer and token"))}</h3><div class="pair">{maps}</div>'
+    )
     return "".join([*parts, checks_html([check for lens in explanation.lenses for check in lens.checks])])
 
 
@@ -48,7 +52,7 @@ def _table(explanation: Explanation) -> str:
     layers = sorted({layer for lens in explanation.lenses for layer in lens.layers}, reverse=True)
     rows = [[str(layer), *_cells(explanation.lenses, layer, position)] for layer in layers]
     place = f"{position}: {token_html(explanation.tokens[position])}" if position >= 0 else ""
-    caption = f'<p data-lens-place>{both(lambda: say("After token"))} <span>{place}</span></p>'
+    caption = f"<p data-lens-place>{both(lambda: say('After token'))} <span>{place}</span></p>"
     return f"{caption}{rows_table(head, rows, 'lens')}"
 
 
@@ -74,7 +78,9 @@ def _map(explanation: Explanation, lens: Lens) -> str:
     shades = [[rank_shade(rank) for rank in ranks[first:]] for ranks in lens.ranks]
     columns = explanation.tokens[first:]
     drawing = HeatMap(shades, [str(layer) for layer in lens.layers], columns, f"lens-{lens.kind}", first)
-    reading = both(lambda: say("dark: rank 1; each lighter shade is about three times further down; white: beyond 10,000."))
+    reading = both(
+        lambda: say("Strongest color: rank 1; each weaker one is about three times further down; no color: beyond 10,000.")
+    )
     caption = f"<strong>{_title(lens)}</strong> {reading}"
     return drawing.draw(caption + (f" {left_out_note(first)}" if first else ""))
 

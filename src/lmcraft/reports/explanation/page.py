@@ -1,11 +1,13 @@
 """The page of an explanation."""
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from math import exp
 from pathlib import Path
 
 from lmcraft.folder import write_text
+from lmcraft.folder.output import EXPLANATION_TITLE
 from lmcraft.interpretability.explanation import Explanation
 from lmcraft.reports.explanation.heads import heads_html
 from lmcraft.reports.explanation.influence import influence_html
@@ -21,19 +23,12 @@ from lmcraft.reports.explanation.training import training_html
 from lmcraft.reports.language import say
 from lmcraft.reports.template import both, fill_switched
 
-TITLE = "Explanation:"
 FOLDER = Path(__file__).parent
 
 
 def write_explanation(path: Path, explanation: Explanation) -> None:
     """Write the page of an explanation to a file."""
     write_text(path, build_page(explanation))
-
-
-def is_explanation(path: Path) -> bool:
-    """Whether a file is such a page."""
-    with path.open("rb") as file:
-        return f"<title>{TITLE} ".encode() in file.read(2000)
 
 
 def build_page(explanation: Explanation) -> str:
@@ -52,7 +47,7 @@ def build_page(explanation: Explanation) -> str:
         f'<script type="text/plain" id="data">{script_data(explanation)}</script>'
     )
     style, script = ((FOLDER / f"explanation.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    page = fill_switched(f"{TITLE} {escape(explanation.model)}", main, style=style, script=script)
+    page = fill_switched(f"{EXPLANATION_TITLE} {escape(explanation.model)}", main, style=style, script=script)
     return "".join("\ufffd" if "\ud800" <= c <= "\udfff" or c == "\0" else c for c in page)
 
 
@@ -114,7 +109,5 @@ def _omitted(explanation: Explanation) -> str:
     if not explanation.omitted:
         return ""
     title = both(lambda: say("Not shown"))
-    items = "".join(
-        f"<li>{both(lambda name=name: say_view(name))}: {escape(reason)}</li>" for name, reason in explanation.omitted
-    )
+    items = "".join(f"<li>{both(partial(say_view, name))}: {escape(reason)}</li>" for name, reason in explanation.omitted)
     return f'<section id="omitted"><h2>{title}</h2><ul>{items}</ul></section>'

@@ -23,8 +23,7 @@ def patching_html(explanation: Explanation, patching: Patching) -> str:
         )
     )
     differs = [
-        SHADES // 2 if token != other else 0
-        for token, other in zip(explanation.tokens, patching.other_tokens, strict=False)
+        SHADES // 2 if token != other else 0 for token, other in zip(explanation.tokens, patching.other_tokens, strict=False)
     ]
     differs += [0] * (len(patching.other_tokens) - len(differs))
     other = strip_of(patching.other_tokens, differs, "other")

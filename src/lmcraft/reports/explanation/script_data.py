@@ -132,6 +132,8 @@ def _spoken_words() -> dict[str, str]:
         "head": say("Head {name}"),
         "attends": say("Token {n} attends to:"),
         "nowhere": say("Token {n} attends to no token with a weight that is in this page."),
-        "noPattern": say("This page has the patterns of {count} heads, those with the highest scores; this is not one of them."),
+        "noPattern": say(
+            "This page has the patterns of {count} heads, those with the highest scores; this is not one of them."
+        ),
         "noLens": say("This page has the lenses from token {first} on; lmcraft explain --json prints all."),
     }

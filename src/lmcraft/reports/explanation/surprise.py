@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from math import exp
 
 from lmcraft.interpretability.explanation import Choice, Explanation
-from lmcraft.reports.explanation.bars import probability_bar
+from lmcraft.reports.explanation.bars import frame_bars, probability_bar
 from lmcraft.reports.explanation.tokens import SHADES, number, percent, rows_table, shade, strip_of, token_html
 from lmcraft.reports.language import say
 from lmcraft.reports.template import both
 
 NATS_OF_STRONGEST_SHADE = 8.0
-MAX_LISTED = 12  # of the most surprising tokens
+MAX_LISTED = 8  # of the most surprising tokens
 
 
 def mean_nats(explanation: Explanation) -> float | None:
@@ -31,10 +31,16 @@ def surprise_html(explanation: Explanation) -> str:
     shades = [max(0, shade(nats, NATS_OF_STRONGEST_SHADE)) for nats in surprise.nats]
     intro = both(
         lambda: say(
-            "The darker a token, the less the model expected it. Surprise is −ln p in nats: 0.7 is one in two, 4.6 one in 100."
+            "The stronger a token's color, the less the model expected it. Surprise is −ln p in nats: 0.7 is one in two, "
+            "4.6 one in 100."
         )
     )
-    parts = [f"<p>{intro}</p>", _legend(), strip_of(explanation.tokens, shades, "surprise"), '<div data-panel="surprise"></div>']
+    parts = [
+        f"<p>{intro}</p>",
+        _legend(),
+        strip_of(explanation.tokens, shades, "surprise"),
+        '<div data-panel="surprise"></div>',
+    ]
     parts.append(f"<h3>{both(lambda: say('What comes next'))}</h3>{choices_table(surprise.next_tokens)}")
     listed = most_surprising(explanation, MAX_LISTED)
     if listed:
@@ -43,7 +49,9 @@ def surprise_html(explanation: Explanation) -> str:
 
 
 def _legend() -> str:
-    steps = "".join(f'<span class="s{level}">{NATS_OF_STRONGEST_SHADE * level / SHADES:g}</span>' for level in range(SHADES + 1))
+    steps = "".join(
+        f'<span class="s{level}">{NATS_OF_STRONGEST_SHADE * level / SHADES:g}</span>' for level in range(SHADES + 1)
+    )
     return f'<p class="legend strip-colors">{both(lambda: say("nats"))} {steps}</p>'
 
 
@@ -51,8 +59,9 @@ def choices_table(choices: Sequence[Choice]) -> str:
     """Tokens with their probabilities as bars."""
     rows = [[token_html(c.text), percent(c.probability), probability_bar(c.probability)] for c in choices]
     body = "".join(f'<tr><th scope="row">{t}</th><td class="figure">{p}</td><td>{bar}</td></tr>' for t, p, bar in rows)
-    head = f'<th scope="col">{both(lambda: say("token"))}</th><th scope="col" colspan="2">{both(lambda: say("probability"))}</th>'
-    return f'<table class="bars"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    names, figures = both(lambda: say("token")), both(lambda: say("probability"))
+    head = f'<th scope="col">{names}</th><th scope="col" colspan="2">{figures}</th>'
+    return frame_bars(head, body)
 
 
 def _surprises(explanation: Explanation, listed: list[tuple[int, float]]) -> str:

@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from html import escape
 from math import isfinite
 
+from lmcraft.reports.axis import shorten
 
 SHADES = 8  # of a color, from 1
-MAX_CHARACTERS = 40  # of a token in a table
+MAX_WIDTH = 32  # of a token in a table, in Latin characters
 RIGHT_TO_LEFT = ("R", "AL")
-SYMBOLS = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\x7f": "␡"}
+SYMBOLS = {"\n": "⏎", "\t": "⇥"}
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # categories of characters that have no shape of their own
 JOINERS = "\u200c\u200d"  # part of the spelling of Persian, of Indian scripts and of emoji
 
 
 def spell(text: str) -> str:
     """A token on one line, in which every character can be seen: spaces at its ends, line feeds, control characters."""
-    shown = text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
+    shown = shorten(text, MAX_WIDTH)
     inner = shown.strip(" ")
     start = len(shown) - len(shown.lstrip(" ")) if inner else len(shown)
     end = len(shown) - start - len(inner)
@@ -25,12 +26,10 @@ def spell(text: str) -> str:
 
 def _visible(character: str) -> str:
     """A character, or the sign or the number that stands for one that cannot be seen or that reorders the line."""
-    if symbol := SYMBOLS.get(character) if character != " " else None:
+    if symbol := SYMBOLS.get(character):
         return symbol
-    if ord(character) < 0x20:
-        return chr(0x2400 + ord(character))
     if unicodedata.category(character) in HIDDEN and character not in JOINERS:
-        return f"\\u{ord(character):04x}"
+        return character.encode("unicode_escape", "surrogatepass").decode()
     return character
 
 
