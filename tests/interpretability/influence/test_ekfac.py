@@ -120,8 +120,16 @@ def test_factors_are_estimated_from_a_bounded_number_of_tokens(make_documents: M
     scores = ekfac_scores(tiny_model(), documents, [1, 2, 3], sequence_length=64, fit_tokens=1)
     assert len(scores) == len(TEXTS)
     assert np.isfinite(scores).all()
-    flops = [ekfac.forecast_flops(tiny_model(), documents, 64, tokens) for tokens in (10, 20, 10**6, 10**9)]
-    assert flops[0] < flops[1] < flops[2] == flops[3]
+
+
+def test_a_forecast_counts_the_memory_of_the_factors_and_the_time_of_the_passes(make_documents: MakeDocuments) -> None:
+    documents, model = make_documents(TEXTS), tiny_model(**SMALL)
+    forecast = ekfac.forecast(model, documents, sequence_length=64)
+    assert forecast.seconds > 0
+    sizes = [(16, 16), (8, 16), (8, 16), (16, 16), (12, 16), (12, 16), (16, 12)] * 2
+    assert forecast.bytes == 4 * sum(2 * (outputs**2 + inputs**2) + 3 * outputs * inputs for outputs, inputs in sizes)
+    documents.lengths[:] = 0
+    assert ekfac.forecast(model, documents, sequence_length=64).seconds == 0
 
 
 def test_a_model_whose_factors_do_not_fit_is_refused(make_documents: MakeDocuments, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ A model at the end of a run has not converged, so the scores are good for their 
 Shapes: N documents, B rows, T tokens of a row, I inputs (and 1 for a bias), O outputs.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.interpretability.influence.documents import Documents
 from lmcraft.interpretability.influence.gradients import (
+    TOKENS_PER_BATCH,
     GradientModel,
     Visit,
     document_batches,
@@ -36,7 +38,17 @@ from lmcraft.terminal import format_bytes, progress_bar
 
 DAMPING = 0.1  # of a layer's mean eigenvalue
 FIT_TOKENS = 2**18  # of documents from which the factors are estimated, at most
+OPERATIONS_PER_EIGENVECTOR = 30  # times the cube of a matrix's size, in float64: about as long as these in float32
 NUMBERS_PER_PRODUCT = 2**24  # of gradients of rows that are in memory at a time
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a method will take."""
+
+    seconds: float
+    bytes: int
+    """Of memory, beyond the model and its activations."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +125,27 @@ def factor_bytes(model: Transformer) -> int:
     return 4 * sum(2 * (outputs**2 + inputs**2) + 3 * outputs * inputs for outputs, inputs in sizes)
 
 
-def forecast_flops(model: Transformer, documents: Documents, sequence_length: int, fit_tokens: int = FIT_TOKENS) -> float:
-    """Floating-point operations of `ekfac_scores`, about: two passes over the documents that it fits, one over all."""
-    tokens = int(documents.lengths.sum())
-    sizes = GradientModel(model).sizes().values()
-    squares = sum(2 * (outputs**2 + inputs**2) + 2 * outputs * inputs for outputs, inputs in sizes)
-    per_token = model.flops_per_token(sequence_length)
-    return (2 * min(tokens, fit_tokens) + tokens) * float(per_token + squares)
+def forecast(model: Transformer, documents: Documents, *, sequence_length: int, fit_tokens: int = FIT_TOKENS) -> Forecast:
+    """What `ekfac_scores` will take on this machine, from the time of one batch of documents: two passes over those from
+    which it estimates the factors, the eigenvectors, and a pass over all documents."""
+    gradients = GradientModel(model)
+    numbers = _choose(documents, TOKENS_PER_BATCH, seed=0)
+    rows = next(document_batches(documents, numbers, sequence_length, tokens=gradients.tokens_per_batch), None)
+    if rows is None:
+        return Forecast(0.0, factor_bytes(model))
+    seconds = []
+    for _ in range(2):  # the first warms up
+        begin = time.perf_counter()
+        gradients.visit_gradients(rows, lambda name, inputs, output_gradients: None)
+        seconds.append(time.perf_counter() - begin)
+    seconds_per_operation = min(seconds) / rows.target_count / model.flops_per_token(sequence_length)
+    sizes = gradients.sizes().values()
+    products = sum(2 * (outputs**2 + inputs**2) + 2 * outputs * inputs for outputs, inputs in sizes)
+    tokens = int(documents.target_counts.sum())
+    per_token = model.flops_per_token(sequence_length) + products
+    eigenvectors = sum(OPERATIONS_PER_EIGENVECTOR * (outputs**3 + inputs**3) for outputs, inputs in sizes)
+    operations = (2 * min(tokens, fit_tokens) + tokens) * per_token + eigenvectors
+    return Forecast(operations * seconds_per_operation, factor_bytes(model))
 
 
 def fit_factors(
