@@ -33,6 +33,7 @@ def test_it_explains_the_next_token_against_the_runner_up() -> None:
     earlier = attribute_logit(model, IDS, position=3)
     assert earlier.position == 3 and earlier == attribute_logit(model, IDS[:4])
     assert attribute_logit(model, IDS, contrast="mean").contrast == ""
+    assert attribute_logit(model, "badge") == attribute_logit(model, model.tokenizer.encode("badge"))
 
 
 def test_the_check_ablates_what_adds_most() -> None:

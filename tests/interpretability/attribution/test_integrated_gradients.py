@@ -68,7 +68,13 @@ def test_the_check_puts_the_baseline_in_place_of_what_scores_highest() -> None:
     assert check.before == pytest.approx(attribution.after, abs=1e-4) and len(check.random) == 21
 
 
+def test_a_long_text_gets_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmcraft.interpretability.attribution.integrated_gradients.MAX_GAP", 0)
+    monkeypatch.setattr("lmcraft.interpretability.attribution.integrated_gradients.MAX_LINE_TOKENS", 40)
+    assert integrate_gradients(random_model(), IDS, steps=2).steps == 4
+
+
 @pytest.mark.parametrize("steps", [0, 300])
 def test_impossible_numbers_of_steps_are_named(steps: int) -> None:
     with pytest.raises(UserError, match=f"steps={steps} must be at least 1 and at most max_steps=256"):
-        integrate_gradients(random_model(), IDS, steps=steps)
+        integrate_gradients(random_model(), IDS, steps=steps, max_steps=256)

@@ -27,7 +27,7 @@ HEADS_POINT, FEED_FORWARD_POINT = "attn.hook_z", "hook_mlp_out"
 
 def attribute_logit(
     model: LanguageModel,
-    ids: Sequence[int],
+    ids: str | Sequence[int],
     *,
     position: int = -1,
     target: int | None = None,
@@ -40,7 +40,7 @@ def attribute_logit(
 
     Args:
         model: it computes in float32 here, whatever its type.
-        ids: the text.
+        ids: the text, or its token ids.
         position: of the token after which the target is predicted; negative: from the end.
         target: None: the token that the model would write next.
         contrast: None: the most likely other token. "mean": the mean of all logits.

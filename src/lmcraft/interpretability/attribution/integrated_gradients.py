@@ -31,18 +31,18 @@ from lmcraft.model.transformer import Transformer
 STREAM = "blocks.0.hook_resid_pre"
 MAX_GRADIENT_TOKENS = 1024  # of the runs that are differentiated together
 MAX_GAP = 0.05  # as in arXiv 1703.01365, section 5
-MAX_STEPS = 256
+MAX_STEPS, MAX_LINE_TOKENS = 256, 2**14  # of all parts of the line together, unless the caller sets max_steps
 MIN_CHANGE = 1e-3  # of the difference of logits; less counts as this much for the gap
 
 
 def integrate_gradients(
     model: LanguageModel,
-    ids: Sequence[int],
+    ids: str | Sequence[int],
     *,
     target: int | None = None,
     contrast: Contrast = None,
     steps: int = 64,
-    max_steps: int = MAX_STEPS,
+    max_steps: int | None = None,
     baseline: Literal["mean", "zero"] = "mean",
     seed: int = 0,
 ) -> InputAttribution:
@@ -50,12 +50,13 @@ def integrate_gradients(
 
     Args:
         model: it computes in float32 here, whatever its type.
-        ids: the text.
+        ids: the text, or its token ids.
         target: None: the token that the model would write next.
         contrast: None: the most likely other token. "mean": the mean of all logits.
         steps: points of a Gauss-Legendre quadrature over the line.
         max_steps: if the scores miss more than `MAX_GAP` of the change, the worst part of the line is cut in two, with as
-            many points for each half, until they do not or this many points would be exceeded.
+            many points for each half, until they do not or this many points would be exceeded. None: 256, fewer for a text
+            of more than 64 tokens, and at least `steps`.
         baseline: what replaces each token: the mean of the vocabulary's embeddings, or zeros.
         seed: of the tokens that the check compares with.
 
@@ -67,9 +68,11 @@ def integrate_gradients(
         UserError: the text is empty or too long, there is no such token, or there are no steps.
         RunError: the model's outputs are not numbers.
     """
+    listed = read_ids(model, ids)
+    if max_steps is None:
+        max_steps = max(steps, min(MAX_STEPS, MAX_LINE_TOKENS // len(listed)))
     if not 1 <= steps <= max_steps:
         raise UserError(f"steps={steps} must be at least 1 and at most max_steps={max_steps}: 64 is usual")
-    listed = read_ids(model, ids)
     transformer = in_float32(model.transformer)
     runs = EditedRuns(transformer, listed, [STREAM])
     check_numbers(model.transformer, runs.logits)
@@ -142,7 +145,7 @@ class Line:
     def __init__(self, model: Transformer, start: Tensor, stop: Tensor, direction: Tensor) -> None:
         self.model, self.start, self.change, self.direction = model, start, stop - start, direction
 
-    def integrate(self, steps: int, max_steps: int = MAX_STEPS) -> list[Span]:
+    def integrate(self, steps: int, max_steps: int) -> list[Span]:
         """Spans from the baseline to the text, cut where the scores miss most of the change."""
         before, after = self.differences([0.0, 1.0])
         spans = [self._span(0.0, 1.0, steps, before, after)]

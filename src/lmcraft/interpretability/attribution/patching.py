@@ -28,8 +28,8 @@ MAX_PATCHED_TOKENS = 2**18  # of all runs together
 
 def patch_activations(
     model: LanguageModel,
-    ids: Sequence[int],
-    other_ids: Sequence[int],
+    ids: str | Sequence[int],
+    other_ids: str | Sequence[int],
     *,
     answer: int | None = None,
     other_answer: int | None = None,
@@ -39,7 +39,7 @@ def patch_activations(
 
     Args:
         model: it computes in float32 here, whatever its type.
-        ids: the text.
+        ids: the text, or its token ids.
         other_ids: the second prompt, of as many tokens.
         answer: the text's; None: the token that the model would write after it.
         other_answer: the second prompt's; None: the most likely token after it, other than the answer.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.inference.damaged_model import damaged_model_error
-from lmcraft.inference.prompt import check_token_ids
+from lmcraft.inference.prompt import check_token_ids, list_prompt_ids
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.token_ids import list_token_ids
@@ -67,17 +67,17 @@ def ask(logits: Tensor, target: int | None, contrast: Contrast) -> Question:
     return Question(target, contrast)
 
 
-def read_ids(model: LanguageModel, ids: Sequence[int], name: str = "text") -> list[int]:
+def read_ids(model: LanguageModel, text: str | Sequence[int], name: str = "text") -> list[int]:
     """The token ids of a text that a model can explain.
 
     Raises:
-        UserError: there are none, too many, or some outside the vocabulary.
+        UserError: there are none, or some are outside the vocabulary.
     """
-    listed = list_token_ids(ids)
-    if not listed:
+    ids = list_token_ids(list_prompt_ids(model.tokenizer, text))
+    if not ids:
         raise UserError(f"the {name} has no tokens: give at least one")
-    check_token_ids(listed, model.transformer.config.vocab_size)
-    return listed
+    check_token_ids(ids, model.transformer.config.vocab_size)
+    return ids
 
 
 def check_numbers(model: Transformer, logits: Tensor) -> None:
