@@ -64,7 +64,7 @@ def test_the_check_puts_the_baseline_in_place_of_what_scores_highest() -> None:
     attribution = integrate_gradients(random_model(), IDS, steps=8, max_steps=8)
     (check,) = attribution.checks
     first, second = sorted(range(len(IDS)), key=lambda token: -attribution.scores[token])[:2]
-    assert check.subject == f"token {first} and token {second}" and check.expected == "falls"
+    assert check.subject == f"tokens {first} and {second}" and check.expected == "falls"
     assert check.before == pytest.approx(attribution.after, abs=1e-4) and len(check.random) == 21
 
 

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns
 from lmcraft.interpretability.explanation import MIN_RANDOM, Check
-from lmcraft.interpretability.interventions import draw_other_sets
+from lmcraft.interpretability.interventions import Head, draw_other_sets
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=int | Head)
+"""A layer, a token or a head."""
 MAX_OTHERS = 199
 MAX_CHECK_TOKENS = 8192  # of all runs of a check; MIN_RANDOM of them are computed in any case
 
@@ -36,7 +37,7 @@ def check_named(
     direction: Tensor,
     edit: Callable[[Item], Sequence[Edit]],
     *,
-    spell: Callable[[Item], str],
+    kind: Literal["head", "feed-forward", "token"],
     action: Literal["ablated", "patched"],
     measure: str,
     expected: Literal["falls", "rises"] = "falls",
@@ -49,7 +50,7 @@ def check_named(
         runs: of the text to edit.
         direction: (C,) of the measure, a difference of logits.
         edit: takes away one candidate.
-        spell: names one.
+        kind: of the candidates.
         action: the edit.
         measure: what is measured, with its unit.
         expected: what the attribution predicts.
@@ -59,5 +60,9 @@ def check_named(
     count = max(MIN_RANDOM, min(MAX_OTHERS, MAX_CHECK_TOKENS // runs.edited_length))
     sets = [tuple(named), *draw_other_sets(named, scores, count, seed)]
     after, *random = runs.measure([[change for item in chosen for change in edit(item)] for chosen in sets], direction)
-    subject = " and ".join(map(spell, named))
+    subject = f"{kind}{'s' * (len(named) > 1)} {' and '.join(map(_spell, named))}"
     return Check(subject, action, measure, float(runs.hidden @ direction), after, random, expected)
+
+
+def _spell(item: int | Head) -> str:
+    return str(item) if isinstance(item, int) else f"{item[0]}.{item[1]}"

@@ -90,12 +90,12 @@ def _check(runs: EditedRuns, question: Question, logits: Mapping[str, float], me
         check(
             {head: logits[f"head {head[0]}.{head[1]}"] for head in list_heads(config)},
             edit=lambda head: [ablate_at_end(runs, f"blocks.{head[0]}.{HEADS_POINT}", head[1])],
-            spell=lambda head: f"head {head[0]}.{head[1]}",
+            kind="head",
         ),
         check(
             {layer: logits[f"feed-forward {layer}"] for layer in range(config.num_hidden_layers)},
             edit=lambda layer: [ablate_at_end(runs, f"blocks.{layer}.{FEED_FORWARD_POINT}")],
-            spell=lambda layer: f"feed-forward {layer}",
+            kind="feed-forward",
         ),
     ]
 

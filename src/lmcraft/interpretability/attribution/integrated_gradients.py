@@ -105,7 +105,7 @@ def check_tokens(
         runs,
         direction,
         lambda token: [Edit(STREAM, (token,), baseline_TC[token : token + 1])],
-        spell=lambda token: f"token {token}",
+        kind="token",
         action="ablated",
         measure=measure,
         seed=seed,
