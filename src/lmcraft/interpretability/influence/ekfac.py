@@ -10,7 +10,7 @@ that product and measures the second moment of the gradients along each. The dam
 
 A model at the end of a run has not converged, so the scores are good for their order rather than for their size.
 
-Shapes: N documents, B rows, T tokens of a row, I inputs (and 1 for a bias), O outputs.
+Shapes: Q texts, N documents, B rows, T tokens of a row, I inputs (and 1 for a bias), O outputs.
 """
 
 import time
@@ -80,7 +80,30 @@ def ekfac_scores(
     damping: float = DAMPING,
     fit_tokens: int = FIT_TOKENS,
 ) -> NDArray[np.float64]:
-    """How much training on each document lowered the loss of a text, (N,), as EK-FAC predicts it, in nats per token.
+    """How much training on each document lowered the loss of a text, (N,); see `ekfac_scores_of_texts`."""
+    scores: NDArray[np.float64] = ekfac_scores_of_texts(
+        model,
+        documents,
+        [ids],
+        sequence_length=sequence_length,
+        seed=seed,
+        damping=damping,
+        fit_tokens=fit_tokens,
+    )[0]
+    return scores
+
+
+def ekfac_scores_of_texts(
+    model: Transformer,
+    documents: Documents,
+    texts: Sequence[Sequence[int]],
+    *,
+    sequence_length: int,
+    seed: int = 0,
+    damping: float = DAMPING,
+    fit_tokens: int = FIT_TOKENS,
+) -> NDArray[np.float64]:
+    """How much training on each document lowered the loss of each text, (Q, N), as EK-FAC predicts it, in nats per token.
 
     The weights of the blocks' linear layers count; embeddings, output projection and norms do not. Nothing is kept when it
     is interrupted.
@@ -88,7 +111,7 @@ def ekfac_scores(
     Args:
         model: with its final weights; it is not changed.
         documents: that it was trained on.
-        ids: tokens of the text, at least two.
+        texts: tokens of the texts, at least two each.
         sequence_length: of the run's rows; longer documents are cut.
         seed: of the labels, and of the choice of the documents from which the factors are estimated.
         damping: share of a layer's mean eigenvalue that is added to its eigenvalues.
@@ -100,12 +123,15 @@ def ekfac_scores(
     check_memory(model)
     gradients = GradientModel(model)
     factors = fit_factors(gradients, documents, sequence_length=sequence_length, seed=seed, tokens=fit_tokens)
-    direction = {
-        name: factors[name].precondition(gradient, damping)
-        for name, gradient in text_gradient(gradients, ids, sequence_length).items()
-    }
+    directions = [
+        {
+            name: factors[name].precondition(gradient, damping)
+            for name, gradient in text_gradient(gradients, ids, sequence_length).items()
+        }
+        for ids in texts
+    ]
     targets = int(documents.target_counts.sum())
-    return product_scores(gradients, documents, direction, sequence_length) / max(1, targets)
+    return product_scores(gradients, documents, directions, sequence_length) / max(1, targets)
 
 
 def check_memory(model: Transformer) -> None:
@@ -280,32 +306,34 @@ def text_gradient(gradients: GradientModel, ids: Sequence[int], sequence_length:
 
 
 def product_scores(
-    gradients: GradientModel, documents: Documents, direction: Mapping[str, Tensor], sequence_length: int
+    gradients: GradientModel, documents: Documents, directions: Sequence[Mapping[str, Tensor]], sequence_length: int
 ) -> NDArray[np.float64]:
-    """The product of each document's gradient, summed over its tokens, with a direction of the weights, (N,).
+    """The products of each document's gradient, summed over its tokens, with some directions of the weights, (Q, N).
 
     Args:
         gradients: of the model.
         documents: whose gradients they are.
-        direction: of each layer's weight, (O, I).
+        directions: each has the direction of every layer's weight, (O, I).
         sequence_length: of the run's rows.
     """
-    scores = np.zeros(len(documents))
+    scores_QN = np.zeros((len(directions), len(documents)))
     total = int(documents.target_counts.sum())
     done = 0
     numbers = range(len(documents))
     with progress_bar("EK-FAC: documents") as report:
         for rows in document_batches(documents, numbers, sequence_length, tokens=gradients.tokens_per_batch):
-            products_B = torch.zeros(len(rows.owners), dtype=torch.float64)
-            gradients.visit_gradients(rows, _adder(products_B, direction))
-            np.add.at(scores, rows.owners, products_B.numpy())
+            products_QB = torch.zeros(len(directions), len(rows.owners), dtype=torch.float64)
+            gradients.visit_gradients(rows, _adder(products_QB, directions))
+            for scores_N, products_B in zip(scores_QN, products_QB.numpy(), strict=True):
+                np.add.at(scores_N, rows.owners, products_B)
             done += rows.target_count
             report(done, total)
-    return scores
+    return scores_QN
 
 
-def _adder(products_B: Tensor, direction: Mapping[str, Tensor]) -> Visit:
+def _adder(products_QB: Tensor, directions: Sequence[Mapping[str, Tensor]]) -> Visit:
     def visit(name: str, x_BTI: Tensor, grad_BTO: Tensor) -> None:
-        products_B.add_(((grad_BTO @ direction[name]) * x_BTI).sum(dim=(1, 2)).double().cpu())
+        for products_B, direction in zip(products_QB, directions, strict=True):
+            products_B.add_(((grad_BTO @ direction[name]) * x_BTI).sum(dim=(1, 2)).double().cpu())
 
     return visit
