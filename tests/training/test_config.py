@@ -32,6 +32,7 @@ def test_automatic_settings_name_their_rule_in_the_help() -> None:
         "pause_at",
         "save_every",
         "sample_every",
+        "snapshots",
     }
 
 

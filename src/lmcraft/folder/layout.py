@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.folder.mismatch import has_file, mismatch_error
-from lmcraft.folder.names import CHECKPOINTS, LINEAGE, MANIFEST, RUN, RUN_CONFIG, SKIPPED
+from lmcraft.folder.names import CHECKPOINTS, LINEAGE, MANIFEST, RUN, RUN_CONFIG, SKIPPED, SNAPSHOTS
 from lmcraft.json_lines import parse_json
 
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, for people; they may be the user's
@@ -93,6 +93,11 @@ class ModelFolder:
     @property
     def checkpoints(self) -> Path:
         return self.run / CHECKPOINTS
+
+    @property
+    def snapshots(self) -> Path:
+        """Copies of the model along the run, if it keeps some."""
+        return self.run / SNAPSHOTS
 
     def _repr_html_(self) -> str | None:
         """The run's report, for notebooks."""

@@ -5,6 +5,7 @@ RUN = "lmcraft"  # in a model folder: the files that only lmcraft reads
 RUN_CONFIG = "run.toml"  # in RUN
 FAMILY_CONFIG, FAMILY_RUNS = "scaling.toml", "runs"  # in the folder of a scaling family
 CHECKPOINTS = "checkpoints"  # in RUN
+SNAPSHOTS = "snapshots"  # in RUN: copies of the model along the run
 SKIPPED = "skipped.jsonl"  # of a dataset, or in RUN: the rows that were left out
 MODEL_CONFIGS = ("config.json", "adapter_config.json")
 SOURCE_FILES = "files.jsonl.gz"  # of a dataset: the files that it was prepared from, and their hashes

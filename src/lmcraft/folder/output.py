@@ -354,7 +354,7 @@ def claim_run(out: Path, *, resume: bool, inputs: Iterable[Input] = ()) -> Itera
 
     run = ModelFolder(out)
     with claim_folder(out, check):
-        for folder in (out, run.run, run.checkpoints):
+        for folder in (out, run.run, run.checkpoints, run.snapshots):
             remove_leftovers(folder)
         yield
 

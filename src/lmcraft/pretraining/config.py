@@ -230,6 +230,7 @@ class PlanConfig(PretrainConfig):
     out: Annotated[Path, HIDDEN] = Path("models/model")
     resume: Annotated[bool, HIDDEN] = False
     save_every: Annotated[int, HIDDEN] = 0
+    snapshots: Annotated[int, HIDDEN] = 0
     sample_every: Annotated[int, HIDDEN] = 0
     sample_prompt: Annotated[str, HIDDEN] = ""
     tensorboard: Annotated[bool, HIDDEN] = False

@@ -18,7 +18,7 @@
 | `compilation` | torch.compile, block by block |
 | `memory`, `micro_batch` | the memory of a step, and the rows that fit into it |
 | `processes`, `sharding` | the processes of a distributed run; tensor parallelism and FSDP |
-| `checkpoint` | checkpoints without pickles, written in the background |
+| `checkpoint`, `snapshots` | checkpoints without pickles, written in the background; copies of the model that stay |
 | `continuation`, `history` | what a resumed run may change; the starts of a run |
 | `validation` | the validation data and their loss, in total and of each source |
 | `run_log`, `display` | metrics.jsonl, samples.jsonl and TensorBoard; the progress bar |

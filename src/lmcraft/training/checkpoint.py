@@ -188,6 +188,20 @@ class Checkpoints:
             (temporary / PROGRESS).write_text(json.dumps(record), encoding="utf-8")
         self.remove_others(progress)
 
+    def keep_model(self, step: int, save_model: Callable[[Path], None]) -> None:
+        """Wait for the previous checkpoint, then write a model in the background to the run's snapshots, where it stays.
+
+        Args:
+            step: after which it is as it is.
+            save_model: as in `save`.
+
+        Raises:
+            RunError: the previous checkpoint could not be written.
+        """
+        self.wait()
+        if self.processes.is_main:
+            self._writing = self._writer.submit(_write_model, self._run.snapshots / self.path(step).name, save_model)
+
     def remove_others(self, progress: Progress) -> None:
         """Remove all checkpoints of the run but the latest and the best."""
         for step in self.steps():
@@ -322,6 +336,12 @@ def _latest_whole(saved: Checkpoints, steps: Sequence[int]) -> int | None:
             continue
         return step
     return None
+
+
+def _write_model(target: Path, save_model: Callable[[Path], None]) -> None:
+    with atomic_write(target) as temporary:
+        temporary.mkdir()
+        save_model(temporary)
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -99,6 +99,9 @@ class TrainConfig(Config):
     """Validation tokens per evaluation, from the start of the split."""
     save_every: Annotated[int, automatic("at each evaluation"), OUTPUT] = 0
     """Steps between checkpoints; the last one and the best one are kept."""
+    snapshots: Annotated[int, OFF, OUTPUT] = 0
+    """Number of copies of the model that are kept along the run, most of them of early steps; each is as large as the model.
+    lmcraft explain shows how a text was learned."""
     sample_every: Annotated[int, automatic("5 times per run"), OUTPUT] = 0
     """Steps between text samples."""
     tasks: Annotated[tuple[str, ...], SEVERAL_VALUES, OUTPUT] = ()
@@ -136,6 +139,8 @@ class TrainConfig(Config):
             raise UserError(f"holdout={self.holdout:g} is out of range: give a share of at least 0 and less than 1")
         if self.pause_at < 0:
             raise UserError(f"pause_at={self.pause_at} must not be negative; 0 trains to the end")
+        if self.snapshots < 0 or self.snapshots == 1:
+            raise UserError(f"snapshots={self.snapshots} is out of range: give at least 2, such as 20, or 0 to keep none")
 
     def check_tasks(self) -> None:
         """Raise UserError for a setting of the evaluation on tasks that is out of range or has no effect."""

@@ -43,7 +43,7 @@ MAY_CHANGE = frozenset(
         *("out", "resume", "pause_at", "max_steps", *LENGTH, *INTERVALS, *CONTENTS),
         *("device", "precision", "attention", "compile", "micro_batch_size", "activation_checkpointing", "tensor_parallel"),
         *("tensorboard", "sample_prompt", "report_answers", "general_text", "show_batch", "find_lr", "coordinate_check"),
-        *("tasks", "evaluate_every", "schedule.decay_steps"),
+        *("tasks", "evaluate_every", "schedule.decay_steps", "snapshots"),
     )
 )
 """Settings that decide how long a run is, and where and how it is computed and reported. All others must stay equal."""

@@ -42,7 +42,7 @@ class Costs:
             "steps": step.scaled(config.max_steps),
             "validation": self.validation_token.scaled(validations * config.eval_tokens),
             "samples": self.sample.scaled(-(-config.max_steps // config.sample_every)),
-            "checkpoints": self.save.scaled(1 + saves),  # the first is before the first step
+            "checkpoints": self.save.scaled(1 + saves + config.snapshots),  # the first is before the first step
         }
         if config.tasks:  # the first evaluation is before the first step
             parts["tasks"] = self.tasks.scaled(1 + -(-config.max_steps // config.evaluate_every))

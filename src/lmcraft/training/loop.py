@@ -21,7 +21,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.machine import Machine, peak_memory
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.account import RunAccount
-from lmcraft.training.batch import TensorBatch, to_device
+from lmcraft.training.batch import to_device
 from lmcraft.training.budget import Use
 from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
@@ -37,6 +37,7 @@ from lmcraft.training.run_log import NullRunLog, RunLog
 from lmcraft.training.schedule import check_schedule, learning_rate_factor
 from lmcraft.training.sharding import shard, unsharded_copy
 from lmcraft.training.signals import StopRequest, stop_on_signals
+from lmcraft.training.snapshots import Snapshots
 from lmcraft.training.task_scores import ScoreTasks, TaskScores
 from lmcraft.training.validation import ValidationLoss, ValidationSource, batches_in_order
 
@@ -95,18 +96,19 @@ class Trainer:
         shard(model, processes)
         self.model, self.objective, self.training = model, objective, training
         self.validation, self.validation_sources, self.holdout = validation, validation_sources or {}, holdout
-        self.config, self.machine, self.folder = config, machine, folder
-        self.snapshot, self.generate_sample, self.bytes_per_token = snapshot, sample, bytes_per_token
-        self._score_tasks = score_tasks
+        self.config, self.machine, self.folder, self.bytes_per_token = config, machine, folder, bytes_per_token
+        self.snapshot, self.generate_sample, self._score_tasks = snapshot, sample, score_tasks
         self.processes, self.command, self.account = processes, command, account or RunAccount(command)
         self.planner, self._is_plan_saved = planner or Planner(self.account.budget, processes), True
         self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the budget is used up
         self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model), width_ratio)
         self.checkpoints = Checkpoints(folder, processes)
+        self.snapshots = Snapshots(self.checkpoints, config.snapshots, snapshot)
         self.progress = Progress()
         self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
         self._prefetcher = Prefetcher(training, config.batch_size, self.micro_batch_size, processes)
         self.all_trained = groups is None
+        self._to_device = partial(to_device, device=machine.device)
         self.batch_tokens = config.batch_size * training.sequence_length
         self.positions = 0  # tokens of the latest step in all processes, with or without a target
 
@@ -126,6 +128,7 @@ class Trainer:
         start = self.progress.step
         if start == 0 and not self.checkpoints.steps():
             self.save()  # so that there is always one to fall back on
+            self.snapshots.keep(self.model, 0, self.config.max_steps)
             self.checkpoints.wait()
         release_freed_memory()  # of measurements before the first step
         folder, main = self.folder, self.processes.is_main
@@ -249,11 +252,11 @@ class Trainer:
 
     def _after_step(self, run_log: RunLog | NullRunLog, display: Display, stop: StopRequest) -> None:
         begin, measured = self.account.use(fresh=True), self.progress.measured_step
+        self.snapshots.keep(self.model, self.progress.step, self.config.max_steps)
         better = self._evaluate(run_log, display, stop)
         evaluated = self._evaluate_tasks(run_log, display, stop)
         signal_number = self._stop_signal(stop)
-        is_save_due = self.progress.step % self.config.save_every == 0
-        if better or evaluated or self._is_finished() or signal_number or is_save_due:
+        if better or evaluated or self._is_finished() or signal_number or not self.progress.step % self.config.save_every:
             run_log.sync()
             self.save()
             if not self._is_plan_saved:  # a resumed run goes by the last plan
@@ -395,6 +398,3 @@ class Trainer:
         settings = replace(self.config, pause_at=0).to_toml()  # of the run, not of this part of it
         self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model), settings)
         self.account.write_energy(self.progress)
-
-    def _to_device(self, batch: Batch) -> TensorBatch:
-        return to_device(batch, self.machine.device)
