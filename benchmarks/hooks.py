@@ -2,7 +2,7 @@
 
 Two processes, one for each checkout, do the same work in turns, in a random order; the figures are processor seconds (the
 first quartile, since other processes only ever slow the work down) and the peak of the memory. A third process of this
-checkout shows how much two equal ones differ.
+checkout shows how much two equal ones differ. It also compares the lists of PyTorch's operations, with shapes and types.
 
 git worktree add /tmp/before 0a8d8e3c
 python benchmarks/hooks.py models/smollm2-135m-instruct --before /tmp/before/src [--rounds 40]
@@ -40,6 +40,9 @@ def serve(folder: str) -> None:
     works: dict[str, Callable[[], object]] = {}
     for line in sys.stdin:
         name, repeats = json.loads(line)
+        if repeats == 0:
+            print(json.dumps(list_operations(works[name])), flush=True)
+            continue
         if name not in works:
             works.clear()
             gc.collect()
@@ -53,6 +56,24 @@ def serve(folder: str) -> None:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
         print(json.dumps([seconds, peak]), flush=True)
+
+
+def list_operations(work: Callable[[], object]) -> list[str]:
+    """Names of the operations that PyTorch does for some work, with the types and shapes of their tensors."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    operations: list[str] = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            tensors = [f"{x.dtype}{tuple(x.shape)}" for x in args if isinstance(x, torch.Tensor)]
+            operations.append(f"{function} {tensors}")
+            return function(*args, **(kwargs or {}))
+
+    with Recorder():
+        work()
+    return operations
 
 
 def make_work(name: str, folder: str) -> Callable[[], object]:
@@ -124,12 +145,12 @@ def start(source: Path, folder: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def ask(worker: "subprocess.Popen[str]", name: str, repeats: int) -> tuple[float, int]:
+def ask(worker: "subprocess.Popen[str]", name: str, repeats: int) -> Any:
+    """Seconds and peak of the memory, or for 0 repeats the operations."""
     assert worker.stdin is not None and worker.stdout is not None
     worker.stdin.write(json.dumps([name, repeats]) + "\n")
     worker.stdin.flush()
-    seconds, peak = json.loads(worker.stdout.readline())
-    return seconds, peak
+    return json.loads(worker.stdout.readline())
 
 
 def measure(jobs: dict[str, tuple["subprocess.Popen[str]", str]], rounds: int, repeats: int) -> dict[str, Any]:
@@ -162,22 +183,23 @@ def ratio(figures: Any, others: Any) -> str:
 def unused(folder: str, before: Path, rounds: int) -> Iterator[str]:
     import numpy as np
 
-    yield "| work | before, ms | ratio | ratio of two equal processes | peak before, MB | peak now, MB |"
-    yield "|---|---|---|---|---|---|"
+    columns = ("before, ms", "ratio", "ratio of two equal processes", "peak before, MB", "now", "operations before", "now")
+    yield f"| work | {' | '.join(columns)} |"
+    yield "|---|---|---|---|---|---|---|---|"
     for size in SHAPES:
         for kind in ("training", "decoding"):
             workers = {"before": start(before, folder), "now": start(SOURCE, folder), "again": start(SOURCE, folder)}
             jobs = {label: (worker, f"{size} {kind}") for label, worker in workers.items()}
             figures = measure(jobs, rounds if size == "large" else 4 * rounds, 1)
+            before_list, now_list = (ask(*jobs[label], 0) for label in ("before", "now"))
+            same = "the same" if before_list == now_list else f"{len(now_list)}, others"
             for worker in workers.values():
                 worker.kill()
                 worker.wait()
-            milliseconds = np.quantile(figures["before"][:, 0], 0.25) * 1000
-            peaks = [np.median(figures[label][:, 1]) / 1e6 for label in ("before", "now")]
-            yield (
-                f"| {size}, {kind} | {milliseconds:.1f} | {ratio(figures['now'], figures['before'])} | "
-                f"{ratio(figures['again'], figures['now'])} | {peaks[0]:.0f} | {peaks[1]:.0f} |"
-            )
+            cells = [f"{np.quantile(figures['before'][:, 0], 0.25) * 1000:.1f}"]
+            cells += [ratio(figures["now"], figures["before"]), ratio(figures["again"], figures["now"])]
+            cells += [f"{np.median(figures[label][:, 1]) / 1e6:.0f}" for label in ("before", "now")]
+            yield f"| {size}, {kind} | {' | '.join(cells)} | {len(before_list)} | {same} |"
 
 
 def used(folder: str, rounds: int) -> Iterator[str]:

@@ -86,6 +86,8 @@ def test_errors_name_the_remedy() -> None:
         model.run_with_hooks(IDS, ablate_heads([(7, 0)]))
     with pytest.raises(UserError, match=r"kept no blocks.0.attn.hook_result: add it to its names_filter"):
         replace_activations("blocks.0.attn.hook_result", short)
+    with pytest.raises(UserError, match="source='zeros' is not supported: use 'mean', 'zero' or the cache of another run"):
+        ablate_tokens([0], "zeros")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="hook_embed has no heads"):
         replace_activations("hook_embed", "zero", heads=[0])
     with pytest.raises(UserError, match="attend to later ones"):

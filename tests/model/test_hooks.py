@@ -283,6 +283,8 @@ def test_errors_name_the_remedy() -> None:
     model = tiny_model()
     with pytest.raises(UserError, match=r"no hook point 'blocks\.0\.hook_atn_out': did you mean 'blocks\.0\.hook_attn_out'"):
         model.run_with_cache(IDS, "blocks.0.hook_atn_out")
+    with pytest.raises(UserError, match="fwd_hooks has 'hook_embed': give a list of pairs"):
+        model.run_with_hooks(IDS, ("hook_embed", clear))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"'x': hook_names\(model\.config\) lists them"):
         model.run_with_hooks(IDS, [(["hook_embed", "x"], lambda value, point: None)])
     with pytest.raises(

@@ -9,7 +9,7 @@ import random
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from math import comb
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -23,7 +23,8 @@ Head = tuple[int, int]
 """The layer of an attention head, and its number within the layer, both from 0."""
 Intervention = list[tuple[str, HookFunction]]
 """Points, and the functions that replace their activations."""
-Source = Literal["mean", "zero"] | Mapping[str, Tensor]
+Constant = Literal["mean", "zero"]
+Source = Constant | Mapping[str, Tensor]
 """What replaces an activation: its mean over the positions of its own row, as a constant that no gradient passes ("mean");
 zeros ("zero"); or the activations of another run by the names of their points, as `run_with_cache` returns them (a dimension
 of size 1 counts for all rows or positions)."""
@@ -120,6 +121,8 @@ class _Replacement:
             "hook_z",
             "hook_result",
         )
+        if not isinstance(source, Mapping) and source not in get_args(Constant):
+            raise UserError(f"source={source!r} is not supported: use 'mean', 'zero' or the cache of another run")
         if source == "mean" and is_pairwise:
             raise UserError(
                 f"a mean over positions of {name} would let tokens attend to later ones: use 'zero' or another run"

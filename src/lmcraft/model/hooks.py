@@ -74,13 +74,16 @@ class Hooks:
         functions: the points of each function, and the function; at one point they are called in this order.
 
     Raises:
-        UserError: a name is not that of a point of this model.
+        UserError: a name is not that of a point of this model, or there is something else than pairs.
     """
 
     def __init__(self, config: TransformerConfig, functions: Sequence[tuple[NameFilter, HookFunction]]) -> None:
         names = hook_names(config)
         self._functions: dict[str, list[HookFunction]] = {}
-        for name_filter, function in functions:
+        for pair in functions:
+            if not isinstance(pair, tuple | list) or len(pair) != 2 or not callable(pair[1]):
+                raise UserError(f"fwd_hooks has {pair!r}: give a list of pairs, each of names and a function")
+            name_filter, function = pair
             for name in select_names(names, name_filter):
                 self._functions.setdefault(name, []).append(function)
 
