@@ -87,6 +87,10 @@ class ModelFolder:
         return self.run / LINEAGE
 
     @property
+    def jacobian_lens(self) -> Path:
+        return self.run / "jacobian_lens.safetensors"
+
+    @property
     def report(self) -> Path:
         return self.run / "report.html"
 

@@ -17,6 +17,8 @@ class Choice:
 
     text: str
     probability: float
+    id: int | None = None
+    """Of the token."""
 
 
 @dataclass(frozen=True)
