@@ -1,6 +1,7 @@
 """Training documents by number, and where they begin."""
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,16 @@ def test_documents_without_their_files_are_numbered_within_their_source(
     file = plain.folder.path.parent / "texts.jsonl"
     file.unlink()
     assert plain.find_sources([2]) == {2: f"{file}, document 3"}
+
+
+@pytest.mark.parametrize("encoding", ["nonsense", "zlib", "\ud800", "utf-16"])
+def test_a_list_of_files_that_somebody_damaged_is_not_trusted(encoding: str, make_documents: MakeDocuments) -> None:
+    documents = make_documents(TEXTS)
+    file = documents.folder.path.parent / "texts.jsonl"
+    row = {"source": str(file), "file": str(file), "format": "jsonl", "sha256": "", "encoding": encoding}
+    with gzip.open(documents.folder.path / "files.jsonl.gz", "wt") as lines:
+        lines.write(f"{json.dumps(row)}\n[1]\n" + json.dumps(row | {"file": "\udcff"}) + "\nnot JSON")
+    assert documents.find_sources([0]) == {0: "data, document 1"}
 
 
 def test_a_folder_without_tokens_is_refused(tmp_path: Path) -> None:

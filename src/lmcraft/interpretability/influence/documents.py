@@ -19,7 +19,7 @@ import numpy as np
 
 from lmcraft.data import formats, html_text
 from lmcraft.data.documents import ReadStats
-from lmcraft.data.encodings import UTF_8
+from lmcraft.data.encodings import UTF_8, check_encoding
 from lmcraft.data.loader import Int64, TokenSplit
 from lmcraft.data.source_files import SourceFile
 from lmcraft.data.splits import TRAIN
@@ -53,7 +53,7 @@ class Documents:
         """Position of the first token of each document in the split, (N,)."""
         self.lengths: Int64 = np.diff(self.starts, append=len(self.split))
         """Tokens of each document, with its end token, (N,)."""
-        self._before: list[int] = [end] if (end := self.folder.token_manifest()["eos_token_id"]) is not None else []
+        self._before: list[int] = [end] if (end := self.folder.token_manifest().get("eos_token_id")) is not None else []
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -104,7 +104,9 @@ class Documents:
         snippets = {number: _Snippet.of(self.text(number)) for number in numbers}
         with progress_bar("looking up documents") as report:
             _look_up(snippets.values(), _SourceFiles(self.folder), report)
-        return {number: snippet.origin or self._describe(number) for number, snippet in snippets.items()}
+        origins = {number: snippet.origin or self._describe(number) for number, snippet in snippets.items()}
+        # The name of a file need not be UTF-8.
+        return {number: origin.encode("utf-8", "replace").decode() for number, origin in origins.items()}
 
     def _describe(self, number: int) -> str:
         manifest = self.folder.manifest()
@@ -201,10 +203,11 @@ class _SourceFiles:
             yield row.file, self._texts(path, row)
 
     def _texts(self, path: Path, row: _Row) -> Iterator[tuple[int, str, bool]]:
-        file = SourceFile(path, path, row.encoding or UTF_8, row.sha256)
-        suffix = f".{row.format}" if f".{row.format}" in formats.ROW_FORMATS else file.suffix
-        with suppress(UserError), file.open() as (_, contents):
-            yield from _read(contents, row.file, suffix, self._fields.get(row.source, self._text_field))
+        with suppress(UserError):
+            file = SourceFile(path, path, check_encoding(row.encoding or UTF_8), row.sha256)
+            suffix = f".{row.format}" if f".{row.format}" in formats.ROW_FORMATS else file.suffix
+            with file.open() as (_, contents):
+                yield from _read(contents, row.file, suffix, self._fields.get(row.source, self._text_field))
 
 
 def _read(contents: BinaryIO, name: str, suffix: str, text_field: str) -> Iterator[tuple[int, str, bool]]:
