@@ -70,8 +70,8 @@ def test_the_check_puts_the_baseline_in_place_of_what_scores_highest() -> None:
 
 def test_a_long_text_gets_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmcraft.interpretability.attribution.integrated_gradients.MAX_GAP", 0)
-    monkeypatch.setattr("lmcraft.interpretability.attribution.integrated_gradients.MAX_LINE_TOKENS", 40)
-    assert integrate_gradients(random_model(), IDS, steps=2).steps == 4
+    monkeypatch.setattr("lmcraft.interpretability.attribution.integrated_gradients.MAX_LINE_TOKENS", 60)
+    assert integrate_gradients(random_model(), IDS, steps=2).steps == 6
 
 
 @pytest.mark.parametrize("steps", [0, 300])

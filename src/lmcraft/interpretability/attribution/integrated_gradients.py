@@ -13,6 +13,7 @@ Shapes: B points of the line, T tokens, C width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -31,7 +32,8 @@ from lmcraft.model.transformer import Transformer
 STREAM = "blocks.0.hook_resid_pre"
 MAX_GRADIENT_TOKENS = 1024  # of the runs that are differentiated together
 MAX_GAP = 0.05  # as in arXiv 1703.01365, section 5
-MAX_STEPS, MAX_LINE_TOKENS = 256, 2**14  # of all parts of the line together, unless the caller sets max_steps
+SPAN_STEPS = 8  # gradients of a part of the line
+MAX_STEPS, MAX_LINE_TOKENS = 512, 2**13  # of the whole line, unless the caller sets max_steps
 MIN_CHANGE = 1e-3  # of the difference of logits; less counts as this much for the gap
 
 
@@ -53,10 +55,10 @@ def integrate_gradients(
         ids: the text, or its token ids.
         target: None: the token that the model would write next.
         contrast: None: the most likely other token. "mean": the mean of all logits.
-        steps: points of a Gauss-Legendre quadrature over the line.
-        max_steps: if the scores miss more than `MAX_GAP` of the change, the worst part of the line is cut in two, with as
-            many points for each half, until they do not or this many points would be exceeded. None: 256, fewer for a text
-            of more than 64 tokens, and at least `steps`.
+        steps: gradients along the line, in parts of 8 points of a Gauss-Legendre quadrature.
+        max_steps: if the scores miss more than `MAX_GAP` of the change, the worst part is cut in two, with 8 points for each
+            half, until they do not or there would be more gradients than this. None: 512, fewer for a text of more than 16
+            tokens, and at least `steps`.
         baseline: what replaces each token: the mean of the vocabulary's embeddings, or zeros.
         seed: of the tokens that the check compares with.
 
@@ -91,7 +93,7 @@ def integrate_gradients(
         baseline=baseline,
         before=before,
         after=after,
-        steps=sum(span.steps for span in spans),
+        steps=line.steps,
         checks=[check_tokens(runs, scores, baseline_TC, line.direction, question.describe(model.tokenizer), seed)],
     )
 
@@ -120,7 +122,6 @@ class Span:
     """0 at the baseline."""
     stop: float
     """1 at the text."""
-    steps: int
     scores: Tensor
     """(T,) in float64."""
     before: float
@@ -144,54 +145,69 @@ class Line:
 
     def __init__(self, model: Transformer, start: Tensor, stop: Tensor, direction: Tensor) -> None:
         self.model, self.start, self.change, self.direction = model, start, stop - start, direction
+        self.steps = 0
+        """Gradients computed so far."""
 
-    def integrate(self, steps: int, max_steps: int) -> list[Span]:
-        """Spans from the baseline to the text, cut where the scores miss most of the change."""
-        before, after = self.differences([0.0, 1.0])
-        spans = [self._span(0.0, 1.0, steps, before, after)]
-        while sum(span.gap for span in spans) > MAX_GAP * abs(after - before):
+    def integrate(self, steps: int, max_steps: int, *, points: int = SPAN_STEPS) -> list[Span]:
+        """Spans from the baseline to the text, cut where the scores miss most of the change.
+
+        Args:
+            steps: gradients before any cut, in spans of equal length.
+            max_steps: gradients altogether, those of spans that were cut included.
+            points: gradients of a span, at most `steps`.
+        """
+        points = min(points, steps)
+        places = [place / (steps // points) for place in range(steps // points + 1)]
+        spans = self._spans(places, self.differences(places), points)
+        change = abs(spans[-1].after - spans[0].before)
+        while sum(span.gap for span in spans) > MAX_GAP * change and self.steps + 2 * points <= max_steps:
             worst = max(range(len(spans)), key=lambda index: spans[index].gap)
-            if (len(spans) + 1) * steps > max_steps:
-                break
             span = spans[worst]
             middle = (span.start + span.stop) / 2
             (difference,) = self.differences([middle])
-            spans[worst : worst + 1] = [
-                self._span(span.start, middle, steps, span.before, difference),
-                self._span(middle, span.stop, steps, difference, span.after),
-            ]
+            differences = [span.before, difference, span.after]
+            spans[worst : worst + 1] = self._spans([span.start, middle, span.stop], differences, points)
         return spans
 
     @torch.no_grad()
     def differences(self, places: Sequence[float]) -> list[float]:
         """The difference of the logits at some points of the line."""
-        return (self._last_hidden(self._points(places)) @ self.direction).tolist()
+        return self.difference(self._points(places)).tolist()
 
-    def _span(self, start: float, stop: float, steps: int, before: float, after: float) -> Span:
-        """Gauss-Legendre quadrature of the gradients over a part of the line."""
-        nodes, weights = np.polynomial.legendre.leggauss(steps)
-        places, shares = start + (stop - start) * (nodes + 1) / 2, (stop - start) * weights / 2
-        scores_T = self.change.new_zeros(len(self.change), dtype=torch.float64)
-        size = max(1, MAX_GRADIENT_TOKENS // len(self.change))
-        for first in range(0, steps, size):
-            points_BTC = self._points(places[first : first + size].tolist()).requires_grad_()
+    def _spans(self, places: Sequence[float], differences: Sequence[float], points: int) -> list[Span]:
+        """Gauss-Legendre quadrature of the gradients between each place and the next."""
+        nodes, weights = np.polynomial.legendre.leggauss(points)
+        edges = list(pairwise(places))
+        alphas = [start + (stop - start) * (node + 1) / 2 for start, stop in edges for node in nodes]
+        slopes = self._slopes(alphas).view(len(edges), points, -1)
+        scores = torch.einsum("snt,n->st", slopes, torch.from_numpy(weights / 2).to(slopes))
+        return [
+            Span(start, stop, scores_T * (stop - start), before, after)
+            for (start, stop), scores_T, (before, after) in zip(edges, scores, pairwise(differences), strict=True)
+        ]
+
+    def _slopes(self, places: Sequence[float]) -> Tensor:
+        """The change of the difference of logits with each token's way along the line, (B, T), in float64."""
+        slopes, size = [], max(1, MAX_GRADIENT_TOKENS // len(self.change))
+        self.steps += len(places)
+        for first in range(0, len(places), size):
+            points_BTC = self._points(places[first : first + size]).requires_grad_()
             with torch.enable_grad():
-                total = (self._last_hidden(points_BTC) @ self.direction).sum()
+                total = self.difference(points_BTC).sum()
             (gradients_BTC,) = torch.autograd.grad(total, points_BTC)
-            slopes_BT = (gradients_BTC.double() * self.change.double()).sum(-1)
-            scores_T += torch.from_numpy(shares[first : first + size]).to(slopes_BT) @ slopes_BT
-        return Span(start, stop, steps, scores_T, before, after)
+            slopes.append((gradients_BTC.double() * self.change.double()).sum(-1))
+        return torch.cat(slopes)
 
     def _points(self, places: Sequence[float]) -> Tensor:
         """(B, T, C)"""
         return self.start + self.change.new_tensor(places)[:, None, None] * self.change
 
-    def _last_hidden(self, points_BTC: Tensor) -> Tensor:
-        """The final norm's output at the last token, (B, C)."""
+    def difference(self, points_BTC: Tensor) -> Tensor:
+        """The difference of the logits, (B,), for inputs of the first block, (B, T, C)."""
         B, T, _ = points_BTC.shape
         ids = torch.zeros(B, T, dtype=torch.long, device=points_BTC.device)  # their embeddings are replaced
         hooks = Hooks(self.model.config, [(STREAM, lambda activation, point: points_BTC)])
-        return self.model.hidden_states(ids, hooks=hooks)[:, -1]
+        return self.model.hidden_states(ids, hooks=hooks)[:, -1] @ self.direction
 
 
 def baseline_change(model: Transformer, ids: Sequence[int], baseline: Literal["mean", "zero"]) -> Tensor:

@@ -100,13 +100,13 @@ class PromptPair:
         patches = [[patch_head(self.clean, head)] for head in heads]
         return dict(zip(heads, self._effects(patches), strict=True))
 
-    def residual_effects(self) -> list[list[float]]:
-        """The effect of the residual stream before each block at each token, (L, T)."""
-        layers = range(self.clean.model.config.num_hidden_layers)
+    def residual_effects(self, layers: Sequence[int] | None = None) -> list[list[float]]:
+        """The effect of the residual stream before each block, or some of them, at each token, (L, T)."""
+        layers = range(self.clean.model.config.num_hidden_layers) if layers is None else layers
         tokens = range(self.clean.first_token, self.clean.length)
         effects = self._effects([[patch_token(self.clean, layer, token)] for layer in layers for token in tokens])
         same = [0.0] * self.clean.first_token
-        return [[*same, *effects[layer * len(tokens) : (layer + 1) * len(tokens)]] for layer in layers]
+        return [[*same, *effects[start : start + len(tokens)]] for start in range(0, len(effects), len(tokens))]
 
     def check_heads(self, effects: Mapping[Head, float], measure: str, seed: int) -> Check:
         """Put the second prompt's output of the head of the largest effect into the text."""
