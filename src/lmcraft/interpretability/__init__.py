@@ -2,6 +2,7 @@
 
 attention/         attention heads: where they attend, which copy, and why
 attribution/       what of the text and of the model a difference of logits comes from
+checkpoints        a text through the snapshots of a run
 choices            tokens as the views show them
 explanation        the views of one text, as data
 influence/         which training documents taught the model the text
