@@ -3,10 +3,7 @@
 Shapes: T tokens, L layers, C width, V vocabulary, K choices.
 """
 
-import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,15 +12,15 @@ from torch import Tensor
 
 from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.kv_cache import KVCache
+from lmcraft.interpretability.lenses.jacobian import JacobianLens
+from lmcraft.interpretability.lenses.readout import lens_logits
 from lmcraft.model.hooks import Hooks
 from lmcraft.model.transformer import Transformer
-from lmcraft.server.engine.preparation import REST_RATIO
 
 TOKENS_PER_CHUNK = 256  # of a prompt; between two chunks the thread rests, and a request whose client left ends
+MAX_CACHE_BYTES = 2**30  # of the keys and values of a text
 RESIDUAL_POINT = "hook_resid_post"
 Kind = Literal["logit", "jacobian"]
-Transport = Callable[[int, Tensor], Tensor]
-"""Maps the residual stream after a block, (C,), to what is read as if it were the last."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,13 @@ class TokenLens:
     layers: Sequence[LayerReading]
 
 
+def max_tokens(model: Transformer) -> int:
+    """How long a text may be."""
+    c = model.config
+    bytes_per_token = 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * model.compute_dtype.itemsize
+    return MAX_CACHE_BYTES // bytes_per_token
+
+
 @torch.inference_mode()
 def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], None]) -> Tensor:
     """The residual stream after each block at the last token of a text, (L, C).
@@ -56,7 +60,7 @@ def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], No
     Args:
         model: in `eval` mode; other threads may use it at the same time.
         ids: T of them, at least one.
-        rest: called after each chunk; what it raises ends the computation.
+        rest: called before the first chunk, and after each; what it raises ends the computation.
     """
     residuals: dict[str, Tensor] = {}
 
@@ -68,6 +72,7 @@ def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], No
         [(lambda name: name.endswith(RESIDUAL_POINT), lambda activation, point: keep(activation, point.name))],
     )
     cache = KVCache(model.config)
+    rest()
     for start in range(0, len(ids), TOKENS_PER_CHUNK):
         stop = start + TOKENS_PER_CHUNK
         chunk = torch.tensor([ids[start:stop]], device=model.device)
@@ -80,19 +85,17 @@ def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], No
 def read_layers(
     model: Transformer,
     residuals_LC: Tensor,
-    kind: Kind,
-    transport: Transport | None,
+    jacobian: JacobianLens | None,
     *,
     num_choices: int,
     target: int | None = None,
 ) -> TokenLens:
-    """What the layers say: unembed(norm(h)) by the logit lens, unembed(norm(J h)) by the Jacobian lens.
+    """What the layers say by a lens.
 
     Args:
         model: whose residual streams they are.
         residuals_LC: of `last_residuals`.
-        kind: of the lens.
-        transport: its map of the streams; None: none, as in the logit lens.
+        jacobian: the Jacobian lens; None: the logit lens.
         num_choices: K.
         target: a token whose rank and log-probability each layer reports.
 
@@ -101,9 +104,8 @@ def read_layers(
     """
     readings = []
     for layer, residual_C in enumerate(residuals_LC):
-        moved_C = residual_C if transport is None else transport(layer, residual_C)
-        scores_V = model.logits(model.norm(moved_C[None, None]))[0, 0].float().log_softmax(-1)
-        if not scores_V.isfinite().any() or scores_V.isnan().any():
+        scores_V = lens_logits(model, jacobian, layer, residual_C).log_softmax(-1)
+        if scores_V.isnan().any():
             raise damaged_model_error(model)
         values, tokens = scores_V.topk(min(num_choices, len(scores_V)))
         choices = list(zip(tokens.tolist(), values.tolist(), strict=True))
@@ -112,34 +114,4 @@ def read_layers(
             logprob = scores_V[target].item()
             rank = 1 + int((scores_V > logprob).sum())
         readings.append(LayerReading(layer, choices, rank, logprob))
-    return TokenLens(kind, readings)
-
-
-class Rests:
-    """Rests in a long computation while other owners are served, as the preparation of their requests does after one.
-
-    Args:
-        serves_others: whether an engine works for others than the owner of this computation.
-    """
-
-    def __init__(self, serves_others: Callable[[], bool]) -> None:
-        self._serves_others = serves_others
-        self._end = threading.Event()
-        self._start = time.perf_counter()
-
-    def __call__(self) -> None:
-        """Rest after a part of the computation.
-
-        Raises:
-            CancelledError: nobody waits for the result.
-        """
-        seconds = REST_RATIO * (time.perf_counter() - self._start)
-        if self._serves_others():
-            self._end.wait(seconds)
-        if self._end.is_set():
-            raise CancelledError
-        self._start = time.perf_counter()
-
-    def cancel(self) -> None:
-        """End the computation after its current part."""
-        self._end.set()
+    return TokenLens("logit" if jacobian is None else "jacobian", readings)

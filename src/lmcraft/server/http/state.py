@@ -9,6 +9,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from lmcraft.energy.energy import NO_ENERGY
+from lmcraft.server.engine.lens_thread import LensThread
 from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.engine.registry import Registry, ServedModel
 from lmcraft.server.engine.stream import TokenStream
@@ -39,13 +40,13 @@ class ServerState:
     """The guard, or one with lmcraft's policy for /v1/moderations alone."""
     preparation: PreparationThreads = field(init=False)
     """The threads that turn request bodies into sequences."""
-    lenses: PreparationThreads = field(init=False)
-    """The thread that reads the layers of models. It rests while it works, and so never after."""
+    lenses: LensThread = field(init=False)
+    """Reads the layers of models."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "moderator", self.guard or open_guard("default", self.limits, self.metrics))
         object.__setattr__(self, "preparation", PreparationThreads(self.limits, self.registry.serves_others))
-        object.__setattr__(self, "lenses", PreparationThreads(self.limits, lambda _: False, num_threads=1))
+        object.__setattr__(self, "lenses", LensThread(self.limits, self.registry.serves_others))
 
     async def get_model(self, name: str) -> ServedModel:
         """The model with this name, loaded on the first request for it.

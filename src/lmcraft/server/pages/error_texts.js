@@ -43,6 +43,7 @@ const ERRORS = {
       "“{model}”以 --weights {weights} 提供服务，无法如实读取其各层。",
     ],
   },
+  lens_too_long: ["The layers can be read for the first {max} tokens of a chat; here it has {tokens}.", "最多只能查看对话前 {max} 个词元处的各层预测，此处已有 {tokens} 个。"],
   // Moderation
   content_filter: ["The policy of this server refuses this text.", "服务器的内容策略不允许这段内容。"],
   no_judge: ["The server cannot judge texts at the moment, so it refuses them. Try again.", "服务器暂时无法审核内容，因此全部拒绝。请稍后重试。"],

@@ -12,7 +12,8 @@ import pytest
 
 from lmcraft.language_model import LanguageModel
 from lmcraft.server.engine.registry import LoadOptions, Registry
-from lmcraft.server.engine.token_lens import Rests
+from lmcraft.server.engine import lens_thread, token_lens
+from lmcraft.server.engine.lens_thread import Rests
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.keys import Key, Keys
 from lmcraft.server.http.routes import lens as lens_route
@@ -76,8 +77,14 @@ def test_the_wrong_field_is_named(server: Server, body: Json, param: str) -> Non
     assert ask(server, 400, **body)["param"] == param
 
 
-def test_a_longer_text_than_the_context_is_refused(server: Server) -> None:
+def test_a_longer_text_than_the_context_or_the_memory_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(server, 400, prompt="天" * CONTEXT)["code"] == "context_length_exceeded"
+    monkeypatch.setattr(token_lens, "MAX_CACHE_BYTES", 4 * 2 * 2 * 2 * 8 * 4)
+    assert ask(server, 400, prompt=[1] * 5)["values"] == {"tokens": 5, "max": 4}
+    ask(server, prompt=[1] * 4)
+
+
+def test_an_unknown_model_has_no_lens(server: Server) -> None:
     assert ask(server, 404, prompt="a", model="other")["code"] == "model_not_found"
 
 
@@ -117,7 +124,7 @@ def test_others_are_served_beside_a_lens_which_ends_when_its_client_leaves(
         finally:
             ended.set()
 
-    monkeypatch.setattr(lens_route, "last_residuals", read)
+    monkeypatch.setattr(lens_thread, "last_residuals", read)
 
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:

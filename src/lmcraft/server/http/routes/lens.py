@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from lmcraft.server.engine.registry import ServedModel
-from lmcraft.server.engine.token_lens import LayerReading, Rests, TokenLens, last_residuals, read_layers
+from lmcraft.server.engine.token_lens import LayerReading, TokenLens, max_tokens
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.judged_prompts import judge_completion
@@ -62,6 +62,13 @@ def _check_weights(served: ServedModel) -> None:
         raise ApiError(400, message, code="no_lens", param="model", values=values)
 
 
+def _check_length(served: ServedModel, length: int, field: str) -> None:
+    """Raise ApiError for a text whose keys and values would take too much memory."""
+    if length > (longest := max_tokens(served.language_model.transformer)):
+        message = f"the text has {length} tokens, and the lens of '{served.name}' reads at most {longest}; shorten it"
+        raise ApiError(400, message, code="lens_too_long", param=field, values={"tokens": length, "max": longest})
+
+
 async def _read_text(body: LensRequest, request: Request, served: ServedModel) -> tuple[list[int], JudgedPrompt | None]:
     """The tokens that the model reads, without what a policy redacts, and how that judges what the lens shows.
 
@@ -84,6 +91,7 @@ async def _read_text(body: LensRequest, request: Request, served: ServedModel) -
         field = "prompt" if body.messages is None else "messages"
         check_total_tokens([ids], field)
         check_context(served, len(ids), 0, prompt_field=field)
+        _check_length(served, len(ids), field)
         return ids
 
     ids = await prepare_in_thread(request, encode)
@@ -102,27 +110,20 @@ def _refusal() -> ApiError:
 
 
 async def _read_lenses(body: LensRequest, request: Request, served: ServedModel, ids: Sequence[int]) -> list[TokenLens]:
-    """Compute the lenses in the thread for them, when it is the client's turn; a client that leaves ends it.
+    """Compute the lenses, and charge them to the quota.
 
     Raises:
-        ApiError: the quota is used up or too many wait (429), or it takes too long (504).
+        ApiError: the quota is used up or too many wait (429), it takes too long (504), or the client has left.
     """
     state, owner = server_state(request), str(request.state.owner)
-    rests = Rests(lambda: state.registry.serves_others(owner))
-    model = served.engine.models[served.adapter]
-
-    def read() -> list[TokenLens]:
-        residuals = last_residuals(model, ids, rests)
-        return [read_layers(model, residuals, "logit", None, num_choices=body.top_logprobs, target=body.target)]
-
     state.quotas.take(owner, len(ids))
+    rests = state.lenses.rests(owner)
+    reading = state.lenses.read(owner, served, ids, rests, num_choices=body.top_logprobs, target=body.target)
     try:
-        return await cancel_on_disconnect(request, state.lenses.run(owner, read))
-    except BaseException:
-        state.quotas.refund(owner, len(ids))
-        raise
+        return await cancel_on_disconnect(request, reading)
     finally:
-        rests.cancel()
+        if not rests.has_begun:
+            state.quotas.refund(owner, len(ids))
 
 
 def _last_words(ids: Sequence[int], tokenizer: Tokenizer) -> list[int]:
