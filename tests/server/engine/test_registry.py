@@ -33,6 +33,15 @@ def test_the_first_model_answers_requests_without_a_name(registry: Registry) -> 
     assert registry.get("first").context == 128
 
 
+def test_a_model_knows_to_what_its_engine_rounds_the_weights(registry: Registry, tmp_path: Path) -> None:
+    assert registry.get("first").rounding is None
+    other = Registry(Limits(), Metrics(), LoadOptions(weights="int8"))
+    try:
+        assert other.open("first", tmp_path / "first").rounding == "int8"
+    finally:
+        other.stop()
+
+
 def test_models_of_the_root_are_loaded_on_the_first_request(registry: Registry) -> None:
     assert registry.names() == ["first", "broken", "second"]
     assert [served.name for served in registry.loaded()] == ["first"]

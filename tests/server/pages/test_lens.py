@@ -26,7 +26,13 @@ def lens_of(layers: int, kinds: tuple[str, ...] = ("logit",), *, hidden: int = 0
         return {"layer": layer, "top_logprobs": top[:1] if hidden else top, "target": {**top[1], "rank": layers - layer}}
 
     lenses = [{"kind": kind, "layers": [reading(kind, n) for n in range(layers)]} for kind in kinds]
-    return {"object": "lens", "model": "tiny", "lenses": lenses, "hidden_tokens": hidden}
+    return {
+        "object": "lens",
+        "model": "tiny",
+        "lenses": lenses,
+        "hidden_tokens": hidden,
+        "rounding": "int8" if hidden else None,
+    }
 
 
 def answering(value: dict[str, Any], status: int = 200) -> Callable[[Any], None]:
@@ -87,7 +93,7 @@ def test_all_layers_and_both_kinds_on_demand(page: Any) -> None:
 
 
 def test_what_the_policy_hides_and_what_fails_is_said(page: Any) -> None:
-    page.route("**/v1/lens", answering({"error": {"message": "no", "code": "no_lens", "values": {"rule": "gateway"}}}, 400))
+    page.route("**/v1/lens", answering({"error": {"message": "no", "code": "no_lens"}}, 400))
     open_token(page)
     page.click(f"{LENS} button")
     expect(page.locator(f"{LENS} [role=status]")).to_have_text(
@@ -96,4 +102,5 @@ def test_what_the_policy_hides_and_what_fails_is_said(page: Any) -> None:
     page.unroute("**/v1/lens")
     page.route("**/v1/lens", answering(lens_of(2, hidden=3)))
     page.click(f"{LENS} button")
-    expect(page.locator(f"{LENS} p.note")).to_have_text("The policy of this server hides some tokens.")
+    expect(page.locator(f"{LENS} p.note").first).to_have_text("The policy of this server hides some tokens.")
+    expect(page.locator(f"{LENS} p.note").last).to_contain_text("weights rounded to int8")

@@ -37,7 +37,7 @@ class LensThread:
     async def read(
         self, owner: str, served: ServedModel, ids: Sequence[int], rests: "Rests", *, num_choices: int, target: int | None
     ) -> list[TokenLens]:
-        """The lenses of the last token of a text, when it is the owner's turn; if the caller is canceled, the work ends soon.
+        """The lenses of the last token of a text, when it is the owner's turn; the work ends soon after the caller leaves.
 
         Args:
             owner: of the request.

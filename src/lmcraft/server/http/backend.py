@@ -107,6 +107,6 @@ def _describe(served: ServedModel) -> dict[str, Any]:
     parent = served.worker.name if served.adapter else None
     thoughts = served.thoughts
     tags = None if thoughts is None else {"start": thoughts.start_tag, "end": thoughts.end_tag}
-    has_lens = served.kind != "classifier" and served.rounding is None
-    description = {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent, "lens": has_lens}
+    description = {"id": served.name, "kind": served.kind, "context": served.context, "adapter_of": parent}
+    description["lens"] = served.kind != "classifier"
     return {**description, "defaults": defaults, "chat_defaults": chat_defaults, "thought_tags": tags}

@@ -36,13 +36,7 @@ const ERRORS = {
   upstream_timeout: ["The engine behind this server took too long. Lower the maximum of tokens, or try again.", "后端引擎响应超时。请调低最大词元数，或重试。"],
   upstream_stopped: ["The engine behind this server stopped in the middle of the answer.", "后端引擎在回答中途停止了。"],
   energy_unknown: ["A gateway cannot know what the engine behind it draws.", "网关无法得知后端引擎的耗电量。"],
-  no_lens: {
-    gateway: ["Another engine runs this model, so its layers cannot be read.", "该模型由其他引擎运行，无法读取其各层。"],
-    weights: [
-      "“{model}” is served with --weights {weights}, so its layers cannot be read as they are computed.",
-      "“{model}”以 --weights {weights} 提供服务，无法如实读取其各层。",
-    ],
-  },
+  no_lens: ["Another engine runs this model, so its layers cannot be read.", "该模型由其他引擎运行，无法读取其各层。"],
   lens_too_long: ["The layers can be read for the first {max} tokens of a chat; here it has {tokens}.", "最多只能查看对话前 {max} 个词元处的各层预测，此处已有 {tokens} 个。"],
   // Moderation
   content_filter: ["The policy of this server refuses this text.", "服务器的内容策略不允许这段内容。"],

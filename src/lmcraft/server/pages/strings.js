@@ -193,6 +193,10 @@ const STRINGS = {
   allLayers: ["All {n} layers", "显示全部 {n} 层"],
   fewerLayers: ["Fewer layers", "显示部分层"],
   hiddenByPolicy: ["The policy of this server hides some tokens.", "服务器的内容策略隐藏了部分词元。"],
+  otherWeights: [
+    "The answer was written with weights rounded to {rounding}; the layers are read with those of the folder, so they can differ a little.",
+    "回答由取整为 {rounding} 的权重生成，而各层的预测由模型文件夹中的原始权重算出，两者可能略有差异。",
+  ],
   promptNote: ["{n} tokens, exactly as {model} reads them", "共 {n} 个词元，即模型 {model} 实际收到的输入"],
   promptText: ["Text", "文本"],
   promptTokens: ["Tokens and IDs", "词元与 ID"],

@@ -58,7 +58,7 @@ def _forwarder(path: str) -> Callable[[Request], Awaitable[Response]]:
 async def refuse_lens() -> Response:
     """Refuse to read the layers of a model that another engine runs."""
     message = "a gateway cannot read the layers of a model that another engine runs; serve the model with lmcraft"
-    raise ApiError(400, message, code="no_lens", values={"rule": "gateway"})
+    raise ApiError(400, message, code="no_lens")
 
 
 async def _forward_stored(request: Request, stored_id: str) -> Response:

@@ -29,7 +29,6 @@ async def lens(body: LensRequest, request: Request) -> dict[str, Any]:
     body.check()
     served = await server_state(request).get_model(body.model)
     tokenizer = served.language_model.tokenizer
-    _check_weights(served)
     ids, judged = await _read_text(body, request, served)
     lenses = await _read_lenses(body, request, served, ids)
     hidden: set[int] = set()
@@ -47,19 +46,9 @@ async def lens(body: LensRequest, request: Request) -> dict[str, Any]:
             for lens in lenses
         ],
         "hidden_tokens": len(hidden),
+        "rounding": served.rounding,
         "usage": {"prompt_tokens": len(ids), "total_tokens": len(ids)},
     }
-
-
-def _check_weights(served: ServedModel) -> None:
-    """Raise ApiError for a model whose engine computes with other weights than a lens would read."""
-    if served.rounding is not None:
-        message = (
-            f"'{served.name}' is served with --weights {served.rounding}, and the lens would read other weights, those of "
-            "its folder; leave out --weights, or serve a folder that `lmcraft quantize` wrote"
-        )
-        values = {"rule": "weights", "model": served.name, "weights": served.rounding}
-        raise ApiError(400, message, code="no_lens", param="model", values=values)
 
 
 def _check_length(served: ServedModel, length: int, field: str) -> None:

@@ -28,8 +28,8 @@ export class LensView {
     this.button.setAttribute("aria-disabled", "true");
     this.status.textContent = t("readingLayers");
     try {
-      const { lenses, hiddenCount } = await this.read(signal);
-      Object.assign(this, { lenses, hiddenCount });
+      const { lenses, hiddenCount, rounding } = await this.read(signal);
+      Object.assign(this, { lenses, hiddenCount, rounding });
       this.kind = lenses.at(-1).kind; // the Jacobian lens, if there is one
       this.#draw();
       const hasFocus = document.activeElement === this.button;
@@ -53,6 +53,7 @@ export class LensView {
       this.lenses.length > 1 && this.#buildKinds(),
       this.#buildTable(shown),
       this.hiddenCount > 0 && el("p", { class: "note" }, t("hiddenByPolicy")),
+      this.rounding && el("p", { class: "note" }, t("otherWeights", { rounding: this.rounding })),
       layers.length > MAX_ROWS && this.#buildToggle(layers.length),
     ];
     this.content.replaceChildren(...parts.filter(Boolean));
