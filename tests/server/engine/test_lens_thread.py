@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.lenses.file import hash_weights, save_jacobian_lens
 from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
+
+from lmcraft.folder import ModelFolder
 from lmcraft.server.engine.lens_thread import LensThread, Rests
 from lmcraft.server.engine.registry import LoadOptions, Registry, ServedModel
 from lmcraft.server.engine.token_lens import TokenLens

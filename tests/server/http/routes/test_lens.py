@@ -11,15 +11,10 @@ import httpx2 as httpx
 import pytest
 
 from lmcraft.language_model import LanguageModel
-from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.engine import lens_thread, token_lens
 from lmcraft.server.engine.lens_thread import Rests
-from lmcraft.server.errors import ApiError
 from lmcraft.server.http.keys import Key, Keys
-from lmcraft.server.http.routes import lens as lens_route
-from lmcraft.server.limits import Limits
-from lmcraft.server.metrics import Metrics
-from tests.finetuning.chat import chat_folder, chat_model
+from tests.finetuning.chat import chat_model
 from tests.server.tiny_server import CONTEXT, Server, running
 
 Json = dict[str, Any]
