@@ -102,11 +102,15 @@ def read_layers(
     Raises:
         DamagedModelError: the logits are not numbers.
     """
+    if jacobian is not None:
+        residuals_LC = torch.stack([jacobian.transport(layer, residual_C) for layer, residual_C in enumerate(residuals_LC)])
+    scores_LV = lens_logits(model, None, 0, residuals_LC).log_softmax(
+        -1
+    )  # all layers read the matrix of the tokens together
+    if scores_LV.isnan().any():
+        raise damaged_model_error(model)
     readings = []
-    for layer, residual_C in enumerate(residuals_LC):
-        scores_V = lens_logits(model, jacobian, layer, residual_C).log_softmax(-1)
-        if scores_V.isnan().any():
-            raise damaged_model_error(model)
+    for layer, scores_V in enumerate(scores_LV):
         values, tokens = scores_V.topk(min(num_choices, len(scores_V)))
         choices = list(zip(tokens.tolist(), values.tolist(), strict=True))
         rank, logprob = None, None
