@@ -2,20 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from lmcraft.interpretability.lenses.file import hash_weights, save_jacobian_lens
-from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
+from torch import Tensor
 
 from lmcraft.folder import ModelFolder
+from lmcraft.inference.kv_cache import KVCache
+from lmcraft.interpretability.lenses.file import hash_weights, save_jacobian_lens
+from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
+from lmcraft.model.transformer import Transformer
+from lmcraft.server.engine import lens_thread, token_lens
 from lmcraft.server.engine.lens_thread import LensThread, Rests
 from lmcraft.server.engine.registry import LoadOptions, Registry, ServedModel
-from lmcraft.server.engine.token_lens import TokenLens
+from lmcraft.server.engine.token_lens import TokenLens, last_residuals
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 from tests.finetuning.chat import chat_folder
@@ -66,6 +70,30 @@ def test_a_lens_that_does_not_fit_is_left_out_and_logged_once(
     assert len([record for record in caplog.records if "has no Jacobian lens" in record.message]) == 1
     ModelFolder(served.path).jacobian_lens.unlink()
     assert [lens.kind for lens in read(thread, served)] == ["logit"]
+
+
+def test_a_text_that_begins_as_the_last_one_is_not_computed_again_for_the_same_owner(
+    served: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (lens_thread, token_lens):
+        monkeypatch.setattr(module, "TOKENS_PER_CHUNK", 4)
+    lengths: list[int] = []
+
+    def residuals(model: Transformer, ids: Sequence[int], cache: KVCache, rest: Rests) -> Tensor:
+        lengths.append(cache.length)
+        return last_residuals(model, ids, cache, rest)
+
+    def read_by(thread: LensThread, owner: str, ids: list[int]) -> list[TokenLens]:
+        return asyncio.run(thread.read(owner, served, ids, thread.rests(owner), num_choices=3, target=None))
+
+    text = list(range(1, 12))
+    texts = [text, text[:9], text[:8], [*text[:5], 50, *text[6:]], text[:3], text]
+    expected = [read_by(LensThread(Limits(), lambda _: False), "ada", ids) for ids in texts]
+    monkeypatch.setattr(lens_thread, "last_residuals", residuals)
+    thread = LensThread(Limits(), lambda _: False)
+    assert [read_by(thread, "ada", ids) for ids in texts] == expected
+    assert lengths == [0, 8, 4, 4, 0, 0]
+    assert read_by(thread, "bob", text) == expected[0] and lengths[-1] == 0
 
 
 def test_a_computation_rests_while_others_are_served_and_ends_when_nobody_waits() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lmcraft.inference.kv_cache import KVCache
 from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
 
 from lmcraft.inference.damaged_model import DamagedModelError
@@ -16,7 +17,7 @@ IDS = [3, 1, 4, 1, 5, 9, 2, 6]
 def test_residuals_are_those_of_the_whole_text(monkeypatch: pytest.MonkeyPatch, tokens_per_chunk: int) -> None:
     monkeypatch.setattr(token_lens, "TOKENS_PER_CHUNK", tokens_per_chunk)
     model, rests = tiny_model(), []
-    residuals_LC = last_residuals(model, IDS, lambda: rests.append(1))
+    residuals_LC = last_residuals(model, IDS, KVCache(model.config), lambda: rests.append(1))
     _, activations = model.run_with_cache(torch.tensor([IDS]), lambda name: name.endswith("hook_resid_post"))
     expected = torch.stack([activations[f"blocks.{layer}.hook_resid_post"][0, -1] for layer in range(2)])
     torch.testing.assert_close(residuals_LC, expected, atol=1e-5, rtol=1e-5)
@@ -25,7 +26,9 @@ def test_residuals_are_those_of_the_whole_text(monkeypatch: pytest.MonkeyPatch, 
 
 def test_the_last_layer_says_what_the_model_writes() -> None:
     model, target = tiny_model(), 7
-    lens = read_layers(model, last_residuals(model, IDS, lambda: None), None, num_choices=4, target=target)
+    lens = read_layers(
+        model, last_residuals(model, IDS, KVCache(model.config), lambda: None), None, num_choices=4, target=target
+    )
     scores = model(torch.tensor([IDS]))[0, -1].log_softmax(-1)
     last = lens.layers[-1]
     assert [reading.layer for reading in lens.layers] == [0, 1]
@@ -37,7 +40,7 @@ def test_the_last_layer_says_what_the_model_writes() -> None:
 
 def test_a_jacobian_lens_moves_each_layer_but_the_last() -> None:
     model = tiny_model()
-    residuals_LC = last_residuals(model, IDS, lambda: None)
+    residuals_LC = last_residuals(model, IDS, KVCache(model.config), lambda: None)
     record = FitRecord(1, 8, 32, True, 0, "a test", "0" * 64, [0.0])
     jacobian = JacobianLens(torch.randn(1, 32, 32, generator=torch.Generator().manual_seed(0)), record)
     moved_LC = torch.stack([residuals_LC[0] @ jacobian.matrices[0].T, residuals_LC[1]])

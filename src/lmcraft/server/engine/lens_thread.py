@@ -5,15 +5,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
+from lmcraft.inference.kv_cache import KVCache
 from lmcraft.interpretability.lenses.file import load_jacobian_lens
 from lmcraft.interpretability.lenses.jacobian import JacobianLens
+from lmcraft.model.transformer import Transformer
 from lmcraft.server.engine.preparation import REST_RATIO, PreparationThreads
 from lmcraft.server.engine.registry import ServedModel
-from lmcraft.server.engine.token_lens import TokenLens, last_residuals, read_layers
+from lmcraft.server.engine.token_lens import TOKENS_PER_CHUNK, TokenLens, last_residuals, read_layers
 from lmcraft.server.limits import Limits
 
 log = logging.getLogger("lmcraft.server")
@@ -33,6 +38,8 @@ class LensThread:
         self._threads = PreparationThreads(limits, lambda _: False, num_threads=1)  # it rests within a text, not after it
         self._jacobians: dict[Path, tuple[float, JacobianLens | None]] = {}
         """The lens of each folder, and when its file was written."""
+        self._last: _ReadText | None = None
+        """The text that was read last: whoever clicks through the tokens of an answer sends the same prompt again."""
 
     async def read(
         self, owner: str, served: ServedModel, ids: Sequence[int], rests: "Rests", *, num_choices: int, target: int | None
@@ -55,7 +62,7 @@ class LensThread:
 
         def read() -> list[TokenLens]:
             jacobian = self._jacobian(served)
-            residuals_LC = last_residuals(model, ids, rests)
+            residuals_LC = self._residuals(owner, model, ids, rests)
             lenses = [None] if jacobian is None else [None, jacobian]
             return [read_layers(model, residuals_LC, lens, num_choices=num_choices, target=target) for lens in lenses]
 
@@ -63,6 +70,17 @@ class LensThread:
             return await self._threads.run(owner, read)
         finally:
             rests.cancel()
+
+    def _residuals(self, owner: str, model: Transformer, ids: Sequence[int], rests: "Rests") -> Tensor:
+        """The residual streams at the last token, without computing again what the owner's last text begins with."""
+        last, self._last = self._last, None
+        cache = KVCache(model.config)
+        if last is not None and last.owner == owner and last.model is model:
+            cache = last.cache
+            cache.truncate(_num_shared(last.ids, ids))
+        residuals_LC = last_residuals(model, ids, cache, rests)
+        self._last = _ReadText(owner, model, ids, cache)
+        return residuals_LC
 
     def rests(self, owner: str) -> "Rests":
         """The rests of a text of this owner."""
@@ -82,6 +100,23 @@ class LensThread:
         if self._jacobians.get(served.path, (0.0, None))[0] != written:
             self._jacobians[served.path] = written, _load(served)
         return self._jacobians[served.path][1]
+
+
+@dataclass(frozen=True)
+class _ReadText:
+    """A text that was read, with its keys and values."""
+
+    owner: str
+    model: Transformer
+    ids: Sequence[int]
+    cache: KVCache
+
+
+def _num_shared(read: Sequence[int], ids: Sequence[int]) -> int:
+    """How many tokens of a text need not be computed again after another: whole chunks, so that the numbers are the same."""
+    pairs = zip(read, ids[:-1], strict=False)
+    shared = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(read), len(ids) - 1))
+    return shared // TOKENS_PER_CHUNK * TOKENS_PER_CHUNK
 
 
 def _load(served: ServedModel) -> JacobianLens | None:

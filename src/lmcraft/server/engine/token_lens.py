@@ -17,7 +17,7 @@ from lmcraft.interpretability.lenses.readout import lens_logits
 from lmcraft.model.hooks import Hooks
 from lmcraft.model.transformer import Transformer
 
-TOKENS_PER_CHUNK = 256  # of a prompt; between two chunks the thread rests, and a request whose client left ends
+TOKENS_PER_CHUNK = 256  # of a text; between two chunks the thread rests, and a request whose client left ends
 MAX_CACHE_BYTES = 2**30  # of the keys and values of a text
 RESIDUAL_POINT = "hook_resid_post"
 Kind = Literal["logit", "jacobian"]
@@ -52,7 +52,7 @@ def max_tokens(model: Transformer) -> int:
 
 
 @torch.inference_mode()
-def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], None]) -> Tensor:
+def last_residuals(model: Transformer, ids: Sequence[int], cache: KVCache, rest: Callable[[], None]) -> Tensor:
     """The residual stream after each block at the last token of a text, (L, C).
 
     The text is read in chunks, so that its length bounds neither the memory nor the time until `rest` is called.
@@ -60,6 +60,7 @@ def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], No
     Args:
         model: in `eval` mode; other threads may use it at the same time.
         ids: T of them, at least one.
+        cache: keys and values of the first tokens, fewer than T; gets those of the others.
         rest: called before the first chunk, and after each; what it raises ends the computation.
     """
     residuals: dict[str, Tensor] = {}
@@ -71,9 +72,8 @@ def last_residuals(model: Transformer, ids: Sequence[int], rest: Callable[[], No
         model.config,
         [(lambda name: name.endswith(RESIDUAL_POINT), lambda activation, point: keep(activation, point.name))],
     )
-    cache = KVCache(model.config)
     rest()
-    for start in range(0, len(ids), TOKENS_PER_CHUNK):
+    for start in range(cache.length, len(ids), TOKENS_PER_CHUNK):
         stop = start + TOKENS_PER_CHUNK
         chunk = torch.tensor([ids[start:stop]], device=model.device)
         model.hidden_states(chunk, cache=cache, hooks=hooks if stop >= len(ids) else None)

@@ -110,7 +110,7 @@ def test_others_are_served_beside_a_lens_which_ends_when_its_client_leaves(
 ) -> None:
     started, ended = threading.Event(), threading.Event()
 
-    def read(model: Any, ids: Any, rests: Rests) -> Any:
+    def read(model: Any, ids: Any, cache: Any, rests: Rests) -> Any:
         started.set()
         try:
             while True:
