@@ -79,6 +79,17 @@ def test_a_longer_text_than_the_context_or_the_memory_is_refused(server: Server,
     ask(server, prompt=[1] * 4)
 
 
+def test_fields_that_change_nothing_are_named(server: Server) -> None:
+    for body, name in (
+        ({"prompt": "a", "tools": []}, None),
+        ({"prompt": "a", "chat_template_kwargs": {"a": 1}}, "chat_template_kwargs"),
+    ):
+        response = httpx.post(server.url + "/v1/lens", json=body, timeout=60)
+        assert response.headers.get("X-Ignored-Fields") == name
+    response = httpx.post(server.url + "/v1/lens", json={"messages": MESSAGES, "add_special_tokens": True}, timeout=60)
+    assert response.headers["X-Ignored-Fields"] == "add_special_tokens"
+
+
 def test_an_unknown_model_has_no_lens(server: Server) -> None:
     assert ask(server, 404, prompt="a", model="other")["code"] == "model_not_found"
 

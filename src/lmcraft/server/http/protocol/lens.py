@@ -23,6 +23,9 @@ class LensRequest(TemplateInput):
     target: TokenId | None = Field(default=None, description="A token whose rank and log-probability each layer reports.")
     top_logprobs: int = Field(default=5, ge=1, le=MAX_CHOICES)
 
+    def unused_fields(self) -> set[str]:
+        return self.model_fields_set & (set(TemplateInput.model_fields) if self.messages is None else {"add_special_tokens"})
+
     def check(self) -> None:
         """Raise ApiError unless there is either a prompt or messages, whose fields agree."""
         if (self.prompt is None) == (self.messages is None):
