@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from lmcraft.inference.kv_cache import KVCache
-from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
 
 from lmcraft.inference.damaged_model import DamagedModelError
+from lmcraft.inference.kv_cache import KVCache
+from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
 from lmcraft.server.engine import token_lens
 from lmcraft.server.engine.token_lens import last_residuals, read_layers
 from tests.tiny import tiny_model
