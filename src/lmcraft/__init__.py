@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.doctor import doctor as doctor
     from lmcraft.commands.evaluate import EvaluateConfig as EvaluateConfig
     from lmcraft.commands.evaluate import evaluate as evaluate
+    from lmcraft.commands.explain import ExplainConfig as ExplainConfig
+    from lmcraft.commands.explain import explain as explain
     from lmcraft.commands.export import export as export
     from lmcraft.commands.finetune import finetune as finetune
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig

@@ -40,6 +40,9 @@ COMMANDS = {
     "finetune": Command("finetune", "finetune", "FinetuneConfig", "Fine-tune a model on examples, and show what changed."),
     "classify": Command("classify", "classify", "ClassifyConfig", "Label texts with a fine-tuned classifier."),
     "evaluate": Command("evaluate", "evaluate", "EvaluateConfig", "Measure a model on tasks, with confidence intervals."),
+    "explain": Command(
+        "explain", "explain", "ExplainConfig", "Look inside a model, with a check of every explanation: one page."
+    ),
     "compare": Command("compare", "compare", "CompareConfig", "Compare models: one page, with paired intervals."),
     "plan": Command("plan", "plan", "PlanConfig", "Estimate the memory, time and energy of a training run."),
     "scaling": Command(

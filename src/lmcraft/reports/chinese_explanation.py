@@ -66,8 +66,6 @@ EXPLANATION = {
     "logit": "logit 值",
     "total": "总和",
     "the other {n} together": "其余 {n} 个合计",
-    "head {name}": "注意力头 {name}",
-    "feed-forward {name}": "前馈层 {name}",
     "embedding": "嵌入",
     "position embedding": "位置嵌入",
     "bias": "偏置",
@@ -92,7 +90,6 @@ EXPLANATION = {
     "previous-token head": "前一词元头",
     "duplicate-token head": "重复词元头",
     "Head {name}": "注意力头 {name}",
-    "Heads {names}": "注意力头 {names}",
     "Token {n} attends to:": "词元 {n} 关注：",
     "Token {n} attends to no token with a weight that is in this page.": "词元 {n} 没有权重大到列入本页的关注对象。",
     "This page has the patterns of {count} heads, those with the highest scores; this is not one of them.": (
@@ -103,13 +100,15 @@ EXPLANATION = {
         "weight. Weights below {least} are left out."
     ): "每行是一个发出关注的词元，每列是被关注的词元；颜色越深，权重越大。低于 {least} 的权重未画出。",
     "Why they attend": "为何关注",
-    "The score of a query and a key is a sum over pairs of what earlier components wrote there; these pairs add most.": (
-        "查询与键的分数，等于此前各组件在两处写入内容的成对乘积之和；下列各对贡献最大。"
-    ),
+    (
+        "The score of a query and a key is a sum over pairs of what earlier components wrote there; these add most, "
+        "compared with the average key."
+    ): "查询与键的分数，等于此前各组件在两处写入内容的成对乘积之和；与平均键相比，下列各项贡献最大。",
     "from token": "从词元",
     "to token": "到词元",
     "weight": "权重",
     "query × key: share of the score": "查询 × 键：对分数的贡献",
+    "of the key: share of the score": "键的组成部分：对分数的贡献",
     # Patching
     "The logit of “{answer}” minus that of “{other}” is {clean} on the text, and {corrupted} on this other prompt:": (
         "“{answer}”的 logit 减去“{other}”的 logit：在本文本上为 {clean}，在另一个提示上为 {corrupted}。另一个提示是："
@@ -204,13 +203,38 @@ EXPLANATION = {
         "换成 {n} 个随机对照，平均变化 {mean}（{low} 至 {high}）；p = {p}。"
     ),
     "No random others were tried.": "没有随机对照。",
-    "Feed-forward {name}": "前馈层 {name}",
-    "Layer {name}": "第 {name} 层",
-    "Token {number}": "词元 {number}",
-    "the induction score": "归纳分数",
-    "the previous-token score": "前一词元分数",
-    "the duplicate-token score": "重复词元分数",
-    "the loss of the text (nats per token)": "本文本的损失（nat/词元）",
-    "the logit of {token}": "{token} 的 logit",
-    "the logit difference of {token}": "{token} 的 logit 差",
+    # What is named and measured
+    "what the lens reads for {token}, with {other}, after layers {first} to {last}": (
+        "第 {first} 至 {last} 层之后透镜读出的 {token} 与 {other}"
+    ),
+    "{part} in the keys of head {head}": "注意力头 {head} 的键中的{part}",
+    "{part} of step {number}": "第 {number} 步的{part}",
+    "induction head {head}": "归纳头 {head}",
+    "induction heads {heads} and {count} more": "归纳头 {heads} 等（另有 {count} 个）",
+    "induction heads {heads}": "归纳头 {heads}",
+    "previous-token head {head}": "前一词元头 {head}",
+    "previous-token heads {heads} and {count} more": "前一词元头 {heads} 等（另有 {count} 个）",
+    "previous-token heads {heads}": "前一词元头 {heads}",
+    "document {number} ({method})": "文档 {number}（{method}）",
+    "document {number}": "文档 {number}",
+    "head {head}": "注意力头 {head}",
+    "feed-forward {layer}": "前馈层 {layer}",
+    "token {number}": "词元 {number}",
+    "layer {layer}": "第 {layer} 层",
+    "all other pairs": "其余各对",
+    "the average key": "平均键",
+    "heads {first} and {last}": "注意力头 {first} 和 {last}",
+    "feed-forwards {first} and {last}": "前馈层 {first} 和 {last}",
+    "tokens {first} and {last}": "词元 {first} 和 {last}",
+    "its weight from token {query} to token {key}": "其从词元 {query} 到词元 {key} 的权重",
+    "gain from the repetition of random tokens, nats per token": "随机词元重复带来的收益（nat/词元）",
+    "induction score, mean of the induction heads": "各归纳头的平均归纳分数",
+    "induction score": "归纳分数",
+    "previous-token score": "前一词元分数",
+    "duplicate-token score": "重复词元分数",
+    "loss of the text, nats per token": "本文本的损失（nat/词元）",
+    "logit of {token} minus that of {other}": "{token} 减去 {other} 的 logit 差",
+    "logit of {token} minus logit of {other}": "{token} 减去 {other} 的 logit 差值",
+    "logit of {token} minus the mean logit": "{token} 的 logit 减去平均 logit 的差",
+    "logit of {token}": "{token} 的 logit 值",
 }

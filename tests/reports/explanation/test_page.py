@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from lmcraft.interpretability.explanation import Check, Explanation, Surprise
+from lmcraft.reports.chinese import CHINESE
 from lmcraft.reports.explanation import build_page, summarize, write_explanation
 from lmcraft.reports.explanation.checks import describe, verdict_of
+from lmcraft.reports.explanation.phrases import PHRASES, say_phrase
 from lmcraft.reports.explanation.tokens import number, spell
 from lmcraft.reports.language import writing_in
 from tests.reports.explanation.examples import HOSTILE, explanation, long_text
@@ -65,7 +67,7 @@ def test_a_lens_of_a_very_long_text_has_its_end(monkeypatch: pytest.MonkeyPatch)
 def test_a_check_says_what_was_done_and_its_verdict() -> None:
     check = Check("head 5.1", "ablated", "induction score", 0.9, 0.2, [0.9 - 0.001 * n for n in range(19)])
     assert describe(check) == (
-        "Head 5.1 ablated: the induction score went from 0.900 to 0.200 (−0.700). With 19 random others it changed by "
+        "Head 5.1 ablated: induction score went from 0.900 to 0.200 (−0.700). With 19 random others it changed by "
         "−0.009 on average (−0.018 to +0.000); p = 0.050."
     )
     assert verdict_of(check) == "Better than random."
@@ -73,6 +75,17 @@ def test_a_check_says_what_was_done_and_its_verdict() -> None:
     assert verdict_of(replace(check, random=[0.9] * 3)) == "Too few others for a test."
     with writing_in("zh-Hans"):
         assert describe(check).startswith("消融注意力头 5.1：归纳分数由 0.900 变为 0.200（−0.700）。换成 19 个随机对照")
+
+
+def test_what_is_named_and_measured_is_in_chinese() -> None:
+    assert set(PHRASES) <= CHINESE.keys()
+    assert say_phrase("logit of ' a\n' minus that of 'b'") == "logit of ' a⏎' minus that of 'b'"
+    with writing_in("zh-Hans"):
+        assert say_phrase("heads 3.2 and 5.1") == "注意力头 3.2 和 5.1"
+        assert say_phrase("embedding in the keys of head 1.0") == "注意力头 1.0 的键中的嵌入"
+        assert say_phrase("induction heads 5.1, 6.0 and 2 more") == "归纳头 5.1, 6.0 等（另有 2 个）"
+        assert say_phrase("logit of 'x' minus the mean logit") == "'x' 的 logit 减去平均 logit 的差"
+        assert say_phrase("something new") == "something new"
 
 
 def test_a_failed_check_is_marked() -> None:
@@ -101,5 +114,5 @@ def test_the_summary_names_what_stands_out() -> None:
     assert lines[0].startswith("surprise: ") and lines[1].startswith("next: ")
     assert any(line.startswith("induction heads: ") for line in lines)
     assert "induction forms by step 500" in lines and "most influential document: 17 of 1,000" in lines
-    assert any(line.startswith("No better than random. Head 0.1 ablated") for line in lines)
+    assert any(line.startswith("✗ head 0.1 ablated") and line.endswith("no better than random.") for line in lines)
     assert lines[-1] == "not shown: other: a view that <i>nobody</i> knows"

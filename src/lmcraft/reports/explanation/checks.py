@@ -1,12 +1,12 @@
 """Whether an explanation is true: what it names was taken away, and so were random others of its kind."""
 
-import re
 from collections.abc import Sequence
 from html import escape
 from math import isfinite
 
 from lmcraft.interpretability.explanation import Check
-from lmcraft.reports.explanation.tokens import number, spell
+from lmcraft.reports.explanation.phrases import begin_sentence, say_phrase
+from lmcraft.reports.explanation.tokens import number
 from lmcraft.reports.language import page_language, say
 from lmcraft.reports.template import both, in_both
 
@@ -40,8 +40,8 @@ def verdict_of(check: Check) -> str:
 def describe(check: Check) -> str:
     """The check in a sentence or two, in the language of the page."""
     values = {
-        "subject": say_subject(check.subject),
-        "measure": say_measure(check.measure),
+        "subject": begin_sentence(say_phrase(check.subject)),
+        "measure": say_phrase(check.measure),
         "before": number(check.before, 3),
         "after": number(check.after, 3),
         "change": number(check.effect, 3, "+"),
@@ -72,45 +72,6 @@ def _say_random(check: Check) -> str:
         high=number(max(changes), 3, "+"),
         p=number(check.p_value, 3),
     )
-
-
-def say_subject(subject: str) -> str:
-    """What a check names, in the language of the page; one that is of no known form stays as it is."""
-    if match := re.fullmatch(r"head (\d+\.\d+)", subject):
-        return say("Head {name}", name=match[1])
-    if match := re.fullmatch(r"heads (\d+\.\d+(?:(?:, | and )\d+\.\d+)*)", subject):
-        return say("Heads {names}", names=match[1].replace(" and ", ", "))
-    if match := re.fullmatch(r"feed-forward (\d+)", subject):
-        return say("Feed-forward {name}", name=match[1])
-    if match := re.fullmatch(r"layer (\d+)", subject):
-        return say("Layer {name}", name=match[1])
-    if match := re.fullmatch(r"token (\d+)", subject):
-        return say("Token {number}", number=match[1])
-    if match := re.fullmatch(r"document (\d+)", subject):
-        return say("Document {number}", number=match[1])
-    return spell_sentence(subject)
-
-
-def say_measure(measure: str) -> str:
-    """What a check measures, in the language of the page."""
-    if measure == "induction score":
-        return say("the induction score")
-    if measure == "previous-token score":
-        return say("the previous-token score")
-    if measure == "duplicate-token score":
-        return say("the duplicate-token score")
-    if measure == "loss of the text, nats per token":
-        return say("the loss of the text (nats per token)")
-    if match := re.fullmatch(r"logit of (.*)", measure, re.DOTALL):
-        return say("the logit of {token}", token=spell_sentence(match[1]))
-    if match := re.fullmatch(r"logit difference of (.*)", measure, re.DOTALL):
-        return say("the logit difference of {token}", token=spell_sentence(match[1]))
-    return spell_sentence(measure)
-
-
-def spell_sentence(text: str) -> str:
-    """A sentence that quotes tokens, without the characters that cannot be seen."""
-    return " ".join(spell(word) if word else "" for word in text.split(" "))
 
 
 def _plot(check: Check) -> str:

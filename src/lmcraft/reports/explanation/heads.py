@@ -2,16 +2,15 @@
 
 from functools import partial
 
+from lmcraft.interpretability.attention.checks import MIN_SCORE
 from lmcraft.interpretability.explanation import Attention, AttentionReason, Explanation, Head
 from lmcraft.reports.explanation.checks import checks_html
-from lmcraft.reports.explanation.logits import say_component
+from lmcraft.reports.explanation.phrases import say_phrase
 from lmcraft.reports.explanation.tokens import number, percent, rows_table, strip_of, token_html
 from lmcraft.reports.language import say
 from lmcraft.reports.template import both
 
-MIN_SCORE = 0.3
-"""From here on a head is called by a kind."""
-MAX_REASONS, MAX_PARTS = 12, 4
+MAX_REASONS, MAX_PARTS = 12, 3
 
 
 def kinds(head: Head) -> dict[str, float]:
@@ -104,6 +103,7 @@ def _reasons(explanation: Explanation, attention: Attention) -> str:
         both(lambda: say("from token")),
         both(lambda: say("to token")),
         both(lambda: say("weight")),
+        both(lambda: say("of the key: share of the score")),
         both(lambda: say("query × key: share of the score")),
     ]
     rows = [_reason(explanation, reason) for reason in attention.reasons[:MAX_REASONS]]
@@ -112,17 +112,19 @@ def _reasons(explanation: Explanation, attention: Attention) -> str:
 
 def _reason(explanation: Explanation, reason: AttentionReason) -> list[str]:
     tokens = explanation.tokens
+    of_key = [_part("", *part) for part in reason.of_key[:MAX_PARTS]]
     parts = [_part(*part) for part in reason.parts[:MAX_PARTS]]
     return [
         f"{reason.layer}.{reason.head}",
         f"{reason.query}: {token_html(tokens[reason.query])}",
         f"{reason.key}: {token_html(tokens[reason.key])}",
         percent(reason.weight),
+        " ".join(of_key),
         " ".join(parts),
     ]
 
 
 def _part(query: str, key: str, score: float) -> str:
     """What a component of the query's residual stream and one of the key's add to the score."""
-    pair = both(lambda: f"{say_component(query)} × {say_component(key)}")
+    pair = both(lambda: " × ".join(say_phrase(name) for name in (query, key) if name))
     return f'<span class="choice">{pair} {number(score, 1, "+")}</span>'

@@ -1,11 +1,13 @@
 """The view of direct logit attribution: the logit of a token as a sum over the components of the model."""
 
 import re
+from functools import partial
 
 from lmcraft.interpretability.explanation import Explanation, LogitAttribution
 from lmcraft.reports.explanation.bars import bar_table
 from lmcraft.reports.explanation.checks import checks_html
 from lmcraft.reports.explanation.heat_map import HeatMap
+from lmcraft.reports.explanation.phrases import say_phrase
 from lmcraft.reports.explanation.tokens import number, shade, spell, token_html
 from lmcraft.reports.language import say
 from lmcraft.reports.template import both
@@ -20,7 +22,7 @@ def logits_html(explanation: Explanation, attribution: LogitAttribution) -> str:
     place = f"{attribution.position}: {token_html(explanation.tokens[attribution.position])}"
     parts = [f"<p>{both(lambda: _describe(attribution))} {both(lambda: say('Read after token'))} {place}.</p>"]
     ranked = sorted(attribution.contributions, key=lambda contribution: -abs(contribution.logit))
-    rows = [(component_html(contribution.component), contribution.logit) for contribution in ranked[:MAX_BARS]]
+    rows = [(both(partial(say_phrase, contribution.component)), contribution.logit) for contribution in ranked[:MAX_BARS]]
     if others := ranked[MAX_BARS:]:
         rest = both(lambda: say("the other {n} together", n=len(others)))
         rows.append((f"<em>{rest}</em>", sum(contribution.logit for contribution in others)))
@@ -35,26 +37,6 @@ def _describe(attribution: LogitAttribution) -> str:
         contrast = spell(attribution.contrast)
         return say("The logit of “{target}” minus that of “{contrast}” is {total}.", contrast=contrast, **values)
     return say("The logit of “{target}” minus the mean of all logits is {total}.", **values)
-
-
-def component_html(component: str) -> str:
-    """The name of a component in both languages."""
-    return both(lambda: say_component(component))
-
-
-def say_component(component: str) -> str:
-    """The name of a component in the language of the page; one of no known kind stays as it is."""
-    if match := HEAD.fullmatch(component):
-        return say("head {name}", name=f"{match[1]}.{match[2]}")
-    if match := FEED_FORWARD.fullmatch(component):
-        return say("feed-forward {name}", name=match[1])
-    if component == "embedding":
-        return say("embedding")
-    if component == "bias":
-        return say("bias")
-    if component == "position embedding":
-        return say("position embedding")
-    return component
 
 
 def _map(attribution: LogitAttribution) -> str:

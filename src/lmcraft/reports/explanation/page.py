@@ -93,14 +93,19 @@ def _facts(explanation: Explanation) -> str:
 
 def say_view(name: str) -> str:
     """The name of a view that is left out, in the language of the page."""
-    titles = {
+    titles: dict[str, Callable[[], str]] = {
         "lens": lambda: say("What the layers say"),
+        "jacobian": lambda: say("Jacobian lens"),
         "logits": lambda: say("Which components decide"),
         "attention": lambda: say("Attention heads"),
         "patching": lambda: say("Activation patching"),
         "inputs": lambda: say("Which tokens matter"),
         "influence": lambda: say("Which documents taught this"),
         "training": lambda: say("Through training"),
+        "replay": lambda: say("replay"),
+        "ekfac": lambda: "EK-FAC",
+        "cosine": lambda: say("cosine"),
+        "checks": lambda: say("Is it true?"),
     }
     return titles[name]() if name in titles else name
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from lmcraft.interpretability.explanation import Check, Explanation
-from lmcraft.reports.explanation.checks import describe, verdict_of
+from lmcraft.reports.explanation.checks import verdict_of
 from lmcraft.reports.explanation.heads import kind_of, kinds, say_kind
+from lmcraft.reports.explanation.phrases import say_phrase
 from lmcraft.reports.explanation.surprise import mean_nats, most_surprising
 from lmcraft.reports.explanation.tokens import number, percent, spell
 from lmcraft.reports.language import say
@@ -44,10 +45,19 @@ def summarize(explanation: Explanation) -> Iterator[str]:
     if explanation.influence is not None and explanation.influence.documents:
         first = explanation.influence.documents[0]
         yield f"most influential document: {first.number:,} of {explanation.influence.document_count:,}"
-    for check in all_checks(explanation):
-        yield f"{verdict_of(check)} {describe(check)}"
+    yield from map(_verdict, all_checks(explanation))
     for view, reason in explanation.omitted:
         yield f"not shown: {view}: {reason}"
+
+
+def _verdict(check: Check) -> str:
+    """The check in one short line."""
+    mark = "✓" if check.is_passed else "✗" if check.is_possible else "?"
+    changes = [value - check.before for value in check.random]
+    others = f"; random {number(min(changes), 3, '+')} to {number(max(changes), 3, '+')}" if changes else ""
+    measure = f"{say_phrase(check.measure)} {number(check.effect, 3, '+')}"
+    line = f"{mark} {say_phrase(check.subject)} {check.action}: {measure}{others}"
+    return line if check.is_passed else f"{line}: {verdict_of(check).lower()}"
 
 
 def _heads(explanation: Explanation) -> Iterator[str]:
