@@ -31,9 +31,10 @@ def test_the_page_has_every_view_that_the_model_can_have(folder: Path, capsys: p
     assert main(["explain", str(folder), TEXT, "--against", "The quick brown dog", "--device", "cpu"]) == 0
     output = capsys.readouterr()
     page = Path("tiny-explanation.html").read_text(encoding="utf-8")
-    for view in ("surprise", "lens", "logits", "attention", "inputs", "patching"):
+    for view in ("surprise", "lens", "logits", "attention", "inputs", "omitted"):
         assert f'<section id="{view}"' in page
     assert output.out.startswith("surprise: ") and "nats per token" in output.out
+    assert "not shown: training: " in output.out
     assert "page: tiny-explanation.html" in output.err and "Traceback" not in output.err
 
 

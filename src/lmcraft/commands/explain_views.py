@@ -12,7 +12,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.choices import token_text
 from lmcraft.interpretability.explanation import Explanation
 from lmcraft.interpretability.surprise import measure_surprise
-from lmcraft.terminal import format_duration, line_printer
+from lmcraft.terminal import format_duration, line_printer, progress_bar
 
 if TYPE_CHECKING:
     from lmcraft.commands.explain import ExplainConfig
@@ -120,6 +120,7 @@ class Views:
             "attention": self._attention,
             "patching": self._patching,
             "inputs": self._inputs,
+            "training": self._training,
         }
 
     def _lens(self) -> dict[str, Any]:
@@ -198,3 +199,11 @@ class Views:
                 seed=self.config.seed,
             )
         }
+
+    def _training(self) -> dict[str, Any]:
+        from lmcraft.interpretability.checkpoints import follow_training
+
+        folder = self.question.folder("checkpoints")
+        with progress_bar("checkpoints") as report:
+            training = follow_training(folder, self.question.ids, seed=self.config.seed, on_step=report)
+        return {"training": training}
