@@ -55,6 +55,7 @@ def test_the_check_ablates_what_adds_most() -> None:
         ({"ids": [96]}, "token 96, but the model's token ids are 0 to 95"),
         ({"position": 9}, "position=9 is outside the text: use 0 to 8, or -1"),
         ({"target": 96}, "target=96 is not a token of the model: use 0 to 95"),
+        ({"contrast": "all"}, "contrast='all' is not a token of the model: use 0 to 95"),
         ({"target": 5, "contrast": 5}, "same token, 5: choose another contrast"),
         ({"ids": [1] * 65}, "longer than the model's max_position_embeddings=64"),
     ],

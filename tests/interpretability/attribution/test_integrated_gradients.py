@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.interpretability.attribution.integrated_gradients import MAX_GAP, integrate_gradients
 from lmcraft.model.hooks import HookPoint
 from lmcraft.model.transformer import Transformer
@@ -66,6 +66,14 @@ def test_the_check_puts_the_baseline_in_place_of_what_scores_highest() -> None:
     first, second = sorted(range(len(IDS)), key=lambda token: -attribution.scores[token])[:2]
     assert check.subject == f"tokens {first} and {second}" and check.expected == "falls"
     assert check.before == pytest.approx(attribution.after, abs=1e-4) and len(check.random) == 21
+
+
+def test_a_damaged_embedding_is_named() -> None:
+    model = random_model()
+    with torch.no_grad():
+        model.transformer.embed_tokens.weight[60] = torch.nan  # of a token that the text does not have
+    with pytest.raises(RunError, match="not numbers"):
+        integrate_gradients(model, IDS, target=7, contrast=11)
 
 
 def test_a_long_text_gets_fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:

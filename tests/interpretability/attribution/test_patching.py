@@ -65,6 +65,11 @@ def test_prompts_that_cannot_be_compared_are_named(other: list[int], message: st
         patch_activations(random_model(), IDS, other)
 
 
+def test_equal_answers_are_refused() -> None:
+    with pytest.raises(UserError, match="answer and other_answer are the same token, 4: choose another other_answer"):
+        patch_activations(random_model(), IDS, OTHER, answer=4, other_answer=4)
+
+
 def test_long_differences_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lmcraft.interpretability.attribution.patching.MAX_PATCHED_TOKENS", 50)
     with pytest.raises(UserError, match=r"differ from token 3 of 9 on, .* in the last 4 tokens at most"):

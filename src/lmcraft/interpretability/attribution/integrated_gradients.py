@@ -81,6 +81,7 @@ def integrate_gradients(
     question = ask(runs.logits, target, contrast)
     embeddings_TC = runs.activations[STREAM]
     baseline_TC = embeddings_TC + baseline_change(transformer, listed, baseline)
+    check_numbers(model.transformer, baseline_TC)  # one damaged embedding spoils the mean
     line = Line(transformer, baseline_TC, embeddings_TC, question.direction(transformer))
     spans = line.integrate(steps, max_steps)
     scores = torch.stack([span.scores for span in spans]).sum(0).tolist()

@@ -181,12 +181,12 @@ def _first_difference(text: Sequence[int], other: Sequence[int], config: Transfo
 
 def _ask(clean: Tensor, corrupted: Tensor, answer: int | None, other_answer: int | None) -> Question:
     """The answers, by default the most likely tokens after each prompt; of logits (V,)."""
-    if answer is None:
-        answer = ask(clean, None, other_answer).target
+    names = ("answer", "other_answer")
+    answer = ask(clean, answer, other_answer, names).target
     if other_answer is None:
         first = ask(corrupted, None, None)
         other_answer = first.target if first.target != answer else first.contrast
-    return ask(clean, answer, other_answer)
+    return ask(clean, answer, other_answer, names)
 
 
 def _check_change(pair: PromptPair, question: Question, tokenizer: Tokenizer) -> None:

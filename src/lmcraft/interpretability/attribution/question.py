@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -40,22 +40,24 @@ class Question:
         return f"logit of {spell_token(tokenizer, self.target)!r} minus {other}"
 
 
-def ask(logits: Tensor, target: int | None, contrast: Contrast) -> Question:
+def ask(logits: Tensor, target: int | None, contrast: Contrast, names: tuple[str, str] = ("target", "contrast")) -> Question:
     """The question about one position's logits, (V,).
 
     Args:
         logits: of the next token.
         target: None: the most likely token.
         contrast: None: the most likely other token.
+        names: of both, in messages.
 
     Raises:
         UserError: a token id is outside the vocabulary, or both are the same.
     """
     size = len(logits)
-    for name, token in (("target", target), ("contrast", None if contrast == "mean" else contrast)):
-        if token is not None and not 0 <= index(token) < size:
-            raise UserError(f"{name}={token} is not a token of the model: use 0 to {size - 1}")
-    first, second = logits.topk(min(2, size)).indices.tolist()[:2] if size > 1 else (0, 0)
+    for name, token in zip(names, (target, None if contrast == "mean" else contrast), strict=True):
+        if token is not None and not (isinstance(token, SupportsIndex) and 0 <= index(token) < size):
+            raise UserError(f"{name}={token!r} is not a token of the model: use 0 to {size - 1}")
+    ranked: list[int] = [*logits.topk(min(2, size)).indices.tolist(), 0]
+    first, second = ranked[:2]
     if target is None:
         target = first if contrast != first else second
     if contrast == "mean":
@@ -63,7 +65,7 @@ def ask(logits: Tensor, target: int | None, contrast: Contrast) -> Question:
     if contrast is None:
         contrast = first if target != first else second
     if contrast == target:
-        raise UserError(f"target and contrast are the same token, {target}: choose another contrast")
+        raise UserError(f"{' and '.join(names)} are the same token, {target}: choose another {names[1]}")
     return Question(target, contrast)
 
 
