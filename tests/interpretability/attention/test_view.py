@@ -72,3 +72,12 @@ def test_a_vocabulary_or_a_context_that_is_too_small_is_refused() -> None:
         score_heads(_language_model(3))
     with pytest.raises(UserError, match="a context of 7 tokens"):
         score_heads(_language_model(max_position_embeddings=7))
+
+
+def test_scores_of_a_model_in_bfloat16_add_up() -> None:
+    model = _language_model()
+    model.transformer.to(torch.bfloat16).compute_dtype = torch.bfloat16
+    ids = model.tokenizer.encode("thequickfoxsawthequick")
+    for reason in explain_attention(model, ids).reasons:
+        assert sum(part for *_, part in reason.parts) == pytest.approx(reason.score, rel=1e-4)
+    assert model.transformer.compute_dtype == torch.bfloat16

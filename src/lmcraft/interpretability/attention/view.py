@@ -8,6 +8,7 @@ from lmcraft.interpretability.attention.checks import check_induction, check_pre
 from lmcraft.interpretability.attention.head_scores import HeadScores, measure_scores, repeat_tokens
 from lmcraft.interpretability.attention.patterns import Pattern, find_patterns
 from lmcraft.interpretability.attention.reasons import explain_score
+from lmcraft.interpretability.attribution.edited_runs import in_float32
 from lmcraft.interpretability.explanation import Attention
 from lmcraft.interpretability.explanation import Head as HeadView
 from lmcraft.interpretability.interventions import Head
@@ -32,7 +33,7 @@ def explain_attention(model: LanguageModel, ids: Sequence[int], *, seed: int = 0
     Raises:
         UserError: the text is longer than the context, or context or vocabulary are too small to score heads.
     """
-    transformer = model.transformer
+    transformer = in_float32(model.transformer)
     scores = measure_scores(transformer, repeat_tokens(model.tokenizer, transformer, seed=seed))
     patterns = find_patterns(transformer, ids)
     stream = ResidualStream(transformer, ids)
