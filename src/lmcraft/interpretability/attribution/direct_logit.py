@@ -15,7 +15,8 @@ import torch
 from lmcraft.errors import UserError
 from lmcraft.interpretability.attribution.comparison import check_named
 from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns, in_float32
-from lmcraft.interpretability.attribution.question import Contrast, Question, ask, check_numbers, read_ids, spell_token
+from lmcraft.interpretability.attribution.question import Contrast, Question, ask, check_numbers, read_ids
+from lmcraft.interpretability.choices import token_text
 from lmcraft.interpretability.explanation import Check, Contribution, LogitAttribution
 from lmcraft.interpretability.interventions import list_heads
 from lmcraft.interpretability.residual_stream import BIAS, ResidualStream, freeze_norm
@@ -67,8 +68,8 @@ def attribute_logit(
     logits = contribute(transformer, listed, question)
     return LogitAttribution(
         position=len(listed) - 1,
-        target=spell_token(model.tokenizer, question.target),
-        contrast="" if question.contrast is None else spell_token(model.tokenizer, question.contrast),
+        target=token_text(model.tokenizer, question.target),
+        contrast="" if question.contrast is None else token_text(model.tokenizer, question.contrast),
         total=float(runs.hidden @ question.direction(transformer)),
         contributions=[Contribution(name, logit) for name, logit in logits.items()],
         checks=_check(runs, question, logits, question.describe(model.tokenizer), seed),

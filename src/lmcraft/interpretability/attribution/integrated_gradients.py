@@ -23,7 +23,8 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.interpretability.attribution.comparison import check_named
 from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns, in_float32
-from lmcraft.interpretability.attribution.question import Contrast, ask, check_numbers, read_ids, spell_token
+from lmcraft.interpretability.attribution.question import Contrast, ask, check_numbers, read_ids
+from lmcraft.interpretability.choices import token_text
 from lmcraft.interpretability.explanation import Check, InputAttribution
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.hooks import Hooks
@@ -87,8 +88,8 @@ def integrate_gradients(
     scores = torch.stack([span.scores for span in spans]).sum(0).tolist()
     before, after = spans[0].before, spans[-1].after
     return InputAttribution(
-        target=spell_token(model.tokenizer, question.target),
-        contrast="" if question.contrast is None else spell_token(model.tokenizer, question.contrast),
+        target=token_text(model.tokenizer, question.target),
+        contrast="" if question.contrast is None else token_text(model.tokenizer, question.contrast),
         scores=scores,
         gap=abs(sum(scores) - (after - before)) / max(abs(after - before), MIN_CHANGE),
         baseline=baseline,

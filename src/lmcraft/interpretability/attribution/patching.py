@@ -15,7 +15,8 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.interpretability.attribution.comparison import check_named
 from lmcraft.interpretability.attribution.edited_runs import Edit, EditedRuns, in_float32
-from lmcraft.interpretability.attribution.question import Question, ask, check_numbers, read_ids, spell_token
+from lmcraft.interpretability.attribution.question import Question, ask, check_numbers, read_ids
+from lmcraft.interpretability.choices import token_text
 from lmcraft.interpretability.explanation import Check, Patching
 from lmcraft.interpretability.interventions import Head, list_heads
 from lmcraft.language_model import LanguageModel
@@ -68,9 +69,9 @@ def patch_activations(
     residual, heads = patches.residual_effects(), patches.head_effects()
     measure = question.describe(model.tokenizer)
     return Patching(
-        other_tokens=[spell_token(model.tokenizer, token) for token in other],
-        answer=spell_token(model.tokenizer, question.target),
-        other_answer=spell_token(model.tokenizer, question.contrast) if question.contrast is not None else "",
+        other_tokens=[token_text(model.tokenizer, token) for token in other],
+        answer=token_text(model.tokenizer, question.target),
+        other_answer=token_text(model.tokenizer, question.contrast) if question.contrast is not None else "",
         clean=patches.clean_difference,
         corrupted=patches.corrupted_difference,
         residual=residual,

@@ -11,6 +11,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.inference.prompt import check_token_ids, list_prompt_ids
+from lmcraft.interpretability.choices import token_text
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.token_ids import list_token_ids
@@ -36,8 +37,8 @@ class Question:
 
     def describe(self, tokenizer: Tokenizer) -> str:
         """The measure of a check."""
-        other = "the mean logit" if self.contrast is None else f"that of {spell_token(tokenizer, self.contrast)!r}"
-        return f"logit of {spell_token(tokenizer, self.target)!r} minus {other}"
+        other = "the mean logit" if self.contrast is None else f"that of {token_text(tokenizer, self.contrast)!r}"
+        return f"logit of {token_text(tokenizer, self.target)!r} minus {other}"
 
 
 def ask(logits: Tensor, target: int | None, contrast: Contrast, names: tuple[str, str] = ("target", "contrast")) -> Question:
@@ -86,8 +87,3 @@ def check_numbers(model: Transformer, logits: Tensor) -> None:
     """Raise RunError for logits that are NaN or infinite."""
     if not bool(torch.isfinite(logits).all()):
         raise damaged_model_error(model)
-
-
-def spell_token(tokenizer: Tokenizer, token: int) -> str:
-    """The text of one token; bytes that are only part of a character become U+FFFD."""
-    return tokenizer.token_bytes(token).decode("utf-8", "replace")
