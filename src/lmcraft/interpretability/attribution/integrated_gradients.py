@@ -34,7 +34,7 @@ STREAM = "blocks.0.hook_resid_pre"
 MAX_GRADIENT_TOKENS = 1024  # of the runs that are differentiated together
 MAX_GAP = 0.05  # as in arXiv 1703.01365, section 5
 SPAN_STEPS = 8  # gradients of a part of the line
-MAX_STEPS, MAX_LINE_TOKENS = 512, 2**13  # of the whole line, unless the caller sets max_steps
+MAX_STEPS, MAX_LINE_TOKENS = 256, 2**12  # of the whole line, unless the caller sets max_steps
 MIN_CHANGE = 1e-3  # of the difference of logits; less counts as this much for the gap
 
 
@@ -58,7 +58,7 @@ def integrate_gradients(
         contrast: None: the most likely other token. "mean": the mean of all logits.
         steps: gradients along the line, in parts of 8 points of a Gauss-Legendre quadrature.
         max_steps: if the scores miss more than `MAX_GAP` of the change, the worst part is cut in two, with 8 points for each
-            half, until they do not or there would be more gradients than this. None: 512, fewer for a text of more than 16
+            half, until they do not or there would be more gradients than this. None: 256, fewer for a text of more than 16
             tokens, and at least `steps`.
         baseline: what replaces each token: the mean of the vocabulary's embeddings, or zeros.
         seed: of the tokens that the check compares with.
