@@ -8,10 +8,10 @@ import pytest
 from lmcraft.server.engine.token_lens import LayerReading, TokenLens
 from lmcraft.server.http.routes import lens as lens_route
 from tests.finetuning.chat import chat_tokenizer
+from tests.server.moderation.flagged import KeptTexts
 from tests.server.tiny_server import Server
 
 Json = dict[str, Any]
-REFUSED = {"code": "content_filter"}
 
 
 def ask(server: Server, status: int = 200, **body: Any) -> Json:
@@ -46,6 +46,12 @@ def test_what_is_redacted_is_not_read(server: Server) -> None:
     redacted = ask(server, prompt="a redact b")
     assert redacted["lenses"] == ask(server, prompt="a [redacted] b")["lenses"]
     assert redacted["usage"]["prompt_tokens"] == len(ids_of("a [redacted] b"))
+
+
+def test_a_text_that_is_read_again_does_not_go_to_review_again(server: Server, reviews: KeptTexts) -> None:
+    reviews.texts.clear()
+    ask(server, prompt="a review")
+    assert not reviews.texts
 
 
 def test_tokens_that_would_complete_a_harmful_word_are_hidden(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,8 +39,15 @@ async def judge_chat(
     return chat, replace(judged, contexts=(_begun_answer(chat),))
 
 
-async def judge_completion(request: Request, body: CompletionRequest) -> tuple[CompletionRequest, JudgedPrompt | None]:
+async def judge_completion(
+    request: Request, body: CompletionRequest, *, sends_to_review: bool = True
+) -> tuple[CompletionRequest, JudgedPrompt | None]:
     """The completion request as the model may read it, and the judged prompts with the suffix; None if there is no policy.
+
+    Args:
+        request: the HTTP request.
+        body: the completion request.
+        sends_to_review: as in `Guard.judge_prompts`.
 
     Raises:
         ApiError: the model is not known, or has no such tokens.
@@ -50,7 +57,8 @@ async def judge_completion(request: Request, body: CompletionRequest) -> tuple[C
     prompts = [await _divide(request, body.model, prompt) for prompt in as_prompt_list(body.prompt)]
     suffix = [MessageText((body.suffix,))] if body.suffix is not None else []
     texts = [[*(MessageText((text,)) for text in prompt.texts), *suffix] for prompt in prompts]
-    judged = await _judge(request, texts, [(user_message("".join(prompt.texts)),) for prompt in prompts])
+    chats = [(user_message("".join(prompt.texts)),) for prompt in prompts]
+    judged = await _judge(request, texts, chats, sends_to_review=sends_to_review)
     if judged is None:
         return body, None
     released = iter(judged.released)
@@ -105,9 +113,11 @@ async def _divide(request: Request, model: str, prompt: str | list[int]) -> _Pro
     return await prepare_in_thread(request, divide)
 
 
-async def _judge(request: Request, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat]) -> JudgedPrompt | None:
+async def _judge(
+    request: Request, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat], *, sends_to_review: bool = True
+) -> JudgedPrompt | None:
     guard = server_state(request).guard
-    return None if guard is None else await guard.judge_prompts(prompts, chats)
+    return None if guard is None else await guard.judge_prompts(prompts, chats, sends_to_review=sends_to_review)
 
 
 def _chat_texts(chat: ChatRequest) -> Iterator[MessageText]:

@@ -82,12 +82,15 @@ class Guard:
         findings = [replace(finding, start=0, end=0) for finding in decision.findings]
         return self.policy.decide(decision.stage, findings, decision.tiers)
 
-    async def judge_prompts(self, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat] = ()) -> "JudgedPrompt":
+    async def judge_prompts(
+        self, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat] = (), *, sends_to_review: bool = True
+    ) -> "JudgedPrompt":
         """Decide about the prompts of a request; a refusal of one of its texts refuses a prompt.
 
         Args:
             prompts: the texts of each, in their order: what clients send, and what tools returned.
             chats: the messages of each, for the people who review; empty: they see the flagged text alone.
+            sends_to_review: whether texts wait for a person as the policy says; not those that are only read again.
         """
         chats = chats or [()] * len(prompts)
         released: list[Parts] = []
@@ -106,7 +109,7 @@ class Guard:
                     refused.add(number)
                 released.append(parts)
                 context = f"{context}{''.join(parts)}\n"[-2 * LOOK_BACK_CHARS :]
-        self.record(judgments, "prompt", flagged)
+        self.record(judgments, "prompt", flagged if sends_to_review else [])
         all_texts = tuple(text for texts in prompts for text in texts)
         question = "".join(all_texts[-1].parts) if all_texts else ""
         refusal = self.policy.refusal_text(language_of(question))

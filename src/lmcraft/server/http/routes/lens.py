@@ -86,7 +86,8 @@ async def _read_text(body: LensRequest, request: Request, served: ServedModel) -
     ids = await prepare_in_thread(request, encode)
     if server_state(request).guard is None:
         return ids, None
-    completion, judged = await judge_completion(request, CompletionRequest(model=body.model, prompt=ids))
+    completion = CompletionRequest(model=body.model, prompt=ids)
+    completion, judged = await judge_completion(request, completion, sends_to_review=False)
     if judged is not None and judged.is_refused:
         raise _refusal()
     released = as_prompt_list(completion.prompt)[0]
