@@ -19,6 +19,8 @@ from lmcraft.quantities import Duration
 from lmcraft.standard_streams import check_decoded, undecoded_error
 
 if TYPE_CHECKING:
+    import torch
+
     from lmcraft.language_model import LanguageModel
     from lmcraft.model_source import ModelSource
 
@@ -58,6 +60,8 @@ class ExplainConfig(Config):
     """Only these views. [default: all for which the model has what they need]"""
     fit_lens: bool = False
     """Fit the model's Jacobian lens first, and keep it in its folder: minutes to hours, once for each model."""
+    lens_texts: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
+    """Files or folders of texts to fit the lens on. [default: the run's validation data, or texts that the model writes]"""
     data: Path | None = None
     """The dataset that the model was trained on, if it was moved."""
     documents: int = 10
@@ -87,6 +91,8 @@ class ExplainConfig(Config):
             raise UserError(f"documents={self.documents} must be 1 or more")
         if not self.methods:
             raise UserError("methods is empty: name replay, ekfac or cosine")
+        if self.lens_texts and not self.fit_lens:
+            raise UserError("lens_texts is for fitting the lens: add --fit-lens, or leave it out")
         if "patching" in self.views and self.against is None:
             raise UserError("views=patching compares two prompts: give the second one with --against")
         if not self.time_limit:
@@ -108,7 +114,10 @@ def explain(config: ExplainConfig) -> Explanation | None:
     from lmcraft.training.environment import let_threads_sleep
 
     let_threads_sleep()
+    import torch
+
     from lmcraft.folder.output import EXPLANATION, replace_output
+    from lmcraft.machine import choose_device
     from lmcraft.model_source import open_model
 
     config = config.resolved()
@@ -117,15 +126,17 @@ def explain(config: ExplainConfig) -> Explanation | None:
         text = _read_standard_input()
     with ExitStack() as stack:
         source = stack.enter_context(open_model(config.model))
-        model = _load(source, config.device)
+        source.check_writes_text()
         if text is None:
-            _fit_lens(model, source, config)
+            _fit_lens(source, config)
             return None
-        ids = _encode(model, text, "text")  # before anything is computed
+        ids = _encode(source, text, "text")  # before anything is computed
         out = config.out or Path(f"{_file_name(source.name)}-explanation.html")
         temporary = stack.enter_context(replace_output(out, EXPLANATION, overwrite=config.overwrite, inputs=source.inputs))
         if config.fit_lens:
-            _fit_lens(model, source, config)
+            _fit_lens(source, config)
+        # In float32: what is measured are small differences of logits, which 16 bits would drown.
+        model = _load(source, torch.float32, choose_device(config.device))
         explanation, stopped = _explain(config, source, model, text, ids)
         _write(temporary, explanation)
     _print(explanation, out, as_json=config.json)
@@ -152,17 +163,13 @@ def _read_standard_input() -> str:
     return text
 
 
-def _load(source: ModelSource, device: str) -> LanguageModel:
-    """The model in float32: what is measured are small differences of logits, which 16 bits would drown."""
-    import torch
-
+def _load(source: ModelSource, dtype: torch.dtype, device: str | torch.device) -> LanguageModel:
     from lmcraft.language_model import LanguageModel
-    from lmcraft.machine import choose_device
 
-    return LanguageModel.of(source, dtype=torch.float32, device=choose_device(device), tier="eager")
+    return LanguageModel.of(source, dtype=dtype, device=device, tier="eager")
 
 
-def _encode(model: LanguageModel, text: str, name: str) -> list[int]:
+def _encode(source: ModelSource, text: str, name: str) -> list[int]:
     """The token ids of a text.
 
     Raises:
@@ -170,8 +177,8 @@ def _encode(model: LanguageModel, text: str, name: str) -> list[int]:
     """
     from lmcraft.inference.prompt import encode_prompt
 
-    ids = encode_prompt(model.tokenizer, text)
-    context = model.transformer.config.max_position_embeddings
+    ids = encode_prompt(source.tokenizer, text)
+    context = source.checkpoint.config().max_position_embeddings
     if len(ids) > context:
         raise UserError(f"{name} has {len(ids):,} tokens, but the model's context is {context:,}: shorten it")
     if len(ids) > MAX_TOKENS:
@@ -183,34 +190,19 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:MAX_NAME_CHARACTERS] or "model"
 
 
-def _fit_lens(model: LanguageModel, source: ModelSource, config: ExplainConfig) -> None:
-    """Fit the lens and keep it in the model's folder."""
-    from lmcraft.folder import ModelFolder
-    from lmcraft.interpretability.lenses.file import hash_weights, save_jacobian_lens
-    from lmcraft.interpretability.lenses.fit import fit_jacobian_lens
-    from lmcraft.interpretability.lenses.plan import FitSettings
-    from lmcraft.interpretability.lenses.prompts import find_prompts
-    from lmcraft.terminal import line_printer, progress_bar
+def _fit_lens(source: ModelSource, config: ExplainConfig) -> None:
+    """Fit the lens and keep it in the model's folder; in bfloat16, where that is faster."""
+    from lmcraft.interpretability.lenses import FitSettings, fit_folder
+    from lmcraft.machine import choose_machine
 
     if not source.path.is_dir() or source.adapter is not None:
         raise UserError(
             f"model='{config.model}' is no folder of a whole model, in which its lens could be kept: write one with "
             "`lmcraft pull` or `lmcraft export`, and fit its lens"
         )
-    folder = ModelFolder(source.path)
-    settings = FitSettings(seed=config.seed)
-    prompts = find_prompts(model, folder, settings)
-    line_printer()(f"fitting the Jacobian lens on {len(prompts.ids)} prompts: {prompts.source}")
-    with progress_bar("Jacobian lens") as report:
-        lens = fit_jacobian_lens(
-            model,
-            prompts,
-            settings,
-            weights_sha256=hash_weights(folder.path),
-            state=folder.jacobian_lens.with_suffix(".partial.safetensors"),
-            report=report,
-        )
-    line_printer()(f"lens: {save_jacobian_lens(lens, folder.path)}")
+    machine = choose_machine(config.device, "auto")
+    model = _load(source, machine.dtype, machine.device)
+    fit_folder(model, source.path, files=config.lens_texts, settings=FitSettings(seed=config.seed))
 
 
 def _explain(
@@ -219,7 +211,7 @@ def _explain(
     """The explanation, and what stopped it."""
     from lmcraft.commands.explain_views import Question, Views, find_token
 
-    other_ids = None if config.against is None else _encode(model, config.against, "against")
+    other_ids = None if config.against is None else _encode(source, config.against, "against")
     if other_ids is not None and len(other_ids) != len(ids):
         raise UserError(
             f"against has {len(other_ids)} tokens and text {len(ids)}, but patching goes token by token: make them equally "

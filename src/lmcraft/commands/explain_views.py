@@ -124,9 +124,7 @@ class Views:
         }
 
     def _lens(self) -> dict[str, Any]:
-        from lmcraft.interpretability.lenses.file import load_jacobian_lens
-        from lmcraft.interpretability.lenses.readout import read_lens
-        from lmcraft.interpretability.lenses.swap import check_swap
+        from lmcraft.interpretability.lenses import check_swap, load_jacobian_lens, read_lens
 
         question = self.question
         jacobians: list[JacobianLens | None] = [None]
