@@ -60,7 +60,7 @@ class ExplainConfig(Config):
     """Only these views. [default: all for which the model has what they need]"""
     fit_lens: bool = False
     """Fit the model's Jacobian lens first, and keep it in its folder: minutes to hours, once for each model."""
-    lens_texts: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
+    texts: Annotated[tuple[str, ...], SEVERAL_VALUES] = ()
     """Files or folders of texts to fit the lens on. [default: the run's validation data, or texts that the model writes]"""
     data: Path | None = None
     """The dataset that the model was trained on, if it was moved."""
@@ -91,8 +91,8 @@ class ExplainConfig(Config):
             raise UserError(f"documents={self.documents} must be 1 or more")
         if not self.methods:
             raise UserError("methods is empty: name replay, ekfac or cosine")
-        if self.lens_texts and not self.fit_lens:
-            raise UserError("lens_texts is for fitting the lens: add --fit-lens, or leave it out")
+        if self.texts and not self.fit_lens:
+            raise UserError("texts are what --fit-lens reads: add it, or leave out --texts")
         if "patching" in self.views and self.against is None:
             raise UserError("views=patching compares two prompts: give the second one with --against")
         if not self.time_limit:
@@ -202,7 +202,7 @@ def _fit_lens(source: ModelSource, config: ExplainConfig) -> None:
         )
     machine = choose_machine(config.device, "auto")
     model = _load(source, machine.dtype, machine.device)
-    fit_folder(model, source.path, files=config.lens_texts, settings=FitSettings(seed=config.seed))
+    fit_folder(model, source.path, files=config.texts, settings=FitSettings(seed=config.seed))
 
 
 def _explain(
