@@ -69,18 +69,26 @@ class Terminal:
 
     def wait_for(self, *texts: str, count: int = 1) -> None:
         """Read until all texts are shown, each at least `count` times."""
-        self._read_until(lambda: all(self.text.count(text) >= count for text in texts), f"{texts} to be shown")
+        self.wait_until(lambda: all(self.text.count(text) >= count for text in texts), f"{texts} to be shown")
+
+    def wait_until(self, condition: Callable[[], bool], name: str) -> None:
+        """Read until the condition holds; `name` says in a failure which."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not condition():
+            if self.status is not None or time.monotonic() > deadline:
+                raise AssertionError(f"waited for {name}; the screen has:\n{self.text}")
+            self._read()
 
     def wait_until_gone(self, text: str) -> None:
-        self._read_until(lambda: text not in self.text, f"{text!r} to be gone")
+        self.wait_until(lambda: text not in self.text, f"{text!r} to be gone")
 
     def wait_for_prompt(self) -> None:
         """Read until the program waits for a line, which it says beside an empty one."""
-        self._read_until(lambda: self._screen.display[self._screen.cursor.y].startswith("> Send a message"), "a prompt")
+        self.wait_until(lambda: self._screen.display[self._screen.cursor.y].startswith("> Send a message"), "a prompt")
 
     def wait_for_end(self) -> int:
         """Read until the program ends; returns its exit status."""
-        self._read_until(lambda: self.status is not None, "the end")
+        self.wait_until(lambda: self.status is not None, "the end")
         assert self.status is not None
         return self.status
 
@@ -88,13 +96,6 @@ class Terminal:
         """End the program as a crash does."""
         os.kill(self.pid, signal.SIGKILL)
         self.wait_for_end()
-
-    def _read_until(self, condition: Callable[[], bool], name: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not condition():
-            if self.status is not None or time.monotonic() > deadline:
-                raise AssertionError(f"waited for {name}; the screen has:\n{self.text}")
-            self._read()
 
     def _read(self) -> None:
         if not select.select([self._descriptor], [], [], 0.1)[0]:

@@ -90,6 +90,7 @@ def test_an_answer_without_a_word_leaves_the_question_to_be_edited(server: FakeS
         terminal.wait_for_prompt()
         terminal.type("Helo" + ENTER)
         terminal.wait_for("Ctrl-C stops")  # beside the sign that the program waits
+        terminal.wait_until(lambda: bool(server.requests), "the question to arrive")
         terminal.type(CTRL_C)
         terminal.wait_for("> Helo", count=2)
         server.pieces, server.endless = ["Hi."], False
@@ -134,6 +135,7 @@ def test_a_question_that_was_killed_before_its_answer_is_a_draft(server: FakeSer
         terminal.wait_for_prompt()
         terminal.type("Are you there?" + ENTER)
         terminal.wait_for("Ctrl-C stops")
+        terminal.wait_until(lambda: bool(server.requests), "the question to arrive")
         terminal.kill()
     with chat_at_terminal(tmp_path, "--continue") as terminal:
         terminal.wait_for("> Are you there?")
