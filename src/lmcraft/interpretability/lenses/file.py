@@ -5,6 +5,7 @@ The header keeps how it was fitted, with a hash of the weights; a lens of other 
 
 import hashlib
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lmcraft.errors import UserError, explain_os_error
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import ModelFolder, to_path
 from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
 from lmcraft.json_lines import parse_json
 from lmcraft.lineage.hashing import hash_file
@@ -35,14 +36,14 @@ def hash_weights(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def save_jacobian_lens(lens: JacobianLens, folder: Path) -> Path:
+def save_jacobian_lens(lens: JacobianLens, folder: str | os.PathLike[str]) -> Path:
     """Write the lens of a model folder, and return its file.
 
     Raises:
         UserError: the folder cannot be written.
         RunError: the disk is full.
     """
-    path = ModelFolder(folder).jacobian_lens
+    path = ModelFolder(to_path(folder, "folder")).jacobian_lens
     record = json.dumps(asdict(lens.record))
     try:
         save_tensors({MATRICES: _compact(lens.matrices)}, path, {RECORD: record})
@@ -57,13 +58,14 @@ def _compact(matrices: Tensor) -> Tensor:
     return half if bool((loss <= MAX_HALF_LOSS).all()) else matrices.float()  # an infinite number loses everything
 
 
-def load_jacobian_lens(folder: Path) -> JacobianLens | None:
+def load_jacobian_lens(folder: str | os.PathLike[str]) -> JacobianLens | None:
     """The lens of a model folder; None if it has none.
 
     Raises:
         UserError: the file is damaged, or the lens was fitted on other weights.
     """
-    path = ModelFolder(folder).jacobian_lens
+    home = ModelFolder(to_path(folder, "folder"))
+    path = home.jacobian_lens
     if not path.is_file():
         return None
     try:
@@ -74,7 +76,7 @@ def load_jacobian_lens(folder: Path) -> JacobianLens | None:
         raise UserError(f"'{path}' is damaged ({error}): {REMEDY}") from error
     if not _is_whole(matrices, record):
         raise UserError(f"'{path}' is damaged (its matrices are not those of a lens): {REMEDY}")
-    if record.weights_sha256 != hash_weights(folder):
+    if record.weights_sha256 != hash_weights(home.path):
         raise UserError(f"'{path}' was fitted on other weights than the folder now has: {REMEDY}")
     return JacobianLens(matrices, record)
 

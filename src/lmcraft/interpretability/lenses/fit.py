@@ -5,7 +5,7 @@ Shapes: L blocks, C width.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -18,7 +18,7 @@ from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.interpretability.lenses.estimator import jacobian_rows
 from lmcraft.interpretability.lenses.jacobian import FitRecord, JacobianLens
-from lmcraft.interpretability.lenses.plan import MIN_PROMPTS, Batch, FitSettings, Plan
+from lmcraft.interpretability.lenses.plan import MIN_PROMPTS, Batch, FitSettings, Plan, Report
 from lmcraft.interpretability.lenses.prompts import Prompts
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.tensor_file import save_tensors
@@ -27,8 +27,6 @@ from lmcraft.training.signals import StopRequest, stop_on_signals
 
 PROMPTS_TOGETHER = 4
 SECONDS_BETWEEN_SAVES = 60.0
-Report = Callable[[int, int], object]
-"""Gets the number of directions that are done, and of all."""
 
 
 def fit_jacobian_lens(
@@ -48,7 +46,7 @@ def fit_jacobian_lens(
         settings: None: the defaults.
         weights_sha256: of the model's weights; kept in the lens.
         state: a file in which the fit is kept while it runs, and from which it goes on; removed at the end.
-        report: called after each batch of prompts.
+        report: called after each batch of prompts with the number of directions that are done.
 
     Raises:
         UserError: the model has one block, there are fewer than two prompts, or a setting is too small.

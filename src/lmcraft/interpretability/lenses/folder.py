@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from time import monotonic
 
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from lmcraft.errors import UserError, explain_os_error
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import ModelFolder, to_path
 from lmcraft.folder.lock import lock_folder
 from lmcraft.interpretability.lenses.file import hash_weights, save_jacobian_lens
 from lmcraft.interpretability.lenses.fit import fit_jacobian_lens
@@ -47,7 +46,7 @@ def fit_folder(
         RunError: the disk is full, or the model's outputs are not numbers.
         InterruptedRunError: a signal stopped it.
     """
-    home, settings = ModelFolder(Path(folder)), settings or FitSettings()
+    home, settings = ModelFolder(to_path(folder, "folder")), settings or FitSettings()
     if not home.path.is_dir():
         raise UserError(
             f"'{folder}' is not a folder, and a Jacobian lens is kept in its model's folder: save the model as one"
@@ -66,11 +65,12 @@ def _fit(model: LanguageModel, home: ModelFolder, files: Sequence[str], settings
     written = home.run / PROMPTS
     prompts = None if files else load_prompts(written, weights, settings)
     if prompts is None:
-        bar.begin("choosing texts")
-        prompts = read_prompts(model, files, settings) if files else find_prompts(model, home, settings)
+        bar.begin("texts")
+        prompts = read_prompts(model, files, settings) if files else find_prompts(model, home, settings, bar.show)
         if not files:
             save_prompts(prompts, written, weights, settings)
-    bar.begin("fitting")
+    bar.print_line(f"fitting the Jacobian lens on {len(prompts.ids)} prompts: {prompts.source}")
+    bar.begin("directions")
     lens = fit_jacobian_lens(model, prompts, settings, weights_sha256=weights, state=home.run / STATE, report=bar.show)
     save_jacobian_lens(lens, home.path)
     written.unlink(missing_ok=True)
@@ -78,24 +78,26 @@ def _fit(model: LanguageModel, home: ModelFolder, files: Sequence[str], settings
 
 
 class _Bar(BarDisplay):
-    """The directions that are done, their rate, and the time left."""
+    """What is done, the rate, and the time left."""
 
     def __init__(self, *, quiet: bool) -> None:
         columns = (TextColumn("Jacobian lens: {task.fields[status]}", markup=False), BarColumn(), TaskProgressColumn())
         super().__init__(*columns, total=1, quiet=quiet)
-        self._start: tuple[float, int] | None = None  # when this process began, and what was done before
+        self.begin("")
 
-    def begin(self, status: str) -> None:
-        """A part of the work begins."""
-        self._bar.update(self._task, status=status)
+    def begin(self, noun: str) -> None:
+        """A part of the work begins; `noun` is what it counts."""
+        self._noun = noun
+        self._start: tuple[float, int] | None = None  # when it began, and what was done before
+        self._bar.update(self._task, completed=0, total=1, status=noun)
 
     def show(self, done: int, total: int) -> None:
-        """So many directions out of all are done."""
+        """So much of the part is done."""
         now = monotonic()
         self._start = self._start or (now, done)
         begin, before = self._start
-        status = "fitting"
+        status = f"{done:,} of {total:,} {self._noun}"
         if done > before:
             rate = (done - before) / max(now - begin, 1e-9)
-            status += f"  {rate:.1f} directions/s  {format_duration((total - done) / rate)} left"
+            status += f"  {rate:.1f}/s  {format_duration((total - done) / rate)} left"
         self._bar.update(self._task, completed=done, total=total, status=status)

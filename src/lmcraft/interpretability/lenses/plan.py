@@ -7,7 +7,7 @@ independent, and their difference tells the error of the whole.
 Shapes: K directions, C width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 
+Report = Callable[[int, int], object]
+"""Gets what is done, and of how much."""
 MIN_PROMPTS = 2
 MAX_SKIPPED = 16  # positions, as in the paper's code
 

@@ -3,20 +3,21 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from lmcraft.data import TokenSplit, read_documents
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, read_json, sha256_of, write_json
 from lmcraft.inference.generation_config import GenerationConfig
-from lmcraft.interpretability.lenses.plan import FitSettings
+from lmcraft.interpretability.lenses.plan import FitSettings, Report
 from lmcraft.language_model import LanguageModel
 from lmcraft.lineage.record import read_lineage
 from lmcraft.pretraining.config import PretrainConfig
 
 MAX_CHARACTERS = 4_000_000  # of the texts that are read
+TEXTS_TOGETHER = 25  # that the model writes at a time
 CHARACTERS_TOGETHER = 200_000  # that are encoded at a time
 
 
@@ -49,9 +50,11 @@ def read_prompts(model: LanguageModel, files: Sequence[str], settings: FitSettin
     return cut_prompts(model, (document.text for document in read_documents(files)), settings, ", ".join(files))
 
 
-def find_prompts(model: LanguageModel, folder: ModelFolder, settings: FitSettings) -> Prompts:
-    """Pieces of the validation data of the model's own run, or else of texts that the model writes."""
-    return validation_prompts(model, folder, settings) or written_prompts(model, settings)
+def find_prompts(
+    model: LanguageModel, folder: ModelFolder, settings: FitSettings, report: Report = lambda done, total: None
+) -> Prompts:
+    """Pieces of the validation data of the model's own run, or else texts that the model writes, which `report` counts."""
+    return validation_prompts(model, folder, settings) or written_prompts(model, settings, report)
 
 
 def validation_prompts(model: LanguageModel, folder: ModelFolder, settings: FitSettings) -> Prompts | None:
@@ -74,25 +77,29 @@ def validation_prompts(model: LanguageModel, folder: ModelFolder, settings: FitS
     return None
 
 
-def written_prompts(model: LanguageModel, settings: FitSettings) -> Prompts:
+def written_prompts(model: LanguageModel, settings: FitSettings, report: Report = lambda done, total: None) -> Prompts:
     """Texts that the model writes at temperature 1, each after the token that begins or ends texts, or a random one."""
     settings = settings.within(model.transformer.config.max_position_embeddings)
-    tokenizer, length = model.tokenizer, settings.prompt_tokens
+    tokenizer, count = model.tokenizer, settings.prompts
     ends = [token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]
     start = list(tokenizer.begin_ids) or ends[:1]
-    count = settings.prompts
-    starts = [start] if start else [[token] for token in _random_tokens(model, count, settings.seed)]
-    writer = copy(model)
-    writer.generation_config = GenerationConfig()
-    rows = writer.generate(
-        starts,
-        max_new_tokens=length - len(starts[0]),
-        min_new_tokens=length - len(starts[0]),
-        temperature=1.0,
-        seed=settings.seed,
-        num_return_sequences=count if start else 1,
-    )
+    starts = [start] * count if start else [[token] for token in _random_tokens(model, count, settings.seed)]
+    writer = LanguageModel(model.transformer, tokenizer, GenerationConfig())  # in PyTorch, many texts at a time
+    rows: list[list[int]] = []
+    for first in range(0, count, TEXTS_TOGETHER):
+        report(first, count)
+        rows += _write(writer, starts[first : first + TEXTS_TOGETHER], settings.prompt_tokens, settings.seed * count + first)
+    report(count, count)
     return _drawn(rows, settings, "texts that the model wrote")
+
+
+def _write(writer: LanguageModel, starts: Sequence[Sequence[int]], length: int, seed: int) -> list[list[int]]:
+    """Texts of so many tokens."""
+    new = length - len(starts[0])
+    limits: dict[str, Any] = {"max_new_tokens": new, "min_new_tokens": new, "temperature": 1.0, "seed": seed}
+    if all(start == starts[0] for start in starts):  # one batch
+        return writer.generate(starts[0], num_return_sequences=len(starts), **limits)
+    return writer.generate(starts, **limits)
 
 
 def _random_tokens(model: LanguageModel, count: int, seed: int) -> list[int]:
