@@ -1,4 +1,4 @@
-"""Normalization layers. Statistics are computed in float32, whatever the activations' dtype."""
+"""Normalization layers. Statistics are computed in float32, whatever the activations' dtype, unless that is float64."""
 
 from typing import Any
 
@@ -19,7 +19,8 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():  # autograd's functions take longer than a short row
+        # Autograd's functions take longer than a short row, and have no derivatives of their own.
+        if not torch.is_grad_enabled() or x.dtype == torch.float64:
             return _rms_norm(x, self.weight, self.eps)[0]
         function = RMSNormFunction if can_compute(x, self.weight) else _RMSNorm
         return function.apply(x, self.weight, self.eps)  # type: ignore[no-any-return, no-untyped-call]
@@ -27,9 +28,13 @@ class RMSNorm(nn.Module):
 
 def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """The normed rows, and the float32 scale of each."""
-    x_f32 = x.float()
+    x_f32 = _at_least_float32(x)
     scale = torch.rsqrt(x_f32.pow(2).mean(-1, keepdim=True) + eps)
     return (x_f32 * scale).to(x.dtype) * weight.to(x.dtype), scale
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -61,9 +66,9 @@ class GemmaRMSNorm(RMSNorm):
         nn.init.zeros_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        x_f32 = x.float()
+        x_f32 = _at_least_float32(x)
         scale = torch.rsqrt(x_f32.pow(2).mean(-1, keepdim=True) + self.eps)
-        return (x_f32 * scale * (1.0 + self.weight.float())).to(x.dtype)
+        return (x_f32 * scale * (1.0 + _at_least_float32(self.weight))).to(x.dtype)
 
 
 class LayerNorm(nn.LayerNorm):
