@@ -232,6 +232,12 @@ class Influence:
     metasmoothness: float | None
     """Of the run (arXiv 2503.13751), 1 if the influence of documents is as smooth as possible; None if not measured."""
     checks: Sequence[Check] = ()
+    step: int = 0
+    """The training step whose weights are explained."""
+    notes: Sequence[str] = ()
+    """Sentences about how far the scores can be trusted."""
+    omitted: Sequence[tuple[str, str]] = ()
+    """Methods, and "checks", that could not run, and why."""
 
 
 @dataclass(frozen=True)

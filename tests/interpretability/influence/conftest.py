@@ -9,12 +9,20 @@ import pytest
 from lmcraft import PrepareConfig, PretrainConfig, prepare, pretrain
 from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence.documents import Documents
-from lmcraft.model.config import TransformerConfig
+from lmcraft.interpretability.influence.training_run import TrainingRun
+from lmcraft.model.config import InitConfig, TransformerConfig
 from lmcraft.training.config import OptimizerConfig
 from tests.tiny import tiny_dataset
 
 MakeDocuments = Callable[[Sequence[str]], Documents]
-SIZES = TransformerConfig(hidden_size=16, num_attention_heads=2)
+SIZES = TransformerConfig(hidden_size=16, num_attention_heads=2, tie_word_embeddings=False)
+
+RATES = ("learning_rate", "embedding_learning_rate", "head_learning_rate", "scalar_learning_rate")
+
+
+@pytest.fixture(scope="session")
+def run(run_folder: ModelFolder) -> TrainingRun:
+    return TrainingRun.open(run_folder)
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +34,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
         out=folder / "model",
         depth=2,
         model=SIZES,
+        init=InitConfig(scheme="xavier_normal", std=1.0, zero_output_projections=False),
         sequence_length=32,
         batch_size=4,
         micro_batch_size=2,
@@ -34,7 +43,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
         sample_every=100,
         precision="fp32",
         compile="off",
-        optimizer=OptimizerConfig(name="adamw", weight_decay=0.1),
+        optimizer=OptimizerConfig(name="adamw", eps=1e-3, weight_decay=0.1, **dict.fromkeys(RATES, 0.01)),
     )
     return pretrain(config)
 

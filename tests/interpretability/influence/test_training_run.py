@@ -17,11 +17,6 @@ from lmcraft.training.schedule import learning_rate_factor
 MACHINE = Machine(torch.device("cpu"), torch.float32, 1e12, "")
 
 
-@pytest.fixture(scope="module")
-def run(run_folder: ModelFolder) -> TrainingRun:
-    return TrainingRun.open(run_folder)
-
-
 def copy_of(folder: ModelFolder, target: Path) -> ModelFolder:
     """A copy of a model with its data beside it."""
     shutil.copytree(folder.path.parent / "data", target / "data")

@@ -22,6 +22,7 @@ from torch.func import functional_call
 
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
+from lmcraft.interpretability.influence.gradients import DocumentRows
 from lmcraft.interpretability.influence.training_run import NO_DOCUMENT, Batch, TrainingRun
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.config import OptimizerConfig
@@ -82,8 +83,8 @@ class TrainingStep:
         model = (model or run.initial_model()).to(dtype).requires_grad_(False)
         if model.config.num_experts:
             raise UserError(
-                f"'{run.folder.path}' is a mixture of experts, which a token enters or does not: its steps have no derivatives "
-                "by the weights of documents; use the methods ekfac and cosine"
+                f"'{run.folder.path}' is a mixture of experts, whose routing has no derivatives by the weights of documents: "
+                "use the methods ekfac and cosine"
             )
         model.compute_dtype = dtype
         model.use_attention("matmul")
@@ -127,8 +128,7 @@ class TrainingStep:
 
     def first_state(self) -> State:
         """The state before the first step."""
-        parameters = dict(self.model.named_parameters())
-        weights = torch.cat([parameters[name].detach().flatten() for name in self.shapes])
+        weights = self.weights_of(self.model)
         zeros = torch.zeros_like(weights)
         return State(weights, zeros, zeros[self._muon_size :].clone(), zeros.new_zeros(self.row_count))
 
@@ -136,28 +136,33 @@ class TrainingStep:
         """Derivatives that are all zero."""
         return State(*(torch.zeros_like(tensor) for tensor in self.first_state().tensors()))
 
+    def weights_of(self, model: Transformer) -> Tensor:
+        """The weights of a model of the same shape as a vector, (P,)."""
+        parameters = dict(model.named_parameters())
+        return torch.cat([parameters[name].detach().to(self.dtype).flatten() for name in self.shapes])
+
     def parameters(self, weights_P: Tensor) -> dict[str, Tensor]:
         """The model's parameters by name, as parts of the vector."""
         parts = weights_P.split([shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
-    def load(self, weights_P: Tensor) -> Transformer:
-        """The model with these weights."""
-        self.model.load_state_dict(self.parameters(weights_P), strict=False)
-        return self.model
-
     def losses(self, weights_P: Tensor, batch: Batch) -> Tensor:
         """The loss of each target as the run minimized it, (B, T); 0 where there is no target."""
-        arguments = {"document_ids": batch.document_ids}
-        logits: Tensor = functional_call(self.model, self.parameters(weights_P), (batch.input_ids,), arguments)
-        smoothing = self.objective.label_smoothing
-        losses = F.cross_entropy(
-            logits.flatten(0, 1), batch.targets.flatten(), reduction="none", label_smoothing=smoothing
-        ).view_as(batch.targets)
+        logits = self._logits(weights_P, batch.input_ids, batch.document_ids)
+        losses = _cross_entropy(logits, batch.targets, self.objective.label_smoothing)
         if self.objective.z_loss:
             log_z = logits.logsumexp(-1).masked_fill(batch.targets == IGNORE_INDEX, 0)
             losses = losses + self.objective.z_loss * log_z.square()
         return losses
+
+    def text_loss(self, weights_P: Tensor, rows: Sequence[DocumentRows]) -> Tensor:
+        """The mean loss of a text's tokens, a scalar in nats."""
+        sums = [_cross_entropy(self._logits(weights_P, row.input_ids, None), row.targets).sum() for row in rows]
+        return torch.stack(sums).sum() / sum(row.target_count for row in rows)
+
+    def _logits(self, weights_P: Tensor, input_ids: Tensor, document_ids: Tensor | None) -> Tensor:
+        arguments = {"document_ids": document_ids}
+        return functional_call(self.model, self.parameters(weights_P), (input_ids,), arguments)  # type: ignore[no-any-return]
 
     def gradient(self, weights_P: Tensor, batch: Batch, document_weights_N: Tensor) -> tuple[Tensor, float]:
         """The gradient of a step's loss, (P,), and the loss."""
@@ -281,6 +286,12 @@ class TrainingStep:
         gradient_P, loss = self.gradient(state.weights, batch, document_weights_N)
         with torch.no_grad():
             return self.update(state, gradient_P, step), loss
+
+
+def _cross_entropy(logits_BTV: Tensor, targets_BT: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The loss of each target, (B, T)."""
+    losses = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none", label_smoothing=smoothing)
+    return losses.view_as(targets_BT)
 
 
 def _of_targets(document_weights_N: Tensor, batch: Batch) -> Tensor:
