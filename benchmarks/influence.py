@@ -24,9 +24,9 @@ from scipy.stats import spearmanr
 from lmcraft import PrepareConfig, PretrainConfig, prepare, pretrain
 from lmcraft.data.loader import TokenSplit
 from lmcraft.folder import ModelFolder
-from lmcraft.interpretability.influence.cosine import cosine_scores
+from lmcraft.interpretability.influence.cosine import cosine_scores_of_texts
 from lmcraft.interpretability.influence.documents import Documents
-from lmcraft.interpretability.influence.ekfac import ekfac_scores
+from lmcraft.interpretability.influence.ekfac import ekfac_scores_of_texts
 from lmcraft.interpretability.influence.gradients import DocumentRows, text_rows
 from lmcraft.interpretability.influence.metasmoothness import measure_metasmoothness
 from lmcraft.interpretability.influence.replay import Trajectory, replay
@@ -171,9 +171,9 @@ class Benchmark:
         if not file.is_file():
             model = load_model(self.run.folder.path, device=torch.device("cpu"))
             length = self.run.config.sequence_length
-            ekfac = [ekfac_scores(model, self.documents, ids, sequence_length=length) for ids in self.texts]
-            cosine = [cosine_scores(model, self.documents, ids, sequence_length=length) for ids in self.texts]
-            np.savez(file, ekfac=np.stack(ekfac), cosine=np.stack(cosine))
+            ekfac = ekfac_scores_of_texts(model, self.documents, self.texts, sequence_length=length)
+            cosine = cosine_scores_of_texts(model, self.documents, self.texts, sequence_length=length)
+            np.savez(file, ekfac=ekfac, cosine=cosine)
         return dict(np.load(file))
 
     def retrain(self, share: float, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

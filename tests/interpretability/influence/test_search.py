@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lmcraft.errors import UserError
@@ -15,7 +16,8 @@ from lmcraft.interpretability.influence.training_run import TrainingRun
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(search, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(search, "MIN_RANDOM", 3)
     return tmp_path / "influence"
 
 
@@ -24,7 +26,7 @@ def test_each_method_names_documents_and_replay_is_checked(
 ) -> None:
     text = Documents(run.dataset).text(12)[:40]
     influence = find_documents(run_folder, text, count=3)
-    assert influence.methods == ("replay", "ekfac", "cosine")
+    assert influence.methods == search.METHODS
     assert not influence.omitted
     assert influence.step == run.steps
     assert influence.document_count == run.document_count
@@ -32,15 +34,14 @@ def test_each_method_names_documents_and_replay_is_checked(
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > 0
     assert influence.documents[0].excerpt
-    assert influence.documents[0].source.startswith("text.txt")
+    assert influence.documents[0].source.rpartition(":")[0].endswith("text.txt")
     assert influence.metasmoothness is not None
     assert [check.subject.partition(" (")[2] for check in influence.checks] == ["replay)", "ekfac)", "cosine)"]
-    assert all(len(check.random) == 19 and check.is_possible for check in influence.checks)
-    check = influence.checks[0]
-    assert check.effect == pytest.approx(scores[0], rel=0.3)
+    assert all(len(check.random) == 3 for check in influence.checks)
+    assert influence.checks[0].effect > max(influence.checks[0].random) - influence.checks[0].before
     assert not list(cache.glob("*"))
     messages = capsys.readouterr().err
-    assert "replaying 12 steps of" in messages
+    assert "replaying 8 steps of" in messages
     assert "training again without each of" in messages
 
 
@@ -71,11 +72,13 @@ def test_an_interrupted_search_goes_on(run_folder: ModelFolder, cache: Path, mon
 )
 def test_a_run_that_cannot_be_replayed_leaves_the_other_methods(
     run_folder: ModelFolder,
+    run: TrainingRun,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[pytest.MonkeyPatch], None],
     reason: str,
 ) -> None:
     change(monkeypatch)
+    monkeypatch.setattr(search, "cosine_scores", lambda *arguments, **options: np.arange(run.document_count))
     influence = find_documents(run_folder, "Line 1", methods=["replay", "cosine"], check=False, time_limit=search.TIME_LIMIT)
     assert influence.methods == ("cosine",)
     assert [method for method, _ in influence.omitted] == ["replay"]

@@ -32,8 +32,8 @@ Measure = Callable[[Tensor], Tensor]
 """Of the model's weights, (P,): a scalar, such as the loss of a text."""
 Report = Callable[[int, int], object]
 """Called with the work that is done and all of it, in steps."""
-MAX_LOSS_DIFFERENCE = 0.01
-"""Between the first loss of the run and its replay, as a share: bfloat16 stays below it, other initial weights do not."""
+MAX_LOSS_DIFFERENCES = {"fp32": 1e-5, "bf16": 1e-2}
+"""Between the first loss of the run, in its precision, and that of its replay, as a share: rounding errors stay below."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Trajectory:
         return state
 
     def _check(self, loss: float) -> None:
-        logged = self.step.run.losses[0]
-        if isfinite(logged) and abs(loss - logged) > MAX_LOSS_DIFFERENCE * abs(logged):
+        logged, allowed = self.step.run.losses[0], MAX_LOSS_DIFFERENCES.get(self.step.run.config.precision, 1e-2)
+        if isfinite(logged) and abs(loss - logged) > allowed * abs(logged):
             raise UserError(
                 f"the first step of '{self.step.run.folder.path}' has a loss of {loss:.4f} here and had {logged:.4f} in the "
                 "run, whose initial weights another kind of device or another version drew: it cannot be replayed"

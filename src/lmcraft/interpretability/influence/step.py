@@ -83,8 +83,8 @@ class TrainingStep:
         model = (model or run.initial_model()).to(dtype).requires_grad_(False)
         if model.config.num_experts:
             raise UserError(
-                f"'{run.folder.path}' is a mixture of experts, whose routing has no derivatives by the weights of documents: "
-                "use the methods ekfac and cosine"
+                f"'{run.folder.path}' is a mixture of experts, whose routing has no derivatives by the weights of "
+                "documents: use the methods ekfac and cosine"
             )
         model.compute_dtype = dtype
         model.use_attention("matmul")
@@ -97,7 +97,7 @@ class TrainingStep:
         """Choose the order of the weights, and set the learning rate and the decay of each."""
         groups = parameter_groups(model, config, width_ratio)
         groups.sort(key=lambda group: not group.matrices)
-        names = {parameter: name for name, parameter in model.named_parameters()}
+        names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self.shapes: dict[str, torch.Size] = {}
         rates, decays, penalized = [], [], []
         self._muon_size, by_shape = 0, defaultdict[torch.Size, list[int]](list)
@@ -143,7 +143,7 @@ class TrainingStep:
 
     def parameters(self, weights_P: Tensor) -> dict[str, Tensor]:
         """The model's parameters by name, as parts of the vector."""
-        parts = weights_P.split([shape.numel() for shape in self.shapes.values()])
+        parts: Sequence[Tensor] = torch.split(weights_P, [shape.numel() for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def losses(self, weights_P: Tensor, batch: Batch) -> Tensor:
