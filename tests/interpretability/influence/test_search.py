@@ -42,7 +42,9 @@ def test_each_method_names_documents_and_replay_is_checked(
     assert not list(cache.glob("*"))
     messages = capsys.readouterr().err
     assert "replaying 8 steps of" in messages
-    assert "training again without each of" in messages
+    assert "EK-FAC over 50 documents: about" in messages
+    assert "the gradients of 50 documents: about" in messages
+    assert "again without each of" in messages
 
 
 def test_an_interrupted_search_goes_on(run_folder: ModelFolder, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +80,7 @@ def test_a_run_that_cannot_be_replayed_leaves_the_other_methods(
     reason: str,
 ) -> None:
     change(monkeypatch)
+    monkeypatch.setattr(search._Search, "_cosine_seconds", lambda self: 0.0)
     monkeypatch.setattr(search, "cosine_scores", lambda *arguments, **options: np.arange(run.document_count))
     influence = find_documents(run_folder, "Line 1", methods=["replay", "cosine"], check=False, time_limit=search.TIME_LIMIT)
     assert influence.methods == ("cosine",)

@@ -21,8 +21,8 @@ from lmcraft.hub.download_cache import cache_folder
 from lmcraft.interpretability.explanation import MIN_RANDOM, Check, DocumentInfluence, Influence
 from lmcraft.interpretability.influence.cosine import cosine_scores
 from lmcraft.interpretability.influence.documents import Documents
-from lmcraft.interpretability.influence.ekfac import ekfac_scores
-from lmcraft.interpretability.influence.gradients import text_rows
+from lmcraft.interpretability.influence.ekfac import ekfac_scores, forecast
+from lmcraft.interpretability.influence.gradients import FullGradients, text_rows
 from lmcraft.interpretability.influence.metasmoothness import measure_metasmoothness
 from lmcraft.interpretability.influence.replay import Replay, Trajectory, replay, stride_of
 from lmcraft.interpretability.influence.step import TrainingStep
@@ -40,6 +40,7 @@ Method = Literal["replay", "ekfac", "cosine"]
 METHODS: tuple[Method, ...] = ("replay", "ekfac", "cosine")
 TIME_LIMIT = 2 * 3600.0  # of the forecast of what is computed by going through the run, in seconds
 EXCERPT_CHARS = 400
+FORECAST_DOCUMENTS = 8  # whose gradients are timed
 MEASURE = "loss of the text, nats per token"
 MAX_DISTANCE = 0.5  # from the folder's weights to the replay's, as a share of the way from the initial ones
 MIN_METASMOOTHNESS = 0.9  # below it, documents that are left out have other effects than predicted (benchmarks/influence.md)
@@ -134,9 +135,12 @@ class _Search:
     def scores(self, method: Method) -> NDArray[np.float64]:
         """The scores of a method, (N,)."""
         length = self.run.config.sequence_length
+        count = f"{len(self.documents):,} documents"
         if method == "cosine":
+            self._forecast(f"the gradients of {count}", self._cosine_seconds())
             return cosine_scores(self.model, self.documents, self.ids, sequence_length=length)
         if method == "ekfac":
+            self._forecast(f"EK-FAC over {count}", forecast(self.model, self.documents, sequence_length=length).seconds)
             return ekfac_scores(self.model, self.documents, self.ids, sequence_length=length, seed=self.seed)
         assert method == "replay", method
         return self._replay()
@@ -170,7 +174,7 @@ class _Search:
         ones_N = torch.ones(run.document_count, dtype=step.dtype)
         back = _seconds(partial(step.pull_back, weights_P, batch, ones_N, [weights_P]))
         seconds = run.steps * (2 * self.gradient_seconds + back) + 2 * run.steps * self.gradient_seconds
-        self._forecast("replaying", seconds)
+        self._forecast(f"replaying {self._length}", seconds)
         with progress_bar("replay") as report:
             result = replay(self.trajectory, [self.text_loss], report, key="text")
         self._compare(result)
@@ -184,6 +188,15 @@ class _Search:
         self._final = result.weights
         return -result.derivatives[0].numpy()
 
+    def _cosine_seconds(self) -> float:
+        """Of the gradients of all documents, from some of them."""
+        gradients, length = FullGradients(self.model), self.run.config.sequence_length
+        step = max(1, len(self.documents) // FORECAST_DOCUMENTS)
+        numbers = range(0, len(self.documents), step)
+        tokens = [self.documents.sequence(number).tolist() for number in numbers]
+        gradients.of(tokens[0], length)  # warms up
+        return _seconds(lambda: [gradients.of(ids, length) for ids in tokens]) * len(self.documents) / len(tokens)
+
     def _check_memory(self) -> None:
         states = self.step.first_state().nbytes * stride_of(self.run.steps)
         needed, free = 2 * states, free_memory(torch.device("cpu"))
@@ -195,13 +208,16 @@ class _Search:
 
     def _forecast(self, work: str, seconds: float) -> None:
         """Say how long something takes, or refuse it."""
-        run = f"{self.run.steps:,} steps of {self.step.weight_count:,} weights"
         if seconds > self.time_limit:
             raise UserError(
-                f"{work} {run} would take about {format_duration(seconds)} on this machine, more than "
-                f"{format_duration(self.time_limit)}: raise the limit, or explain a smaller run"
+                f"{work} would take about {format_duration(seconds)} on this machine, more than "
+                f"{format_duration(self.time_limit)}: raise --time-limit, or explain a smaller run"
             )
-        self.print_line(f"{work} {run}: about {format_duration(seconds)}")
+        self.print_line(f"{work}: about {format_duration(seconds)}")
+
+    @property
+    def _length(self) -> str:
+        return f"{self.run.steps:,} steps of {self.step.weight_count:,} weights"
 
     def _compare(self, result: Replay) -> None:
         """Compare the weights after the replay with those in the folder."""
@@ -225,7 +241,8 @@ class _Search:
         others = draw_others(-1, (number for number in read if number not in named.values()), MIN_RANDOM, self.seed)
         numbers = list(dict.fromkeys([*named.values(), *others]))
         left = sum(self.run.steps - int(self.trajectory.first_steps[number]) for number in numbers)
-        self._forecast(f"training again without each of {len(numbers)} documents,", left * self.gradient_seconds)
+        work = f"training {self._length} again without each of {len(numbers)} documents"
+        self._forecast(work, left * self.gradient_seconds)
         with progress_bar("computing the run") as report:
             before = float(self.text_loss(self.trajectory.run(report).weights).detach())
         losses = self._leave_out(numbers)
