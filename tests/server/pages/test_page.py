@@ -225,7 +225,7 @@ def test_picking_another_token_by_keyboard_makes_a_branch(page: Any) -> None:
     first.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#alternatives")).to_be_visible()
-    page.locator("#alternatives button:enabled").first.click()
+    page.locator("#alternatives ol button:enabled").first.click()
     expect(version_label(page, LAST)).to_have_text("2/2")
     wait_until_idle(page)
     assert page.locator(f"{LAST} .token").first.get_attribute("aria-label") != before

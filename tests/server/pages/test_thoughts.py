@@ -143,7 +143,7 @@ def test_a_branch_from_a_token_of_the_thoughts_thinks_on(thinker_page: Any) -> N
     expect(page.locator(f"{THOUGHTS} summary")).to_contain_text("Thought")
     page.click(f'{ANSWER} [data-act="tokens"]')
     page.locator(f"{ANSWER} .token").nth(4).click()
-    page.locator("#alternatives button:enabled").last.click()
+    page.locator("#alternatives ol button:enabled").last.click()
     expect(page.locator(f"{ANSWER} .switcher > span")).to_have_text("2/2")
     expect(page.locator("#messages .live")).to_have_count(0)
     first, branch = read_answers(page)
