@@ -1,13 +1,15 @@
 """Copies of the model along a run, which stay: `lmcraft explain` reads how a text was learned from them."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.checkpoint import Checkpoints
 
 
-def snapshot_steps(count: int, max_steps: int) -> list[int]:
+@lru_cache(maxsize=2)  # a run asks after each step
+def snapshot_steps(count: int, max_steps: int) -> frozenset[int]:
     """The steps of which a run keeps a snapshot: before the first step, and then evenly on a logarithmic scale.
 
     Early steps change the model most, and so have most of the snapshots, as in Pythia (arXiv 2304.01373, section 2.1).
@@ -21,7 +23,7 @@ def snapshot_steps(count: int, max_steps: int) -> list[int]:
     for remaining in range(number - 2, 0, -1):
         step = round(steps[-1] * (max_steps / steps[-1]) ** (1 / remaining))
         steps.append(min(max(steps[-1] + 1, step), max_steps - remaining + 1))
-    return steps
+    return frozenset(steps)
 
 
 class Snapshots:
