@@ -51,7 +51,7 @@ def test_the_view_explains_and_confirms_them() -> None:
     assert reason.of_query[0][0] == "embedding" and reason.of_key[0][0] == "head 0.1"
     assert reasons[PREVIOUS].parts[0][:2] == ("position embedding", "position embedding")
     checks = {check.subject.split(",")[0]: check for check in view.checks}
-    assert checks["induction head 1.2"].is_passed and checks["previous-token heads 0.1"].is_passed
+    assert checks["induction head 1.2"].is_passed and checks["previous-token head 0.1"].is_passed
     composition = checks["head 0.1 in the keys of head 1.2"]
     assert composition.after < 0.2 < 0.9 < composition.before and not composition.is_possible
     assert len(view.heads) == 24 and all(len(head.keys) == len(ids) for head in view.heads)

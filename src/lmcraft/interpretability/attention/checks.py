@@ -30,8 +30,12 @@ def rank_heads(scores_LH: Tensor) -> list[Head]:
 
 
 def check_induction(transformer: Transformer, scores: HeadScores, tokens: RepeatedTokens, *, seed: int) -> Check | None:
-    """Without the induction heads, repetition should no longer help the model; None if it has none."""
-    candidates = list_heads(transformer.config)
+    """Without the induction heads, repetition should no longer help the model; None if it has none.
+
+    The others are of neither kind: without the previous-token heads, induction heads do not work either.
+    """
+    previous = rank_heads(scores.previous_token)
+    candidates = [head for head in list_heads(transformer.config) if head not in previous]
     heads = _enlarge(rank_heads(scores.induction), scores.induction, candidates)
     if not heads:
         return None
@@ -44,12 +48,17 @@ def check_induction(transformer: Transformer, scores: HeadScores, tokens: Repeat
 
 
 def check_previous_token(transformer: Transformer, scores: HeadScores, tokens: RepeatedTokens, *, seed: int) -> Check | None:
-    """Without the previous-token heads below, induction heads should not know where to look; None if it lacks either."""
+    """Without the previous-token heads below, induction heads should not know where to look; None if it lacks either.
+
+    The others are in the same layers if these have enough heads.
+    """
     induction = rank_heads(scores.induction)
-    below = max((layer for layer, _ in induction), default=0)
-    candidates = [head for head in list_heads(transformer.config) if head[0] < below]
-    heads = [head for head in rank_heads(scores.previous_token) if head in candidates]
-    heads = _enlarge(heads, scores.previous_token[:below], candidates)
+    top = max((layer for layer, _ in induction), default=0)
+    named = [head for head in rank_heads(scores.previous_token) if head[0] < top]
+    others = [head for head in list_heads(transformer.config) if head not in induction]
+    below = [head for head in others if head[0] < top]
+    candidates = below if comb(len(below) - len(named), len(named)) >= MIN_RANDOM else others
+    heads = _enlarge(named, scores.previous_token, candidates)
     if not heads:
         return None
     measured = []
@@ -74,13 +83,14 @@ def check_reason(stream: ResidualStream, reason: AttentionReason, *, seed: int) 
 
 
 def _enlarge(heads: Sequence[Head], scores_LH: Tensor, candidates: Sequence[Head]) -> list[Head]:
-    """The heads, and as many with the next highest scores as it takes for enough random sets of others to exist."""
-    if not heads:
+    """The candidates among the heads, and as many with the next highest scores as it takes for enough sets of others."""
+    named = [head for head in heads if head in candidates]
+    if not named:
         return []
-    order = [divmod(index, scores_LH.shape[1]) for index in scores_LH.flatten().argsort(descending=True).tolist()]
-    sizes = range(len(heads), len(candidates))
-    size = next((size for size in sizes if comb(len(candidates) - size, size) >= MIN_RANDOM), len(heads))
-    return order[:size]
+    next_best = sorted(set(candidates) - set(named), key=lambda head: -float(scores_LH[head]))
+    sizes = range(len(named), len(candidates))
+    size = next((size for size in sizes if comb(len(candidates) - size, size) >= MIN_RANDOM), len(named))
+    return [*named, *next_best[: size - len(named)]]
 
 
 def _name_heads(kind: str, heads: Sequence[Head]) -> str:
