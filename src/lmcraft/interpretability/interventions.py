@@ -9,6 +9,7 @@ import random
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations
 from math import comb
+from operator import index as index_of
 from typing import Literal, TypeVar, get_args
 
 import torch
@@ -161,10 +162,10 @@ class _Replacement:
 
 def _mask(activation: Tensor, dim: int, indices: Collection[int], noun: str) -> Tensor:
     """True at some indices of a dimension; every other dimension has the size 1."""
-    size = activation.shape[dim]
-    for index in indices:
+    size, numbers = activation.shape[dim], [index_of(index) for index in indices]
+    for index in numbers:
         if not -size <= index < size:
             raise UserError(f"there is no {noun} with the number {index}: use 0 to {size - 1}")
     mask = torch.zeros(size, dtype=torch.bool, device=activation.device)
-    mask[torch.tensor(sorted(indices), dtype=torch.long, device=activation.device)] = True
+    mask[torch.tensor(numbers, dtype=torch.long, device=activation.device)] = True
     return mask.view([size if number == dim else 1 for number in range(activation.dim())])
