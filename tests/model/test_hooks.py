@@ -136,7 +136,7 @@ def _recorded(model: Transformer) -> Iterator[dict[str, Tensor]]:
             handle.remove()
 
 
-@pytest.mark.parametrize("family", ["gpt2", "gpt_neox"])
+@pytest.mark.parametrize("family", ["gpt2", "qwen3", "gpt_neox", "gemma3"])
 def test_gradients_flow_through_every_point(family: str) -> None:
     model, ids = tiny_model(**FAMILIES[family]).double(), IDS[:1, :6]
     model.compute_dtype = torch.float64
