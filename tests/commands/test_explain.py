@@ -34,7 +34,7 @@ def test_the_page_has_every_view_that_the_model_can_have(folder: Path, capsys: p
     for view in ("surprise", "lens", "logits", "attention", "inputs", "omitted"):
         assert f'<section id="{view}"' in page
     assert output.out.startswith("surprise: ") and "nats per token" in output.out
-    assert "not shown: training: " in output.out
+    assert "not shown: training: " in output.out and "not shown: influence: " in output.out
     assert "page: tiny-explanation.html" in output.err and "Traceback" not in output.err
 
 

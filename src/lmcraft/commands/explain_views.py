@@ -121,6 +121,7 @@ class Views:
             "patching": self._patching,
             "inputs": self._inputs,
             "training": self._training,
+            "influence": self._influence,
         }
 
     def _lens(self) -> dict[str, Any]:
@@ -205,3 +206,19 @@ class Views:
         with progress_bar("checkpoints") as report:
             training = follow_training(folder, self.question.ids, seed=self.config.seed, on_step=report)
         return {"training": training}
+
+    def _influence(self) -> dict[str, Any]:
+        from lmcraft.interpretability.influence.search import find_documents
+
+        config = self.config
+        influence = find_documents(
+            self.question.folder("training data"),
+            self.question.text,
+            data=config.data,
+            methods=config.methods,
+            count=config.documents,
+            seed=config.seed,
+            time_limit=float(config.time_limit),
+        )
+        self.omitted += influence.omitted
+        return {"influence": influence}

@@ -151,9 +151,9 @@ EXPLANATION = {
     "share of the logit": "对 logit 的贡献",
     # Influence
     (
-        "Of {count} training documents, those that changed the loss of the text most. Positive: training on the document "
-        "lowered the loss."
-    ): "在 {count} 篇训练文档中，以下文档对本文本的损失影响最大。正值：学习该文档降低了损失。",
+        "Of {count} training documents, those that changed the loss of the text most, at step {step}. Positive: training "
+        "on the document lowered the loss."
+    ): "在 {count} 篇训练文档中，以下文档对本文本的损失影响最大（第 {step} 步的权重）。正值：学习该文档降低了损失。",
     "replay: the exact derivative of the loss by the document's weight, through the whole run": (
         "重放：沿整个训练过程，求损失对文档权重的精确导数"
     ),
@@ -162,14 +162,15 @@ EXPLANATION = {
     "replay": "重放",
     "cosine": "余弦",
     "Document {number}": "文档 {number}",
-    "The metasmoothness of the run was not measured.": "未测量该次训练的元平滑度。",
-    "Metasmoothness of the run: {value} (1 is best); the influence of documents adds up.": (
-        "该次训练的元平滑度：{value}（1 为最佳）；文档的影响可以相加。"
-    ),
+    "Metasmoothness of the run: {value}; 1 is best.": "该次训练的元平滑度：{value}（1 为最佳）。",
     (
-        "Metasmoothness of the run: {value} (1 is best). So low a value means that the loss bends with the weights of "
-        "documents, and that their influence may not add up."
-    ): "该次训练的元平滑度：{value}（1 为最佳）。数值偏低，说明损失随文档权重弯曲变化，文档的影响未必能相加。",
+        "The metasmoothness of the run is {value}, below {limit}: its weights jump about as documents are left out, so "
+        "trust the checks rather than the scores of replay (docs/influence.md)."
+    ): "元平滑度 {value} 低于 {limit}：去掉文档时权重会跳变，应以检验为准，而非重放的分数（见 docs/influence.md）。",
+    (
+        "Replay computes in float64 and ends within {distance} of the model's weights, as a share of the way that they "
+        "went in training."
+    ): "重放以 float64 计算，终点与模型权重之差约为训练中权重移动距离的 {distance}。",
     # Training
     "Induction forms by step {step}: the first checkpoint whose best induction score is above half of the highest.": (
         "归纳在第 {step} 步之前形成：这是最佳归纳分数首次超过最高值一半的检查点。"

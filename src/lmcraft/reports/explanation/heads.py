@@ -94,8 +94,8 @@ def _reasons(explanation: Explanation, attention: Attention) -> str:
     title = both(lambda: say("Why they attend"))
     intro = both(
         lambda: say(
-            "The score of a query and a key is a sum over pairs of what earlier components wrote there; these pairs add "
-            "most."
+            "The score of a query and a key is a sum over pairs of what earlier components wrote there; these add "
+            "most, compared with the average key."
         )
     )
     head = [

@@ -5,13 +5,13 @@ from html import escape
 from math import isfinite
 
 from lmcraft.interpretability.explanation import DocumentInfluence, Explanation, Influence
+from lmcraft.interpretability.influence.search import MIN_METASMOOTHNESS
 from lmcraft.reports.explanation.checks import checks_html
+from lmcraft.reports.explanation.phrases import say_phrase
 from lmcraft.reports.explanation.tokens import number, read_as_text
 from lmcraft.reports.language import say
 from lmcraft.reports.template import both
 
-SMOOTH = 0.7
-"""From this metasmoothness on the influence of single documents can be expected to add up."""
 MAX_EXCERPT = 600  # characters
 
 
@@ -19,10 +19,10 @@ def influence_html(explanation: Explanation, influence: Influence) -> str:
     """The documents with their scores by each method."""
     intro = both(
         lambda: say(
-            "Of {count} training documents, those that changed the loss of the text most. Positive: training on the "
-            "document "
-            "lowered the loss.",
+            "Of {count} training documents, those that changed the loss of the text most, at step {step}. Positive: "
+            "training on the document lowered the loss.",
             count=f"{influence.document_count:,}",
+            step=f"{influence.step:,}",
         )
     )
     methods = "".join(f"<li>{both(partial(say_method, method))}</li>" for method in influence.methods)
@@ -30,7 +30,7 @@ def influence_html(explanation: Explanation, influence: Influence) -> str:
     return "".join(
         [
             f'<p>{intro}</p><ul class="note">{methods}</ul>',
-            _smoothness(influence),
+            _trust(influence),
             f'<ol class="documents">{documents}</ol>',
             checks_html(influence.checks),
         ]
@@ -57,25 +57,15 @@ def say_method_name(method: str) -> str:
     return "EK-FAC" if method == "ekfac" else method
 
 
-def _smoothness(influence: Influence) -> str:
+def _trust(influence: Influence) -> str:
+    """How far the scores can be trusted."""
     value = influence.metasmoothness
-    if value is None:
-        return f'<p class="note">{both(lambda: say("The metasmoothness of the run was not measured."))}</p>'
-    if value >= SMOOTH:
-        text = both(
-            lambda: say(
-                "Metasmoothness of the run: {value} (1 is best); the influence of documents adds up.", value=number(value)
-            )
-        )
-        return f"<p>{text}</p>"
-    text = both(
-        lambda: say(
-            "Metasmoothness of the run: {value} (1 is best). So low a value means that the loss bends with the weights of "
-            "documents, and that their influence may not add up.",
-            value=number(value),
-        )
+    sentences = (
+        [] if value is None else [both(lambda: say("Metasmoothness of the run: {value}; 1 is best.", value=number(value)))]
     )
-    return f'<p class="warning">{text}</p>'
+    sentences += [both(partial(say_phrase, note)) for note in influence.notes]
+    is_rough = value is not None and value < MIN_METASMOOTHNESS
+    return f'<p class="{"warning" if is_rough else "note"}">{" ".join(sentences)}</p>' if sentences else ""
 
 
 def _document(document: DocumentInfluence, influence: Influence) -> str:

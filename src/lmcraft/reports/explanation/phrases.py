@@ -44,6 +44,17 @@ PHRASES = (
     "logit of {token} minus logit of {other}",
     "logit of {token} minus the mean logit",
     "logit of {token}",
+    # How far the influence of documents can be trusted
+    (
+        "The metasmoothness of the run is {value}, below {limit}: its weights jump about as documents are left out, so "
+        "trust "
+        "the checks rather than the scores of replay (docs/influence.md)."
+    ),
+    (
+        "Replay computes in float64 and ends within {distance} of the model's weights, as a share of the way that they "
+        "went in "
+        "training."
+    ),
 )
 IS_NUMBER = re.compile(r"number|head|heads|count|layer|first|last|query|key")
 
