@@ -70,5 +70,10 @@ def test_tokens_that_would_complete_a_harmful_word_are_hidden(server: Server, mo
     assert shown(prompt="I like") == [[end, other], [other, vague]]
     assert shown(prompt="I refus") == [[other], [other, vague]]
     assert shown(messages=[{"role": "user", "content": "hi"}], token_ids=ids_of("I refus")) == [[other], [other, vague]]
+    assert shown(prompt="I am va") == [[end, other], [other, vague]]
+    assert shown(prompt="I am vagu") == [
+        [other],
+        [other, vague],
+    ]  # the judge names no passage: halves tell which token it is
     assert ask(server, prompt="I refus")["hidden_tokens"] == 1
     assert ask(server, 403, prompt="I refus", target=end)["code"] == "content_filter"

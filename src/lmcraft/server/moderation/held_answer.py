@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from lmcraft.inference.continuation import Token
 from lmcraft.inference.scoring import TokenScore
-from lmcraft.moderation.decision import Action, replace_passages
+from lmcraft.moderation.decision import Action, Finding, replace_passages
 from lmcraft.moderation.streaming import MAX_PROMPT_CHARS
 from lmcraft.server.moderation.guard import JudgedPrompt
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -154,46 +154,86 @@ async def remove_harmful_alternatives(prompt: JudgedPrompt, tokenizer: Tokenizer
 
 
 async def harmful_tokens(
-    prompt: JudgedPrompt, tokenizer: Tokenizer, token_ids: Collection[int], *, before: Sequence[int] = ()
+    prompt: JudgedPrompt,
+    tokenizer: Tokenizer,
+    token_ids: Collection[int],
+    *,
+    before: Sequence[int] = (),
+    max_judgments: int = 1,
 ) -> set[int]:
-    """The tokens whose text is harmful in an answer; all of them if the judge cannot tell which.
+    """The tokens whose text is harmful in an answer; more of them if the judge cannot tell which.
 
     Args:
         prompt: how to judge them.
         tokenizer: of the tokens.
         token_ids: each is judged by itself.
         before: tokens that each of them would follow, and is judged with.
+        max_judgments: how many texts to judge about, apart from very long ones, to find out which tokens are harmful.
     """
     ids = sorted(token_ids)
     lines = [tokenizer.decode([*before, token_id]).replace("\n", " ") for token_id in ids]
-    harmful: set[int] = set()
-    first, length = 0, 0
-    for n, line in enumerate(lines):
+    judged = _JudgedLines(prompt, lines, max_judgments)
+    first = length = 0
+    for stop, line in enumerate(lines, 1):
         length += len(line) + 1
-        if n + 1 == len(lines) or length > MAX_PROMPT_CHARS:
-            positions = await _harmful_lines(prompt, lines[first : n + 1])
-            harmful |= {ids[first + position] for position in positions}
-            first, length = n + 1, 0
-    return harmful
+        if stop == len(lines) or length > MAX_PROMPT_CHARS:
+            await judged.judge(range(first, stop))
+            first, length = stop, 0
+    return {ids[n] for n in judged.harmful}
 
 
-async def _harmful_lines(prompt: JudgedPrompt, lines: Sequence[str]) -> Collection[int]:
-    """The numbers of those lines that are harmful in an answer; all of them if the judge cannot tell which."""
-    if not "".join(lines).strip():
-        return ()
-    decision = await prompt.guard.judge("\n".join(lines), "answer", prompt.question)
-    if decision.action < Action.REDACT:
-        return ()
-    findings = [finding for finding in decision.findings if finding.category in decision.categories]
-    if decision.failed or not all(finding.has_passage for finding in findings):
-        return range(len(lines))
-    starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
-    return {
-        n
-        for finding in findings
-        for n in range(bisect_right(starts, finding.start) - 1, bisect_left(starts, finding.end))
-        if n < len(lines)
-    }
+class _JudgedLines:
+    """Independent texts that are judged together, and halved where that leaves open which of them are harmful.
+
+    Args:
+        prompt: how to judge them.
+        lines: the texts.
+        max_judgments: the number of judgments after which all lines count as harmful that may be.
+    """
+
+    def __init__(self, prompt: JudgedPrompt, lines: Sequence[str], max_judgments: int) -> None:
+        self._prompt, self._lines, self._max_judgments = prompt, lines, max_judgments
+        self._judgments = 0
+        self.harmful: set[int] = set()
+
+    async def judge(self, numbers: range) -> None:
+        """Add those of these lines that are harmful."""
+        text = "\n".join(self._lines[n] for n in numbers)
+        if not text.strip():
+            return
+        self._judgments += 1
+        decision = await self._prompt.guard.judge(text, "answer", self._prompt.question)
+        if decision.action < Action.REDACT:
+            return
+        findings = [finding for finding in decision.findings if finding.category in decision.categories]
+        if decision.failed or len(numbers) == 1:
+            self.harmful |= set(numbers)
+            return
+        spans = [self._span(numbers, finding) if finding.has_passage else numbers for finding in findings] or [numbers]
+        for span in _merge(spans):
+            if len(span) == 1 or self._judgments >= self._max_judgments:
+                self.harmful |= set(span)
+            else:
+                middle = (span.start + span.stop) // 2
+                for half in (range(span.start, middle), range(middle, span.stop)):
+                    await self.judge(half)
+
+    def _span(self, numbers: range, finding: Finding) -> range:
+        """The lines in which a finding is."""
+        starts = list(accumulate((len(self._lines[n]) + 1 for n in numbers), initial=0))
+        first, stop = bisect_right(starts, finding.start) - 1, bisect_left(starts, finding.end)
+        return numbers[first : max(stop, first + 1)]
+
+
+def _merge(spans: Sequence[range]) -> list[range]:
+    """The spans, with those that overlap as one."""
+    merged: list[range] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if merged and span.start < merged[-1].stop:
+            merged[-1] = range(merged[-1].start, max(merged[-1].stop, span.stop))
+        else:
+            merged.append(span)
+    return merged
 
 
 def _without(alternatives: tuple[tuple[int, float], ...], token_ids: set[int]) -> tuple[tuple[int, float], ...]:

@@ -20,6 +20,7 @@ from lmcraft.server.moderation.held_answer import harmful_tokens
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
 router = APIRouter(route_class=JsonRoute)
+MAX_JUDGMENTS = 64  # of the tokens of a lens, if some of them are harmful
 JUDGED_TOKENS = 16  # of the text before a token, that a policy judges together with it
 
 
@@ -35,7 +36,8 @@ async def lens(body: LensRequest, request: Request) -> dict[str, Any]:
     if judged is not None:
         shown = {token_id for lens in lenses for reading in lens.layers for token_id, _ in reading.choices}
         shown |= set() if body.target is None else {body.target}
-        hidden = await harmful_tokens(judged, tokenizer, shown, before=_last_words(ids, tokenizer))
+        before = _last_words(ids, tokenizer)
+        hidden = await harmful_tokens(judged, tokenizer, shown, before=before, max_judgments=MAX_JUDGMENTS)
     if body.target in hidden:
         raise _refusal()
     return {
