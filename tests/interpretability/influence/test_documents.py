@@ -4,7 +4,6 @@ import gzip
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lmcraft import PrepareConfig, prepare
@@ -22,7 +21,6 @@ def test_text_and_tokens_of_a_document(make_documents: MakeDocuments) -> None:
     assert len(documents) == 4
     assert [documents.text(number) for number in range(4)] == ["one fish", TEXTS[1], "three\nfish", "one fish"]
     assert [len(documents.tokens(number)) for number in range(4)] == documents.lengths.tolist() == [8, 37, 10, 8]
-    assert documents.numbers_at(np.array([0, 7, 8, 44, 45, 62])).tolist() == [0, 0, 1, 1, 2, 3]
 
 
 def test_rows_are_named_by_their_line(make_documents: MakeDocuments) -> None:

@@ -79,10 +79,6 @@ class Documents:
         """The text of a document, without special tokens."""
         return self.tokenizer.decode(self.tokens(number).tolist())
 
-    def numbers_at(self, positions: Int64) -> Int64:
-        """The number of the document that each position of the split belongs to; the shape of `positions`."""
-        return np.searchsorted(self.starts, positions, side="right") - 1
-
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The dataset's own.
