@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -13,6 +14,7 @@ from lmcraft.interpretability.choices import token_text
 from lmcraft.interpretability.explanation import Explanation
 from lmcraft.interpretability.surprise import measure_surprise
 from lmcraft.terminal import format_duration, line_printer, progress_bar
+from lmcraft.training.signals import interrupt_on_signals
 
 if TYPE_CHECKING:
     from lmcraft.commands.explain import ExplainConfig
@@ -86,11 +88,12 @@ class Views:
                 continue
             start = perf_counter()
             try:
-                self.parts |= build()
+                with interrupt_on_signals():
+                    self.parts |= build()
             except InterruptedRunError as error:
                 stopped = error
             except KeyboardInterrupt as error:
-                stopped = InterruptedRunError(str(error), 2)
+                stopped = InterruptedRunError(str(error), signal.SIGINT)
             except LmcraftError as error:
                 self.omitted.append((name, str(error)))
                 continue
