@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence import search
 from lmcraft.interpretability.influence.documents import Documents
+from lmcraft.interpretability.influence.replay import Replay, Trajectory
 from lmcraft.interpretability.influence.search import find_documents
 from lmcraft.interpretability.influence.training_run import TrainingRun
 
@@ -63,14 +65,19 @@ def test_an_interrupted_search_goes_on(run_folder: ModelFolder, cache: Path, mon
     assert not list(cache.glob("*"))
 
 
+def _overflow(trajectory: Trajectory, *arguments: object, **options: object) -> Replay:
+    return Replay(trajectory.run().weights, [0.0], torch.full((1, 50), torch.nan))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda patch: patch.setattr(search, "TIME_LIMIT", 0.0), "would take about"),
         (lambda patch: patch.setattr(search, "free_memory", lambda device: 1), "of memory for the states"),
         (lambda patch: patch.setattr(search, "MAX_DISTANCE", 0.0), "of the way off its weights"),
+        (lambda patch: patch.setattr(search, "replay", _overflow), "grow beyond all numbers"),
     ],
-    ids=["time", "memory", "distance"],
+    ids=["time", "memory", "distance", "infinite"],
 )
 def test_a_run_that_cannot_be_replayed_leaves_the_other_methods(
     run_folder: ModelFolder,

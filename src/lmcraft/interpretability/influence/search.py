@@ -178,6 +178,11 @@ class _Search:
         with progress_bar("replay") as report:
             result = replay(self.trajectory, [self.text_loss], report, key="text")
         self._compare(result)
+        if not result.derivatives.isfinite().all():
+            raise UserError(
+                f"the derivatives through the {run.steps:,} steps of '{run.folder.path}' grow beyond all numbers, since "
+                "small changes of its weights grow with each step (docs/influence.md): use ekfac and cosine"
+            )
         with progress_bar("metasmoothness") as report:
             self.metasmoothness = measure_metasmoothness(self.trajectory, result.weights, self.seed, report)
         if self.metasmoothness < MIN_METASMOOTHNESS:
@@ -224,7 +229,7 @@ class _Search:
         step = self.step
         kept_P, first_P = step.weights_of(self.model), step.first_state().weights
         distance = float((result.weights - kept_P).norm() / (kept_P - first_P).norm().clamp(min=1e-30))
-        if distance > MAX_DISTANCE:
+        if not distance <= MAX_DISTANCE:  # or it is not a number
             raise UserError(
                 f"the replay of '{self.run.folder.path}' ends {distance:.0%} of the way off its weights, so its influences "
                 "would be those of another model: such a run multiplies rounding errors (docs/influence.md)"
