@@ -13,9 +13,9 @@ from lmcraft.reports.explanation.surprise import NATS_OF_STRONGEST_SHADE
 from lmcraft.reports.explanation.tokens import shade, spell
 from lmcraft.reports.language import LANGUAGES, say, writing_in
 
-# With these, the data of any text have at most about 1.6 MB: five bytes for a choice, three for a weight.
-MAX_CHOICES = 150_000  # of all lenses
-MAX_WEIGHTS = 250_000  # of all heads
+# With these, the page of 2,000 tokens that are drawn at random from a large vocabulary stays below 3 MB.
+MAX_CHOICES = 100_000  # of all lenses
+MAX_WEIGHTS = 200_000  # of all heads
 CHOICES_OF_CELL = 5
 MIN_WEIGHT = 0.05
 """Weights of attention below are left out."""
