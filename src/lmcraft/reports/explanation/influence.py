@@ -72,7 +72,8 @@ def _document(document: DocumentInfluence, influence: Influence) -> str:
     title = both(lambda: say("Document {number}", number=f"{document.number:,}"))
     scores = "".join(_score(name, document.scores[name]) for name in influence.methods if name in document.scores)
     shown = document.excerpt[:MAX_EXCERPT] + ("…" if len(document.excerpt) > MAX_EXCERPT else "")
-    source = f' <span class="note"><bdi>{escape(read_as_text(document.source))}</bdi></span>' if document.source else ""
+    file = document.source.rpartition("/")[2]  # others who get the page need not know this machine's folders
+    source = f' <span class="note"><bdi>{escape(read_as_text(file))}</bdi></span>' if file else ""
     excerpt = escape("\n".join(map(read_as_text, shown.split("\n"))))
     return f'<li><h3>{title}{source}</h3><dl class="scores">{scores}</dl><pre dir="auto" tabindex="0">{excerpt}</pre></li>'
 
