@@ -77,6 +77,12 @@ def test_numbers_that_are_not_finite_are_refused(command: str, number: str) -> N
         parse_command([*command.split(), number])
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_some_generator_does_not_take_is_refused(seed: int) -> None:
+    with pytest.raises(UserError, match=rf"seed={seed} is out of range: use a whole number from 0 to 2\*\*63 - 1"):
+        PretrainConfig(Path("data"), out=Path("model"), seed=seed)
+
+
 def test_a_group_of_settings_may_be_a_dict() -> None:
     config = PretrainConfig("d", optimizer={"momentum": 0.9, "beta1": 0})  # type: ignore[arg-type]
     assert config == PretrainConfig(Path("d"), optimizer=OptimizerConfig(momentum=0.9, beta1=0.0))

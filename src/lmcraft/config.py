@@ -110,6 +110,9 @@ class Config:
             object.__setattr__(self, "out", Path(os.path.realpath(out)))
         if isinstance(out, Path):
             check_utf8(os.path.realpath(out), f"the full path of out='{out}'")  # libraries that write there need it
+        seed = getattr(self, "seed", None)
+        if isinstance(seed, int) and not 0 <= seed < 2**63:  # what every generator of random numbers takes
+            raise UserError(f"seed={seed} is out of range: use a whole number from 0 to 2**63 - 1")
 
     def __repr__(self) -> str:
         return format_changes(self)

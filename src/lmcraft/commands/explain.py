@@ -192,8 +192,10 @@ def _file_name(name: str) -> str:
 
 def _fit_lens(source: ModelSource, config: ExplainConfig) -> None:
     """Fit the lens and keep it in the model's folder; in bfloat16, where that is faster."""
+    from lmcraft.folder import ModelFolder
     from lmcraft.interpretability.lenses import FitSettings, fit_folder
     from lmcraft.machine import choose_machine
+    from lmcraft.terminal import line_printer
 
     if not source.path.is_dir() or source.adapter is not None:
         raise UserError(
@@ -203,6 +205,7 @@ def _fit_lens(source: ModelSource, config: ExplainConfig) -> None:
     machine = choose_machine(config.device, "auto")
     model = _load(source, machine.dtype, machine.device)
     fit_folder(model, source.path, files=config.texts, settings=FitSettings(seed=config.seed))
+    line_printer()(f"Jacobian lens: {ModelFolder(source.path).jacobian_lens}")
 
 
 def _explain(

@@ -60,8 +60,6 @@ class GuardTrainConfig(Config):
             raise UserError(
                 f"harmful_share={self.harmful_share:g} is out of range: use a share between 0 and 1, such as 0.02"
             )
-        if self.seed < 0:
-            raise UserError(f"seed={self.seed} is negative: use 0 or more")
         return self
 
 

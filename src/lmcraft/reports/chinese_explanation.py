@@ -208,6 +208,7 @@ EXPLANATION = {
     "what the lens reads for {token}, with {other}, after layers {first} to {last}": (
         "第 {first} 至 {last} 层之后透镜读出的 {token} 与 {other}"
     ),
+    "what the lens reads for {token}, with {other}, after layer {layer}": "第 {layer} 层之后透镜读出的 {token} 与 {other}",
     "{part} in the keys of head {head}": "注意力头 {head} 的键中的{part}",
     "{part} of step {number}": "第 {number} 步的{part}",
     "induction head {head}": "归纳头 {head}",

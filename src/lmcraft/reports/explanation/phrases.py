@@ -10,6 +10,7 @@ from lmcraft.reports.language import say
 PHRASES = (
     # What is named
     "what the lens reads for {token}, with {other}, after layers {first} to {last}",
+    "what the lens reads for {token}, with {other}, after layer {layer}",
     "{part} in the keys of head {head}",
     "{part} of step {number}",
     "induction head {head}",
@@ -47,13 +48,11 @@ PHRASES = (
     # How far the influence of documents can be trusted
     (
         "The metasmoothness of the run is {value}, below {limit}: its weights jump about as documents are left out, so "
-        "trust "
-        "the checks rather than the scores of replay (docs/influence.md)."
+        "trust the checks rather than the scores of replay (docs/influence.md)."
     ),
     (
         "Replay computes in float64 and ends within {distance} of the model's weights, as a share of the way that they "
-        "went in "
-        "training."
+        "went in training."
     ),
 )
 IS_NUMBER = re.compile(r"number|head|heads|count|layer|first|last|query|key")
