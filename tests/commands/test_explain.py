@@ -81,6 +81,21 @@ def test_bad_input_is_refused_before_anything_is_computed(
     assert message in error and error.count("\n") <= 4 and list(Path.cwd().iterdir()) == []
 
 
+def test_a_view_that_was_asked_for_and_cannot_be_shown_fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["explain", str(folder), TEXT, "--views", "logits", "influence", "--device", "cpu", "--out", "page.html"]) == 2
+    )
+    error = capsys.readouterr().err
+    assert "views=influence cannot be shown: " in error and "views=logits" not in error
+    assert "Which components decide" in Path("page.html").read_text()
+
+
+def test_a_special_token_can_be_the_target(folder: Path) -> None:
+    explanation = lmcraft.explain(str(folder), TEXT, views=("logits",), target="<|im_end|>", device="cpu")
+    assert explanation is not None and explanation.logit_attribution is not None
+    assert explanation.logit_attribution.target == "<|im_end|>"
+
+
 def test_only_a_page_of_explain_is_replaced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, notes = Path("page.html"), Path("notes.html")
     notes.write_text("<title>mine</title>")

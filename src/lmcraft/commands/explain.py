@@ -107,7 +107,7 @@ def explain(config: ExplainConfig) -> Explanation | None:
 
     Raises:
         UserError: there is no such model, it does not write text, the text has no or too many tokens, a target is not one
-            token, or `out` exists.
+            token, `out` exists, or a view that `views` names cannot be shown; the page has the others.
         RunError: a download failed, the model's outputs are not numbers, or the disk is full.
         InterruptedRunError: a signal stopped it; the page has the views that were complete.
     """
@@ -142,6 +142,8 @@ def explain(config: ExplainConfig) -> Explanation | None:
     _print(explanation, out, as_json=config.json)
     if stopped is not None:
         raise InterruptedRunError(f"stopped; '{out}' has the views that were complete", stopped.exit_status - 128)
+    if missing := [(view, reason) for view, reason in explanation.omitted if view in config.views]:
+        raise UserError("; ".join(f"views={view} cannot be shown: {reason}" for view, reason in missing))
     return explanation
 
 

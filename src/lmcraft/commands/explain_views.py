@@ -53,6 +53,8 @@ def find_token(model: LanguageModel, text: str, name: str) -> int:
     Raises:
         UserError: it is not one token; the message says how it is split.
     """
+    if text in model.tokenizer.special_tokens:
+        return model.tokenizer.special_tokens[text]
     ids = model.tokenizer.encode(text)
     if len(ids) != 1:
         parts = ", ".join(repr(token_text(model.tokenizer, token)) for token in ids) or "nothing"

@@ -12,8 +12,8 @@ ROWS_TOGETHER = 2**24  # logits that are computed at a time: 64 MiB in float32
 
 
 def token_text(tokenizer: Tokenizer, token_id: int) -> str:
-    """How a token is spelled; a part of a character is the replacement character."""
-    return tokenizer.token_bytes(token_id).decode("utf-8", "replace")
+    r"""How a token is spelled; the bytes of a part of a character are \xe4\xb8."""
+    return tokenizer.token_bytes(token_id).decode("utf-8", "backslashreplace")
 
 
 def most_likely(logits_V: Tensor, tokenizer: Tokenizer, count: int) -> list[Choice]:

@@ -276,7 +276,7 @@ class Explanation:
     """Family, parameters, layers: one line."""
     text: str
     tokens: Sequence[str]
-    """(T,) as they are spelled; a token that is part of a character has the replacement character."""
+    r"""(T,) as they are spelled; a token that is part of a character is its bytes, such as \xe4\xb8."""
     surprise: Surprise
     lenses: Sequence[Lens] = ()
     logit_attribution: LogitAttribution | None = None

@@ -4,6 +4,7 @@ EXPLANATION = {
     # The page
     "Explanation of a text": "一段文本的解释",
     "checks better than random": "优于随机的检验",
+    "{passed} of {count} ({untestable} untestable)": "{passed}/{count}（另有 {untestable} 项无法检验）",
     "{passed} of {count}": "{count} 项中 {passed} 项",
     "Not shown": "未显示",
     "Surprise": "意外程度",
@@ -205,10 +206,13 @@ EXPLANATION = {
     ),
     "No random others were tried.": "没有随机对照。",
     # What is named and measured
-    "what the lens reads for {token}, with {other}, after layers {first} to {last}": (
-        "第 {first} 至 {last} 层之后透镜读出的 {token} 与 {other}"
+    "what the {part} reads for {token}, with {other}, after layers {first} to {last}": (
+        "第 {first} 至 {last} 层之后{part}读出的 {token} 与 {other}"
     ),
-    "what the lens reads for {token}, with {other}, after layer {layer}": "第 {layer} 层之后透镜读出的 {token} 与 {other}",
+    "what the {part} reads for {token}, with {other}, after layer {layer}": (
+        "第 {layer} 层之后{part}读出的 {token} 与 {other}"
+    ),
+    "logit lens": "对数几率透镜",
     "{part} in the keys of head {head}": "注意力头 {head} 的键中的{part}",
     "{part} of step {number}": "第 {number} 步的{part}",
     "induction head {head}": "归纳头 {head}",

@@ -92,7 +92,7 @@ def test_a_failed_check_is_marked() -> None:
     page = build_page(explanation(long_text(12)))
     failed = re.findall(r'<div class="check failed">.*?</div>', page)
     assert len(failed) == 2 and all("No better than random." in check and "不优于随机" in check for check in failed)
-    assert page.count('class="check passed"') == 5 and "5 of 8" in page
+    assert page.count('class="check passed"') == 5 and "5 of 7 (1 untestable)" in page
 
 
 def test_numbers_that_are_none() -> None:
@@ -113,6 +113,6 @@ def test_the_summary_names_what_stands_out() -> None:
     lines = list(summarize(explanation(long_text(12))))
     assert lines[0].startswith("surprise: ") and lines[1].startswith("next: ")
     assert any(line.startswith("induction heads: ") for line in lines)
-    assert "induction forms by step 500" in lines and "most influential document: 17 of 1,000" in lines
+    assert "induction forms by step 500" in lines and "most influential by replay: document 17 (1,000 in all)" in lines
     assert any(line.startswith("✗ head 0.1 ablated") and line.endswith("no better than random.") for line in lines)
     assert lines[-1] == "not shown: other: a view that <i>nobody</i> knows"

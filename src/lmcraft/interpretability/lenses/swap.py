@@ -146,9 +146,10 @@ def check_swap(
         swap = Swap(network, jacobian, ids, (target, contrast), layers)
         swapped, changed = swap.swapped_logits(), swap.randomly_changed_logits(count, seed)
     names = [token_text(model.tokenizer, token) for token in (target, contrast)]
+    kind = "logit" if jacobian is None else "Jacobian"
     span = f"layers {layers[0]} to {layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
     return Check(
-        subject=f"what the lens reads for {names[0]!r}, with {names[1]!r}, after {span}",
+        subject=f"what the {kind} lens reads for {names[0]!r}, with {names[1]!r}, after {span}",
         action="swapped",
         measure=f"logit of {names[1]!r} minus logit of {names[0]!r}",
         before=float(logits[contrast] - logits[target]),

@@ -9,8 +9,10 @@ from lmcraft.reports.language import say
 # In braces: a number, a token, a list of heads, or again one of these phrases. The first form that fits counts.
 PHRASES = (
     # What is named
-    "what the lens reads for {token}, with {other}, after layers {first} to {last}",
-    "what the lens reads for {token}, with {other}, after layer {layer}",
+    "what the {part} reads for {token}, with {other}, after layers {first} to {last}",
+    "what the {part} reads for {token}, with {other}, after layer {layer}",
+    "logit lens",
+    "Jacobian lens",
     "{part} in the keys of head {head}",
     "{part} of step {number}",
     "induction head {head}",

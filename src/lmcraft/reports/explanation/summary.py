@@ -43,8 +43,9 @@ def summarize(explanation: Explanation) -> Iterator[str]:
     if explanation.training is not None and explanation.training.formation_step is not None:
         yield f"induction forms by step {explanation.training.formation_step:,}"
     if explanation.influence is not None and explanation.influence.documents:
-        first = explanation.influence.documents[0]
-        yield f"most influential document: {first.number:,} of {explanation.influence.document_count:,}"
+        influence = explanation.influence
+        method, first = influence.methods[0], influence.documents[0]
+        yield f"most influential by {method}: document {first.number} ({influence.document_count:,} in all)"
     yield from map(_verdict, all_checks(explanation))
     for view, reason in explanation.omitted:
         yield f"not shown: {view}: {reason}"
@@ -74,5 +75,7 @@ def _heads(explanation: Explanation) -> Iterator[str]:
 def count_verdicts(explanation: Explanation) -> str:
     """How many checks are passed, in the language of the page."""
     checks = all_checks(explanation)
-    passed = sum(check.is_passed for check in checks)
-    return say("{passed} of {count}", passed=passed, count=len(checks))
+    passed, possible = (sum(getattr(check, name) for check in checks) for name in ("is_passed", "is_possible"))
+    if untestable := len(checks) - possible:
+        return say("{passed} of {count} ({untestable} untestable)", passed=passed, count=possible, untestable=untestable)
+    return say("{passed} of {count}", passed=passed, count=possible)
