@@ -214,7 +214,7 @@ def _explain(
     config: ExplainConfig, source: ModelSource, model: LanguageModel, text: str, ids: list[int]
 ) -> tuple[Explanation, InterruptedRunError | None]:
     """The explanation, and what stopped it."""
-    from lmcraft.commands.explain_views import Question, Views, find_token
+    from lmcraft.commands.explain_views import Question, Views, ViewSettings, find_token
 
     other_ids = None if config.against is None else _encode(source, config.against, "against")
     if other_ids is not None and len(other_ids) != len(ids):
@@ -229,7 +229,10 @@ def _explain(
     if target is not None and target == contrast:
         raise UserError(f"target and contrast are both {config.target!r}: choose another contrast")
     question = Question(model, source, text, ids, other_ids, target, contrast)
-    views = Views(question, config)
+    settings = ViewSettings(
+        config.views, config.data, config.methods, config.documents, config.seed, float(config.time_limit), config.json
+    )
+    views = Views(question, settings)
     stopped = views.run()
     return views.explanation(), stopped
 

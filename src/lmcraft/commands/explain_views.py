@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from lmcraft.terminal import format_duration, line_printer, progress_bar
 from lmcraft.training.signals import interrupt_on_signals
 
 if TYPE_CHECKING:
-    from lmcraft.commands.explain import ExplainConfig
+    from lmcraft.interpretability.influence.search import Method
     from lmcraft.interpretability.lenses.jacobian import JacobianLens
     from lmcraft.language_model import LanguageModel
     from lmcraft.model_source import ModelSource
@@ -47,6 +48,22 @@ class Question:
         return ModelFolder(self.source.path)
 
 
+@dataclass(frozen=True)
+class ViewSettings:
+    """Which views are computed, and how; the names are those of the command's settings."""
+
+    views: Sequence[str]
+    """Empty: all."""
+    data: Path | None
+    methods: Sequence[Method]
+    documents: int
+    seed: int
+    time_limit: float
+    """Of the influence of documents, in seconds."""
+    quiet: bool
+    """Print no times."""
+
+
 def find_token(model: LanguageModel, text: str, name: str) -> int:
     """The id of the token with this text.
 
@@ -67,7 +84,7 @@ class Views:
     """The views of a question, as far as they are complete."""
 
     question: Question
-    config: ExplainConfig
+    settings: ViewSettings
     parts: dict[str, Any] = field(default_factory=dict)
     """Fields of the `Explanation`."""
     omitted: list[tuple[str, str]] = field(default_factory=list)
@@ -83,7 +100,7 @@ class Views:
         self.parts["surprise"] = measure_surprise(question.model, question.ids)
         stopped: InterruptedRunError | None = None
         for name, build in self._builders().items():
-            if self.config.views and name not in self.config.views:
+            if self.settings.views and name not in self.settings.views:
                 continue
             if stopped is not None:
                 self.omitted.append((name, "the explanation was stopped before"))
@@ -102,7 +119,7 @@ class Views:
             if stopped is not None:
                 self.omitted.append((name, "it was stopped before its end"))
                 continue
-            line_printer(quiet=self.config.json)(f"{name}: {format_duration(perf_counter() - start)}")
+            line_printer(quiet=self.settings.quiet)(f"{name}: {format_duration(perf_counter() - start)}")
         return stopped
 
     def explanation(self) -> Explanation:
@@ -149,7 +166,7 @@ class Views:
                 lens,
                 target=question.target,
                 contrast=question.contrast,
-                seed=self.config.seed,
+                seed=self.settings.seed,
             )
             lenses.append(read_lens(question.model, question.ids, lens, checks=[check]))
         return {"lenses": lenses}
@@ -164,14 +181,14 @@ class Views:
                 question.ids,
                 target=question.target,
                 contrast=question.contrast,
-                seed=self.config.seed,
+                seed=self.settings.seed,
             )
         }
 
     def _attention(self) -> dict[str, Any]:
         from lmcraft.interpretability.attention.view import explain_attention
 
-        return {"attention": explain_attention(self.question.model, self.question.ids, seed=self.config.seed)}
+        return {"attention": explain_attention(self.question.model, self.question.ids, seed=self.settings.seed)}
 
     def _patching(self) -> dict[str, Any]:
         from lmcraft.interpretability.attribution.patching import patch_activations
@@ -186,7 +203,7 @@ class Views:
                 question.other_ids,
                 answer=question.target,
                 other_answer=question.contrast,
-                seed=self.config.seed,
+                seed=self.settings.seed,
             )
         }
 
@@ -200,7 +217,7 @@ class Views:
                 question.ids,
                 target=question.target,
                 contrast=question.contrast,
-                seed=self.config.seed,
+                seed=self.settings.seed,
             )
         }
 
@@ -209,21 +226,21 @@ class Views:
 
         folder = self.question.folder("checkpoints")
         with progress_bar("checkpoints") as report:
-            training = follow_training(folder, self.question.ids, seed=self.config.seed, on_step=report)
+            training = follow_training(folder, self.question.ids, seed=self.settings.seed, on_step=report)
         return {"training": training}
 
     def _influence(self) -> dict[str, Any]:
         from lmcraft.interpretability.influence.search import find_documents
 
-        config = self.config
+        settings = self.settings
         influence = find_documents(
             self.question.folder("training data"),
             self.question.text,
-            data=config.data,
-            methods=config.methods,
-            count=config.documents,
-            seed=config.seed,
-            time_limit=float(config.time_limit),
+            data=settings.data,
+            methods=settings.methods,
+            count=settings.documents,
+            seed=settings.seed,
+            time_limit=settings.time_limit,
         )
         self.omitted += influence.omitted
         return {"influence": influence}
