@@ -146,6 +146,11 @@ class Views:
             "influence": self._influence,
         }
 
+    @property
+    def _decision(self) -> dict[str, Any]:
+        """Arguments of the views about one decision: why this token, and not that one."""
+        return {"target": self.question.target, "contrast": self.question.contrast, "seed": self.settings.seed}
+
     def _lens(self) -> dict[str, Any]:
         from lmcraft.interpretability.lenses import check_swap, load_jacobian_lens, read_lens
 
@@ -160,14 +165,7 @@ class Views:
                 jacobians += [] if jacobian is None else [jacobian]
         lenses = []
         for lens in jacobians:
-            check = check_swap(
-                question.model,
-                question.ids,
-                lens,
-                target=question.target,
-                contrast=question.contrast,
-                seed=self.settings.seed,
-            )
+            check = check_swap(question.model, question.ids, lens, **self._decision)
             lenses.append(read_lens(question.model, question.ids, lens, checks=[check]))
         return {"lenses": lenses}
 
@@ -175,15 +173,7 @@ class Views:
         from lmcraft.interpretability.attribution.direct_logit import attribute_logit
 
         question = self.question
-        return {
-            "logit_attribution": attribute_logit(
-                question.model,
-                question.ids,
-                target=question.target,
-                contrast=question.contrast,
-                seed=self.settings.seed,
-            )
-        }
+        return {"logit_attribution": attribute_logit(question.model, question.ids, **self._decision)}
 
     def _attention(self) -> dict[str, Any]:
         from lmcraft.interpretability.attention.view import explain_attention
@@ -211,15 +201,7 @@ class Views:
         from lmcraft.interpretability.attribution.integrated_gradients import integrate_gradients
 
         question = self.question
-        return {
-            "input_attribution": integrate_gradients(
-                question.model,
-                question.ids,
-                target=question.target,
-                contrast=question.contrast,
-                seed=self.settings.seed,
-            )
-        }
+        return {"input_attribution": integrate_gradients(question.model, question.ids, **self._decision)}
 
     def _training(self) -> dict[str, Any]:
         from lmcraft.interpretability.checkpoints import follow_training

@@ -156,9 +156,9 @@ def select_names(names: Sequence[str], name_filter: NameFilter) -> list[str]:
     if callable(name_filter):
         return [name for name in names if name_filter(name)]
     listed = [name_filter] if isinstance(name_filter, str) else list(name_filter)
-    known = set(names)
+    all_names = set(names)
     for name in listed:
-        if name not in known:
+        if name not in all_names:
             close = get_close_matches(str(name), names, 1)
             remedy = f"did you mean {close[0]!r}?" if close else "hook_names(model.config) lists them"
             raise UserError(f"this model has no hook point {name!r}: {remedy}")

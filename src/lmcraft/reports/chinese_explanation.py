@@ -201,7 +201,7 @@ EXPLANATION = {
     "{subject} left out of training: {measure} went from {before} to {after} ({change}).": (
         "训练时去掉{subject}：{measure}由 {before} 变为 {after}（{change}）。"
     ),
-    "With {n} random others it changed by {mean} on average ({low} to {high}); p = {p}.": (
+    "Random others (n = {n}) changed it by {mean} on average ({low} to {high}); p = {p}.": (
         "换成 {n} 个随机对照，平均变化 {mean}（{low} 至 {high}）；p = {p}。"
     ),
     "No random others were tried.": "没有随机对照。",

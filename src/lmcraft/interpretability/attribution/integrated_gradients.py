@@ -159,8 +159,8 @@ class Line:
             points: gradients of a span, at most `steps`.
         """
         points = min(points, steps)
-        places = [place / (steps // points) for place in range(steps // points + 1)]
-        spans = self._spans(places, self.differences(places), points)
+        fractions = [number / (steps // points) for number in range(steps // points + 1)]
+        spans = self._spans(fractions, self.differences(fractions), points)
         change = abs(spans[-1].after - spans[0].before)
         while sum(span.gap for span in spans) > MAX_GAP * change and self.steps + 2 * points <= max_steps:
             worst = max(range(len(spans)), key=lambda index: spans[index].gap)
@@ -172,14 +172,14 @@ class Line:
         return spans
 
     @torch.no_grad()
-    def differences(self, places: Sequence[float]) -> list[float]:
+    def differences(self, fractions: Sequence[float]) -> list[float]:
         """The difference of the logits at some points of the line."""
-        return self.difference(self._points(places)).tolist()
+        return self.difference(self._points(fractions)).tolist()
 
-    def _spans(self, places: Sequence[float], differences: Sequence[float], points: int) -> list[Span]:
-        """Gauss-Legendre quadrature of the gradients between each place and the next."""
+    def _spans(self, fractions: Sequence[float], differences: Sequence[float], points: int) -> list[Span]:
+        """Gauss-Legendre quadrature of the gradients between each fraction of the way and the next."""
         nodes, weights = np.polynomial.legendre.leggauss(points)
-        edges = list(pairwise(places))
+        edges = list(pairwise(fractions))
         alphas = [start + (stop - start) * (node + 1) / 2 for start, stop in edges for node in nodes]
         slopes = self._slopes(alphas).view(len(edges), points, -1)
         scores = torch.einsum("snt,n->st", slopes, torch.from_numpy(weights / 2).to(slopes))
@@ -188,21 +188,21 @@ class Line:
             for (start, stop), scores_T, (before, after) in zip(edges, scores, pairwise(differences), strict=True)
         ]
 
-    def _slopes(self, places: Sequence[float]) -> Tensor:
+    def _slopes(self, fractions: Sequence[float]) -> Tensor:
         """The change of the difference of logits with each token's way along the line, (B, T), in float64."""
         slopes, size = [], max(1, MAX_GRADIENT_TOKENS // len(self.change))
-        self.steps += len(places)
-        for first in range(0, len(places), size):
-            points_BTC = self._points(places[first : first + size]).requires_grad_()
+        self.steps += len(fractions)
+        for first in range(0, len(fractions), size):
+            points_BTC = self._points(fractions[first : first + size]).requires_grad_()
             with torch.enable_grad():
                 total = self.difference(points_BTC).sum()
             (gradients_BTC,) = torch.autograd.grad(total, points_BTC)
             slopes.append((gradients_BTC.double() * self.change.double()).sum(-1))
         return torch.cat(slopes)
 
-    def _points(self, places: Sequence[float]) -> Tensor:
+    def _points(self, fractions: Sequence[float]) -> Tensor:
         """(B, T, C)"""
-        return self.start + self.change.new_tensor(places)[:, None, None] * self.change
+        return self.start + self.change.new_tensor(fractions)[:, None, None] * self.change
 
     def difference(self, points_BTC: Tensor) -> Tensor:
         """The difference of the logits, (B,), for inputs of the first block, (B, T, C)."""

@@ -167,7 +167,8 @@ def _first_difference(text: Sequence[int], other: Sequence[int], config: Transfo
             f"the text has {len(text)} tokens and the second prompt {len(other)}, but patching needs as many in both: "
             "reword one of them ('lmcraft tokenizer inspect' shows how a text is split)"
         )
-    first = next((place for place, pair in enumerate(zip(text, other, strict=True)) if pair[0] != pair[1]), None)
+    pairs = enumerate(zip(text, other, strict=True))
+    first = next((position for position, (token, other_token) in pairs if token != other_token), None)
     if first is None:
         raise UserError(f"the text and the second prompt have the same {len(text)} tokens: change one of the prompts")
     differing = len(text) - first

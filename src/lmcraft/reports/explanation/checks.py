@@ -65,7 +65,7 @@ def _say_random(check: Check) -> str:
     if not changes:
         return say("No random others were tried.")
     return say(
-        "With {n} random others it changed by {mean} on average ({low} to {high}); p = {p}.",
+        "Random others (n = {n}) changed it by {mean} on average ({low} to {high}); p = {p}.",
         n=len(check.random),
         mean=number(sum(changes) / len(changes), 3, "+"),
         low=number(min(changes), 3, "+"),

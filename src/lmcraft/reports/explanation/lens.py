@@ -51,8 +51,8 @@ def _table(explanation: Explanation) -> str:
         head += [_title(lens), both(lambda: say("rank"))]
     layers = sorted({layer for lens in explanation.lenses for layer in lens.layers}, reverse=True)
     rows = [[str(layer), *_cells(explanation.lenses, layer, position)] for layer in layers]
-    place = f"{position}: {token_html(explanation.tokens[position])}" if position >= 0 else ""
-    caption = f"<p data-lens-place>{both(lambda: say('After token'))} <span>{place}</span></p>"
+    token = f"{position}: {token_html(explanation.tokens[position])}" if position >= 0 else ""
+    caption = f"<p data-lens-place>{both(lambda: say('After token'))} <span>{token}</span></p>"
     return f"{caption}{rows_table(head, rows, 'lens')}"
 
 

@@ -19,8 +19,8 @@ FEED_FORWARD = re.compile(r"feed-forward (\d+)")
 
 def logits_html(explanation: Explanation, attribution: LogitAttribution) -> str:
     """The greatest contributions as bars, and all by layer as a map."""
-    place = f"{attribution.position}: {token_html(explanation.tokens[attribution.position])}"
-    parts = [f"<p>{both(lambda: _describe(attribution))} {both(lambda: say('Read after token'))} {place}.</p>"]
+    token = f"{attribution.position}: {token_html(explanation.tokens[attribution.position])}"
+    parts = [f"<p>{both(lambda: _describe(attribution))} {both(lambda: say('Read after token'))} {token}.</p>"]
     ranked = sorted(attribution.contributions, key=lambda contribution: -abs(contribution.logit))
     rows = [(both(partial(say_phrase, contribution.component)), contribution.logit) for contribution in ranked[:MAX_BARS]]
     if others := ranked[MAX_BARS:]:

@@ -49,7 +49,7 @@ def _residual_map(explanation: Explanation, patching: Patching) -> str:
     first = first_column(len(patching.residual), len(explanation.tokens))
     shades = [[shade(value, 1.0) for value in row[first:]] for row in patching.residual]
     names = list(map(str, range(len(patching.residual))))
-    places = [
+    cells = [
         (value, layer, position)
         for layer, row in enumerate(patching.residual)
         for position, value in enumerate(row)
@@ -57,7 +57,7 @@ def _residual_map(explanation: Explanation, patching: Patching) -> str:
     ]
     rows = [
         [str(layer), f"{position}: {token_html(explanation.tokens[position])}", number(value)]
-        for value, layer, position in sorted(places, key=lambda place: -abs(place[0]))[:MAX_LISTED]
+        for value, layer, position in sorted(cells, key=lambda cell: -abs(cell[0]))[:MAX_LISTED]
     ]
     table = rows_table([both(lambda: say("layer")), both(lambda: say("token")), both(lambda: say("restored"))], rows)
     caption = both(lambda: say("Rows are layers, columns tokens; the table below lists the strongest cells."))
