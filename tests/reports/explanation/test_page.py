@@ -67,7 +67,7 @@ def test_a_lens_of_a_very_long_text_has_its_end(monkeypatch: pytest.MonkeyPatch)
 def test_a_check_says_what_was_done_and_its_verdict() -> None:
     check = Check("head 5.1", "ablated", "induction score", 0.9, 0.2, [0.9 - 0.001 * n for n in range(19)])
     assert describe(check) == (
-        "Head 5.1 ablated: induction score went from 0.900 to 0.200 (−0.700). With 19 random others it changed by "
+        "Head 5.1 ablated: induction score went from 0.900 to 0.200 (−0.700). Random others (n = 19) changed it by "
         "−0.009 on average (−0.018 to +0.000); p = 0.050."
     )
     assert verdict_of(check) == "Better than random."
