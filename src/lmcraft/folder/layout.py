@@ -69,6 +69,11 @@ class ModelFolder:
         return self.run / "metrics.jsonl"
 
     @property
+    def guarantee(self) -> Path:
+        """The guarantee of differential privacy, if the model has one (`lmcraft.privacy.guarantee`)."""
+        return self.run / "privacy.json"
+
+    @property
     def samples(self) -> Path:
         return self.run / "samples.jsonl"
 

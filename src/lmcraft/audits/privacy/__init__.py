@@ -1,0 +1,1 @@
+"""What a model gives away about its training data: `lmcraft audit privacy`."""

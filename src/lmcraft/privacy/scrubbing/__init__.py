@@ -1,0 +1,1 @@
+"""Finds personal data in Chinese and English texts, and redacts, pseudonymizes or drops it."""
