@@ -6,7 +6,7 @@
 | `proportions.py` | intervals of proportions, such as accuracies |
 | `bootstrap.py` | intervals of any function of items |
 | `paired.py` | two models compared on the same items; the smallest difference that a test detects |
-| `ranking.py` | how well scores rank: average precision |
+| `ranking.py` | how well scores rank: average precision, area under the ROC curve |
 | `calibration.py` | whether probabilities mean what they say, and the temperature that makes them |
 | `multiple.py` | many comparisons: adjusted p-values, and sets of models that are tied |
 | `agreement.py` | agreement of people who judge the same items: Cohen, Fleiss, Krippendorff |
