@@ -65,6 +65,41 @@ MODEL_REPORT = {
     "same most likely token": "首选词元相同的比例",
     "Scorer {hash}.": "评分器 {hash}。",
     "Only a sample of the prompts was asked.": "仅抽取了部分提示。",
+    # Privacy
+    "Privacy": "隐私",
+    "document": "文档",
+    "example": "样本",
+    "Differential privacy per {unit}: ε = {epsilon}, δ = {delta}. Somebody who sees the weights and guesses whether a "
+    "certain {unit} was in the training data, with both answers equally likely beforehand, is right in at most {share} "
+    "of cases, whatever else they know.": (
+        "差分隐私，以单个{unit}为单位：ε = {epsilon}，δ = {delta}。假设某一{unit}在与不在训练数据中事先同样可能，"
+        "那么看到权重的人无论另外知道什么，猜对的概率至多为 {share}。"
+    ),
+    "It holds for one {unit} at a time: somebody who wrote several of them is protected less.": (
+        "保证只针对单个{unit}：同一个人若有多个{unit}，受到的保护会减弱。"
+    ),
+    "It does not cover the validation data, which decide which step's weights are kept, and the tokenizer.": (
+        "保证不涵盖分词器，也不涵盖验证数据（保留哪一步的权重由它决定）。"
+    ),
+    "It does not cover what the base model was trained on.": "保证不涵盖基础模型的训练数据。",
+    "units in the training data": "训练数据中的单位数",
+    "budget of epsilon": "ε 预算",
+    "probability that a unit is in a step's batch": "每步抽中某一单位的概率",
+    "noise multiplier": "噪声倍数",
+    "largest norm of a unit's gradient": "单位梯度的范数上限",
+    "steps with noise": "加噪步数",
+    "part of delta that pays for batches of limited size": "δ 中用于批大小上限的部分",
+    "accountant": "隐私核算方法",
+    "Audit": "审计",
+    "attack": "攻击",
+    "claimed": "声明值",
+    "proved by attacks": "攻击证实的下界",
+    "The attacks prove that ε is at least {audited} (confidence {confidence}).": (
+        "攻击证实 ε 不小于 {audited}（置信度 {confidence}）。"
+    ),
+    "What the attacker sees: {model}.": "攻击者可见：{model}。",
+    "{claim} was claimed: the audit contradicts the guarantee.": "声明值为 {claim}：审计结果与保证矛盾。",
+    "{claim} was claimed: the audit agrees with the guarantee.": "声明值为 {claim}：审计结果与保证相符。",
     # Energy
     "energy": "能耗",
     "emissions": "碳排放",
@@ -175,8 +210,8 @@ MODEL_REPORT = {
     "Safety: refusals of harmless questions.": "安全：误拒无害提问。",
     "Safety: gaps between groups of people.": "安全：人群差异。",
     "Safety: what safety costs in perplexity.": "安全：安全措施的困惑度代价。",
-    "Privacy (memorized training text, personal data in answers): lmcraft does not measure it yet.": (
-        "隐私（对训练文本的记忆、回答中的个人信息）：lmcraft 尚不支持测量。"
+    "What the model gives away about its training data: `lmcraft audit privacy` has not been run.": (
+        "隐私（模型泄露多少训练数据）：尚未运行 `lmcraft audit privacy`。"
     ),
     "Energy and emissions of the training: not counted.": "训练的能耗与碳排放：未计量。",
     "Energy and emissions of the models that this one was made from: not in the figures.": (

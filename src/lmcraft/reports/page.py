@@ -19,6 +19,7 @@ from lmcraft.reports.sections.energy import energy_section
 from lmcraft.reports.sections.evaluations import evaluation_section, quantization_section
 from lmcraft.reports.sections.headline import facts, subtitle, warnings
 from lmcraft.reports.sections.lineage import lineage_section
+from lmcraft.reports.sections.privacy import privacy_section
 from lmcraft.reports.sections.safety import safety_section
 from lmcraft.reports.table import key_value_rows
 from lmcraft.reports.tasks import tasks_section
@@ -70,6 +71,7 @@ def _sections(folder: ModelFolder, evidence: Evidence) -> list[tuple[str, str, s
         ("tasks", say("Tasks during training"), tasks_section(training.rows if training is not None else ())),
         ("evaluations", say("Evaluations"), evaluation_section(evidence)),
         ("safety", say("Safety"), safety_section(evidence.safety)),
+        ("privacy", say("Privacy"), privacy_section(evidence)),
         ("quantization", say("Quantization"), quantization_section(evidence.quantization)),
         ("energy", say("Energy and emissions"), energy_section(evidence)),
         ("speed", say("Speed, memory and learning rate"), speed_section(training)),

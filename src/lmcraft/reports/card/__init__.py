@@ -7,7 +7,7 @@
 | `merging` | lmcraft's metadata among those of people |
 | `metadata` | metadata from evidence |
 | `vocabulary`, `hub.toml` | the hub's licenses and tasks, and a check of metadata against its schema |
-| `sections`, `measurements`, `usage`, `limits` | lmcraft's part, section by section |
+| `sections`, `measurements`, `privacy`, `usage`, `limits` | lmcraft's part, section by section |
 | `values` | figures as links to their files |
 | `markdown` | Markdown in which no text can change the page |
 """

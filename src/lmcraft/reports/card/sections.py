@@ -6,6 +6,7 @@ from lmcraft.reports.card.limits import limits
 from lmcraft.reports.card.markdown import bullets, code, escape, link, paragraphs, table
 from lmcraft.reports.card.measurements import energy_section, evaluation_section, safety_section
 from lmcraft.reports.card.metadata import HUB_ADDRESS, describe_license, repository_of
+from lmcraft.reports.card.privacy import privacy_section
 from lmcraft.reports.card.usage import usage
 from lmcraft.reports.card.values import capped, percent, value_of
 from lmcraft.reports.evidence import Change, Dataset, Evidence, Figure, Parent
@@ -40,7 +41,7 @@ def write_card(evidence: Evidence) -> str:
         "Training": _training(evidence),
         "Evaluation": evaluation_section(evidence),
         "Safety": safety_section(evidence),
-        "Privacy": "Not measured: whether the model repeats its training text, or personal data in it.",
+        "Privacy": privacy_section(evidence),
         "Energy and emissions": energy_section(evidence),
         "Limits": bullets(limits(evidence)),
         "Not measured, not stated": bullets(missing.sentence for missing in evidence.missing),

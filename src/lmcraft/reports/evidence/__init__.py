@@ -11,6 +11,7 @@ The report and the model card draw the same evidence, and nothing else reads the
 | `training` | the run: settings, curve, and what fine-tuning changed |
 | `evaluations` | results of `lmcraft evaluate`: written beside its items, and read again |
 | `audits` | the safety audit |
+| `privacy` | the guarantee of differential privacy, and its audit |
 | `costs` | energy and emissions |
 | `origins` | the models that it was made from, and what quantization cost |
 | `readme` | the parts of a README.md: metadata, people's text, the part that lmcraft writes |
@@ -23,10 +24,12 @@ from lmcraft.reports.evidence.record import (
     Architecture,
     Change,
     Dataset,
+    DifferentialPrivacy,
     EnergyUse,
     Evidence,
     Missing,
     Parent,
+    PrivacyAudit,
     Quantization,
     Safety,
     SafetyGap,
@@ -40,11 +43,13 @@ __all__ = [
     "Architecture",
     "Change",
     "Dataset",
+    "DifferentialPrivacy",
     "EnergyUse",
     "Evidence",
     "Figure",
     "Missing",
     "Parent",
+    "PrivacyAudit",
     "Quantization",
     "Safety",
     "SafetyGap",

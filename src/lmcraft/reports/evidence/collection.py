@@ -14,6 +14,7 @@ from lmcraft.reports.evidence.evaluations import identify_weights, read_evaluati
 from lmcraft.reports.evidence.figure import Records, text
 from lmcraft.reports.evidence.missing import find_missing
 from lmcraft.reports.evidence.origins import LINEAGE, read_parents, read_quantization
+from lmcraft.reports.evidence.privacy import read_guarantee, read_privacy_audit
 from lmcraft.reports.evidence.readme import CARD, read_stated
 from lmcraft.reports.evidence.record import Architecture, Evidence, Kind, Training
 from lmcraft.reports.evidence.training import read_training, read_tuning
@@ -33,6 +34,7 @@ def collect(folder: ModelFolder | Path) -> Evidence:
     lineage = records.json(LINEAGE)
     evaluations, outdated = read_evaluations(records, weights)
     safety, outdated_audit = read_safety(records, weights)
+    privacy_audit, outdated_privacy = read_privacy_audit(records, weights)
     training = read_training(records)
     evidence = Evidence(
         name=folder.path.resolve().name,
@@ -50,8 +52,10 @@ def collect(folder: ModelFolder | Path) -> Evidence:
         training=training,
         tuning=read_tuning(records),
         evaluations=evaluations,
-        outdated=[*outdated, *outdated_audit],
+        outdated=[*outdated, *outdated_audit, *outdated_privacy],
         safety=safety,
+        guarantee=read_guarantee(records),
+        privacy_audit=privacy_audit,
         energy=read_energy(records),
         later_energy=read_later_energy(records),
         quantization=read_quantization(records),

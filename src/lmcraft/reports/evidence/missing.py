@@ -15,7 +15,14 @@ SAFETY_PARTS = {
 
 def find_missing(evidence: Evidence) -> list[Missing]:
     """What was not measured or stated, in the order of a card's sections."""
-    sections = (_origin(evidence), _data(evidence), _evaluation(evidence), _safety(evidence), _privacy(), _energy(evidence))
+    sections = (
+        _origin(evidence),
+        _data(evidence),
+        _evaluation(evidence),
+        _safety(evidence),
+        _privacy(evidence),
+        _energy(evidence),
+    )
     return [Missing(id, sentence) for section in sections for id, sentence in section]
 
 
@@ -67,8 +74,9 @@ def _safety(evidence: Evidence) -> Iterator[tuple[str, str]]:
             yield f"safety.{part}", f"Safety: {title}."
 
 
-def _privacy() -> Iterator[tuple[str, str]]:
-    yield "privacy", "Privacy (memorized training text, personal data in answers): lmcraft does not measure it yet."
+def _privacy(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    if evidence.privacy_audit is None:
+        yield "privacy", "What the model gives away about its training data: `lmcraft audit privacy` has not been run."
 
 
 def _energy(evidence: Evidence) -> Iterator[tuple[str, str]]:

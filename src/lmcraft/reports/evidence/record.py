@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import Any, Literal
 
 from lmcraft.reports.evidence.figure import Figure
 
+MAX_EXPONENT = 700  # of a float
 Kind = Literal["text-generation", "text-classification", "reward"]
 
 
@@ -165,6 +167,52 @@ class Safety:
 
 
 @dataclass(frozen=True)
+class DifferentialPrivacy:
+    """The guarantee that the weights were trained with."""
+
+    unit: str
+    """What one data set has more than the other: document or example."""
+    epsilon: Figure
+    """Spent by the steps."""
+    delta: Figure
+    target_epsilon: Figure | None
+    units: Figure | None
+    """Number of units in the training data."""
+    figures: Sequence[Figure]
+    """How it was reached: sampling rate, noise, clipping, steps."""
+    accountant: str
+    file: str
+
+    @property
+    def most_guesses(self) -> float:
+        """The share of right guesses, at most, of somebody who sees the weights and guesses whether a unit was in the data.
+
+        Both answers are equally likely beforehand (arXiv 1311.0776, theorem 2.1).
+        """
+        odds, delta = exp(min(float(self.epsilon.value), MAX_EXPONENT)), float(self.delta.value)
+        return min(1.0, (odds + delta) / (1 + odds))
+
+
+@dataclass(frozen=True)
+class PrivacyAudit:
+    """What attacks on the weights got out of them."""
+
+    figures: Sequence[tuple[str, Figure]]
+    """With the title of each attack."""
+    claimed: Figure | None
+    """The epsilon of the guarantee; None: there was none to audit."""
+    audited: Figure | None
+    """The lower bound on epsilon that the attacks prove."""
+    confidence: float | None
+    """Of the lower bound."""
+    threat_model: str
+    """What the attacker of the lower bound sees."""
+    passed: bool | None
+    """Whether the attacks got no more than the guarantee allows; None: the audit does not say."""
+    file: str
+
+
+@dataclass(frozen=True)
 class EnergyUse:
     """The energy of the run, and of what was measured later."""
 
@@ -257,6 +305,8 @@ class Evidence:
     outdated: Sequence[str]
     """Files of results that other weights had, and that are left out."""
     safety: Safety | None
+    guarantee: DifferentialPrivacy | None
+    privacy_audit: PrivacyAudit | None
     energy: EnergyUse | None
     later_energy: Mapping[str, EnergyUse]
     """By kind: of evaluations and audits."""

@@ -6,6 +6,7 @@
 | `curves` | loss, speed, memory and learning rate over the steps |
 | `evaluations` | tasks with their intervals, and what quantization cost |
 | `safety` | the safety audit |
+| `privacy` | the guarantee of differential privacy, and its audit |
 | `energy` | energy over the run, by part and by start, and emissions |
 | `data` | datasets, sources, licenses, languages |
 | `lineage` | what the model was made from, as a drawing and a table |
