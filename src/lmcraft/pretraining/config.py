@@ -85,6 +85,9 @@ class PretrainConfig(TrainConfig):
     mixture_target_tokens: Annotated[int, ADVANCED, OFF] = 0
     """Length in tokens of the run that this one is a small proxy for: it reads as much less of each source, so that text is
     repeated as often, and the best weights stay the best (arXiv 2606.07597)."""
+    without: Annotated[tuple[int, ...], SEVERAL_VALUES, ADVANCED, OFF] = ()
+    """Training documents, by number, that the run does not read: end tokens stand in their place, and all other tokens stay
+    where they are. `lmcraft forget` sets it (docs/unlearning.md)."""
     objective: PretrainObjectiveName = "next-token"
     """What to learn from text with marks (a recipe's stage mark): next-token ignores them; conditional learns
     to write good and bad passages after their marks, and then writes after the good one; filtered learns good passages

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lmcraft.data.document_numbers import LeftOut
 from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
 from lmcraft.data.marks import Marks
 from lmcraft.data.mixture import Mixture, SourceUse, format_epochs
@@ -81,14 +82,18 @@ class RunData:
         )
 
     def training_rows(self, config: PretrainConfig) -> Dataset:
-        """The rows of a run with the length of the configuration.
+        """The rows of a run with the length of the configuration, without the documents that it leaves out.
 
         Raises:
-            UserError: the weights of a mixture leave nothing to read, or the run is longer than the one that it stands for.
+            UserError: the weights of a mixture leave nothing to read, the run is longer than the one that it stands for, or
+                there is no document of a number that it leaves out.
         """
-        if isinstance(self.training, TokenDataset):
-            return self.training
-        return self.training.rows(config.max_steps * config.batch_size)
+        rows: Dataset = (
+            self.training
+            if isinstance(self.training, TokenDataset)
+            else self.training.rows(config.max_steps * config.batch_size)
+        )
+        return LeftOut(rows, DatasetFolder(config.data), config.without) if config.without else rows
 
     @property
     def is_readable_at_any_length(self) -> bool:

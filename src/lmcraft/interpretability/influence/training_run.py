@@ -6,21 +6,15 @@ Shapes: B rows of a batch, T tokens of a row, N documents.
 """
 
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lmcraft.data.loader import IGNORE_INDEX, Dataset, TokenDataset, TokenSplit, check_dataset
-from lmcraft.data.parts import MixedDataset
-from lmcraft.data.splits import TRAIN
+from lmcraft.data.document_numbers import number_rows
+from lmcraft.data.loader import IGNORE_INDEX, check_dataset
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, is_model_folder, mismatch_error
 from lmcraft.lineage.locating import Locator
@@ -59,25 +53,6 @@ class Batch:
         return max(1, int((self.targets != IGNORE_INDEX).sum()))
 
 
-class DocumentNumbers(TokenSplit):
-    """A split that has the number of its document in place of each token."""
-
-    def __init__(self, split: TokenSplit, first_numbers: Mapping[str, int]) -> None:
-        """Number the documents of `split`; `first_numbers` has that of the first document of each shard, by file name."""
-        self.__dict__.update(split.__dict__)
-        self._first_numbers = [first_numbers[Path(shard.file).name] for shard in self._shards]
-
-    def slice(self, start: int, stop: int) -> NDArray[Any]:
-        """The numbers of the documents of the tokens at positions start..stop-1, (stop - start,)."""
-        parts = [
-            self._first_numbers[shard]
-            + np.searchsorted(self._shards[shard].documents, np.arange(first, last, dtype=np.uint64), side="right")
-            - 1
-            for shard, first, last in self._ranges(start, stop)
-        ]
-        return np.concatenate(parts)
-
-
 class TrainingRun:
     """The run that made the weights of a model folder.
 
@@ -92,9 +67,8 @@ class TrainingRun:
         self.folder, self.config, self.steps = folder, config, steps
         self._rates = rates
         self.dataset = DatasetFolder(config.data)
-        rows = RunData.open(config).training_rows(config)
-        first_numbers, self.document_count = _number_shards(self.dataset)
-        self._rows, self._numbers = rows, _number_rows(rows, first_numbers)
+        self._rows = RunData.open(config).training_rows(config)
+        self._numbers, self.document_count = number_rows(self._rows, self.dataset)
 
     @classmethod
     def open(cls, folder: ModelFolder, data: Path | None = None) -> "TrainingRun":
@@ -155,29 +129,6 @@ class TrainingRun:
         model.compute_dtype = torch.float32
         model.use_attention(self.config.attention)
         return model
-
-
-def _number_shards(dataset: DatasetFolder) -> tuple[dict[str, int], int]:
-    """The number of the first document of each training shard, by file name, and the number of documents."""
-    files = [shard["file"] for shard in dataset.token_manifest()["splits"][TRAIN]["shards"]]
-    counts = [len(np.load((dataset.path / file).with_suffix(".documents.npy"), mmap_mode="r")) for file in files]
-    firsts = accumulate(counts, initial=0)
-    return dict(zip(files, firsts, strict=False)), sum(counts)
-
-
-def _number_rows(rows: Dataset, first_numbers: Mapping[str, int]) -> Dataset:
-    """The same rows with the numbers of documents in place of tokens."""
-    if isinstance(rows, MixedDataset):
-        numbered = {name: _number_row_set(part, first_numbers) for name, part in rows.datasets.items()}
-        return MixedDataset(numbered, rows.course, rows.seed)
-    assert isinstance(rows, TokenDataset)
-    return _number_row_set(rows, first_numbers)
-
-
-def _number_row_set(rows: TokenDataset, first_numbers: Mapping[str, int]) -> TokenDataset:
-    numbered = copy(rows)
-    numbered.split = DocumentNumbers(rows.split, first_numbers)
-    return numbered
 
 
 def _read_config(folder: ModelFolder) -> PretrainConfig:

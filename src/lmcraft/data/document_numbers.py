@@ -1,0 +1,117 @@
+"""The number of the training document of each token in the rows of a run, and rows without some documents.
+
+Documents are numbered from 0, in the order of the shards of the dataset's split "train".
+
+Shapes: B rows of a batch, T tokens of a row.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmcraft.data.loader import IGNORE_INDEX, Batch, Dataset, Sample, TokenDataset, TokenSplit
+from lmcraft.data.parts import MixedDataset
+from lmcraft.data.splits import TRAIN
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
+
+R = TypeVar("R", Batch, Sample)
+
+
+class DocumentNumbers(TokenSplit):
+    """A split that has the number of its document in place of each token."""
+
+    def __init__(self, split: TokenSplit, first_numbers: Mapping[str, int]) -> None:
+        """Number the documents of `split`; `first_numbers` has that of the first document of each shard, by file name."""
+        self.__dict__.update(split.__dict__)
+        self._first_numbers = [first_numbers[Path(shard.file).name] for shard in self._shards]
+
+    def slice(self, start: int, stop: int) -> NDArray[Any]:
+        """The numbers of the documents of the tokens at positions start..stop-1, (stop - start,)."""
+        parts = [
+            self._first_numbers[shard]
+            + np.searchsorted(self._shards[shard].documents, np.arange(first, last, dtype=np.uint64), side="right")
+            - 1
+            for shard, first, last in self._ranges(start, stop)
+        ]
+        return np.concatenate(parts)
+
+
+class LeftOut:
+    """The rows of a run with end tokens in place of some documents, none of which is a target; without end tokens, token 0.
+
+    All other tokens stay where they are, so each row differs from that of the run in these documents only, and nothing
+    that is computed from it depends on their text.
+    """
+
+    def __init__(self, rows: Dataset, dataset: DatasetFolder, documents: Collection[int]) -> None:
+        """Leave out the documents with these numbers.
+
+        Raises:
+            UserError: the dataset has no document of such a number, or its text has marks.
+        """
+        numbers, count = number_rows(rows, dataset)
+        self.rows, self._numbers, self.sequence_length = rows, numbers, rows.sequence_length
+        manifest = dataset.token_manifest()
+        missing = next((number for number in documents if not 0 <= number < count), None)
+        if missing is not None:
+            raise UserError(f"without={missing} is no document of '{dataset.path}', which has those from 0 to {count - 1:,}")
+        if "marks" in manifest:
+            raise UserError(
+                f"without={next(iter(documents))} does not fit '{dataset.path}', whose text has marks: leave it out"
+            )
+        self._end = manifest.get("eos_token_id") or 0
+        self._is_left_out = np.zeros(count, np.bool_)
+        self._is_left_out[list(documents)] = True
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The rows with these global indices, in this order."""
+        return self._leave_out(self.rows.batch(indices), self._numbers.batch(indices))
+
+    def ordered(self) -> Iterator[Sample]:
+        """All rows once, in order."""
+        for row, numbers in zip(self.rows.ordered(), self._numbers.ordered(), strict=True):
+            yield self._leave_out(row, numbers)
+
+    def _leave_out(self, rows: R, numbers: R) -> R:
+        inputs = np.where(self._is_left_out[numbers.input_ids], self._end, rows.input_ids)
+        is_target = (numbers.targets != IGNORE_INDEX) & ~self._is_left_out[numbers.targets.clip(min=0)]
+        return replace(rows, input_ids=inputs, targets=np.where(is_target, rows.targets, IGNORE_INDEX))
+
+    def fingerprint(self) -> str:
+        """Hash of the tokens."""
+        return self.rows.fingerprint()
+
+
+def number_rows(rows: Dataset, dataset: DatasetFolder) -> tuple[Dataset, int]:
+    """The same rows with the numbers of documents in place of tokens, and the number of documents of the split "train"."""
+    first_numbers, count = _number_shards(dataset)
+    return _numbered(rows.rows if isinstance(rows, LeftOut) else rows, first_numbers), count
+
+
+def _numbered(rows: Dataset, first_numbers: Mapping[str, int]) -> Dataset:
+    if isinstance(rows, MixedDataset):
+        numbered = {name: _number_row_set(part, first_numbers) for name, part in rows.datasets.items()}
+        return MixedDataset(numbered, rows.course, rows.seed)
+    assert isinstance(rows, TokenDataset)
+    return _number_row_set(rows, first_numbers)
+
+
+def _number_row_set(rows: TokenDataset, first_numbers: Mapping[str, int]) -> TokenDataset:
+    numbered = copy(rows)
+    numbered.split = DocumentNumbers(rows.split, first_numbers)
+    return numbered
+
+
+def _number_shards(dataset: DatasetFolder) -> tuple[dict[str, int], int]:
+    """The number of the first document of each training shard, by file name, and the number of documents."""
+    files = [shard["file"] for shard in dataset.token_manifest()["splits"][TRAIN]["shards"]]
+    counts = [len(np.load((dataset.path / file).with_suffix(".documents.npy"), mmap_mode="r")) for file in files]
+    firsts = accumulate(counts, initial=0)
+    return dict(zip(files, firsts, strict=False)), sum(counts)
