@@ -18,6 +18,7 @@ document_progress   progress bar over documents
 shards              writes a dataset folder: token shards and manifest
 splits              divides documents between training and validation
 mixture             the share of training that each source has: weights, epochs, temperature, copies, schedule
+canaries            short documents with a secret, some of them in the data: what an audit looks for
 document_numbers    the document of each token of the rows of a run, and rows without some documents
 parts               the parts of a dataset, mixed as a run reads them
 marks               special tokens that say which passages of a text are bad

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lmcraft.data.canaries import CanaryRows
 from lmcraft.data.loader import IGNORE_INDEX, Batch, Dataset, Sample, TokenDataset, TokenSplit
 from lmcraft.data.parts import MixedDataset
 from lmcraft.data.splits import TRAIN
@@ -22,6 +23,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 
 R = TypeVar("R", Batch, Sample)
+NO_DOCUMENT = -1  # the number of a token of a canary
 
 
 class DocumentNumbers(TokenSplit):
@@ -90,12 +92,19 @@ class LeftOut:
 
 
 def number_rows(rows: Dataset, dataset: DatasetFolder) -> tuple[Dataset, int]:
-    """The same rows with the numbers of documents in place of tokens, and the number of documents of the split "train"."""
+    """The same rows with the numbers of documents in place of tokens, and the number of documents of the split "train".
+
+    The targets of canaries have no number.
+    """
     first_numbers, count = _number_shards(dataset)
-    return _numbered(rows.rows if isinstance(rows, LeftOut) else rows, first_numbers), count
+    return _numbered(rows, first_numbers), count
 
 
 def _numbered(rows: Dataset, first_numbers: Mapping[str, int]) -> Dataset:
+    if isinstance(rows, CanaryRows):
+        return CanaryRows(_numbered(rows.inner, first_numbers), rows.canaries, NO_DOCUMENT)
+    if isinstance(rows, LeftOut):
+        return _numbered(rows.rows, first_numbers)
     if isinstance(rows, MixedDataset):
         numbered = {name: _number_row_set(part, first_numbers) for name, part in rows.datasets.items()}
         return MixedDataset(numbered, rows.course, rows.seed)

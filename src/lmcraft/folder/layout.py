@@ -74,6 +74,16 @@ class ModelFolder:
         return self.run / "privacy.json"
 
     @property
+    def canaries(self) -> Path:
+        """The canaries of the run, if it has some (`lmcraft.data.canaries`)."""
+        return self.run / "canaries.jsonl"
+
+    @property
+    def privacy_audit(self) -> Path:
+        """The folder of the privacy audit."""
+        return self.run / "privacy_audit"
+
+    @property
     def samples(self) -> Path:
         return self.run / "samples.jsonl"
 

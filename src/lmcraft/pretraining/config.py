@@ -234,6 +234,7 @@ class PlanConfig(PretrainConfig):
     resume: Annotated[bool, HIDDEN] = False
     save_every: Annotated[int, HIDDEN] = 0
     snapshots: Annotated[int, HIDDEN] = 0
+    canaries: Annotated[int, HIDDEN] = 0
     sample_every: Annotated[int, HIDDEN] = 0
     sample_prompt: Annotated[str, HIDDEN] = ""
     tensorboard: Annotated[bool, HIDDEN] = False

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from lmcraft.data.canaries import Canaries
 from lmcraft.data.loader import check_dataset
 from lmcraft.errors import UserError
 from lmcraft.evaluation.in_training import RunTasks
@@ -208,7 +209,11 @@ class PretrainingRun:
 
 
 def run_pretraining(
-    config: PretrainConfig, processes: Processes, print_line: PrintLine, account: RunAccount | None = None
+    config: PretrainConfig,
+    processes: Processes,
+    print_line: PrintLine,
+    account: RunAccount | None = None,
+    canaries: Canaries | None = None,
 ) -> ModelFolder:
     """Train, and write a model folder with the weights of the lowest validation loss.
 
@@ -217,6 +222,7 @@ def run_pretraining(
         processes: the processes of the run.
         print_line: prints a line of progress.
         account: of the run, from the start of the command; None: it starts now.
+        canaries: in place of those that the run draws itself.
 
     Raises:
         UserError: the configuration cannot run; `out` already holds a run and `resume` is false, or it holds one that these
@@ -234,6 +240,7 @@ def run_pretraining(
         pass
     account.open(folder, step, config, processes)
     run = _open_run(config, folder, processes, print_line)
+    run = run if canaries is None else replace(run, data=replace(run.data, canaries=canaries))
     tasks = run.tasks.hashes() if run.tasks else {}
     if step is not None:
         check_tasks(folder, config, tasks)
@@ -247,6 +254,9 @@ def run_pretraining(
     trainer = run.build_trainer(step)
     if sentence := record_start(config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
+    if step is None and processes.is_main and (placed := run.data.placed_canaries(config)):
+        placed.write(folder.canaries)
+        print_line(f"{len(placed.items)} canaries, {sum(item.included for item in placed.items)} of them in the data")
     machine, parameters = hardware(run.machine.device, processes.count), trainer.model.num_parameters()
     account.start(trainer.progress, config.max_steps, machine=machine, parameters=parameters)
     if config.compile == "on":

@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from lmcraft.data.canaries import Canaries, CanaryRows, draw_canaries
 from lmcraft.data.document_numbers import LeftOut
 from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
 from lmcraft.data.marks import Marks
 from lmcraft.data.mixture import Mixture, SourceUse, format_epochs
 from lmcraft.data.parts import MixedText, validation_rows
-from lmcraft.folder import DatasetFolder
+from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.tokenizer.tokenizer import Tokenizer
@@ -33,14 +34,21 @@ class RunData:
     """Those in the text, if any."""
     validation_sources: Mapping[str, ValidationSource] = field(default_factory=dict)
     """Those of a mixture of several sources."""
+    canaries: Canaries | None = None
+    """Those that the run reads, if any; their period is not known yet."""
 
     @classmethod
     def open(cls, config: PretrainConfig) -> "RunData":
         """Open the dataset folder of a resolved configuration.
 
         Raises:
-            UserError: a split or shard is missing, or a shard is damaged.
+            UserError: a split or shard is missing, a shard is damaged, or there is too little text for the canaries.
         """
+        data = cls._open_text(config)
+        return replace(data, canaries=open_canaries(config, data.tokenizer)) if config.canaries else data
+
+    @classmethod
+    def _open_text(cls, config: PretrainConfig) -> "RunData":
         folder, length, border = DatasetFolder(config.data), config.sequence_length, 1 - config.holdout
         mixture, objective = open_mixture(config), build_objective(config)
         marks = Marks.of(folder.token_manifest())
@@ -93,7 +101,23 @@ class RunData:
             if isinstance(self.training, TokenDataset)
             else self.training.rows(config.max_steps * config.batch_size)
         )
-        return LeftOut(rows, DatasetFolder(config.data), config.without) if config.without else rows
+        rows = LeftOut(rows, DatasetFolder(config.data), config.without) if config.without else rows
+        canaries = self.placed_canaries(config)
+        return rows if canaries is None else CanaryRows(rows, canaries)
+
+    def placed_canaries(self, config: PretrainConfig) -> Canaries | None:
+        """The canaries of a run, and the length of the epochs in whose rows they are; None without canaries.
+
+        Raises:
+            UserError: they do not fit into the rows.
+        """
+        if self.canaries is None:
+            return None
+        text, rows_of_run = self.training, config.max_steps * config.batch_size
+        period = text.samples_per_epoch if isinstance(text, TokenDataset) else rows_of_run
+        canaries = replace(self.canaries, period=period)
+        canaries.check_rows(config.sequence_length)
+        return canaries
 
     @property
     def is_readable_at_any_length(self) -> bool:
@@ -118,6 +142,22 @@ class RunData:
         uses = ", ".join(f"{use.source} {use.share:.1%} ({format_epochs(use.epochs)} epochs)" for use in self.uses(config))
         warnings = self.training.mixture.warnings(config.max_steps * config.batch_size, config.sequence_length)
         return [f"mixture: {uses}", *warnings]
+
+
+def open_canaries(config: PretrainConfig, tokenizer: Tokenizer) -> Canaries:
+    """The canaries of a run: those in its folder, or new ones.
+
+    Raises:
+        UserError: their file is damaged, or there is too little text for them.
+    """
+    return Canaries.read(ModelFolder(config.out).canaries) or draw_canaries(
+        TokenSplit(config.data, "train"),
+        config.canaries,
+        vocab_size=tokenizer.vocab_size,
+        special=list(tokenizer.special_tokens.values()),
+        end=DatasetFolder(config.data).token_manifest().get("eos_token_id"),
+        seed=config.seed,
+    )
 
 
 def open_mixture(config: PretrainConfig) -> Mixture | None:

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from lmcraft.config import (
     ADVANCED,
     BY_DEPTH,
+    DATA,
     LENGTH,
     MACHINE,
     OFF,
@@ -111,6 +112,9 @@ class TrainConfig(Config):
     task_limit: Annotated[int, OUTPUT] = 100
     """Number of items per task, drawn at random, always the same ones; 0: all, or those of the scorecard."""
 
+    canaries: Annotated[int, DATA, OFF] = 0
+    """Number of short documents with a secret each, of which a coin puts half into the training data, so that
+    `lmcraft audit privacy` can measure what the model gives away (docs/privacy-audit.md)."""
     holdout: Annotated[float, ADVANCED, OFF] = 0.0
     """Share of the validation data that is left out until the end: its loss is measured once, after the last step, so no
     choice between runs or weights depends on it."""
@@ -135,6 +139,8 @@ class TrainConfig(Config):
 
     def check_end(self) -> None:
         """Raise UserError for a setting of the end of the run that is out of range."""
+        if self.canaries < 0:
+            raise UserError(f"canaries={self.canaries} must not be negative; 0 trains without canaries")
         if not 0 <= self.holdout < 1:
             raise UserError(f"holdout={self.holdout:g} is out of range: give a share of at least 0 and less than 1")
         if self.pause_at < 0:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from lmcraft.data.document_numbers import NO_DOCUMENT
 from lmcraft.data.loader import IGNORE_INDEX, TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
-from lmcraft.interpretability.influence.training_run import NO_DOCUMENT, TrainingRun
+from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.machine import Machine
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training.schedule import learning_rate_factor

@@ -23,10 +23,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lmcraft.data.document_numbers import NO_DOCUMENT
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
 from lmcraft.interpretability.influence.step import State, TrainingStep
-from lmcraft.interpretability.influence.training_run import NO_DOCUMENT
 
 Measure = Callable[[Tensor], Tensor]
 """Of the model's weights, (P,): a scalar, such as the loss of a text."""

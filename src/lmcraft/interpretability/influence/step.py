@@ -20,10 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 
+from lmcraft.data.document_numbers import NO_DOCUMENT
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.interpretability.influence.gradients import DocumentRows
-from lmcraft.interpretability.influence.training_run import NO_DOCUMENT, Batch, TrainingRun
+from lmcraft.interpretability.influence.training_run import Batch, TrainingRun
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.muon import EPS, orthogonalize

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lmcraft.data.document_numbers import number_rows
+from lmcraft.data.document_numbers import NO_DOCUMENT, number_rows
 from lmcraft.data.loader import IGNORE_INDEX, check_dataset
 from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder, is_model_folder, mismatch_error
@@ -30,7 +30,6 @@ from lmcraft.training.history import read_history
 from lmcraft.training.objective import NextToken
 from lmcraft.training.run_log import read_log
 
-NO_DOCUMENT = -1
 PRETRAIN = "pretrain"  # the kind of such a run's lineage
 CPU = torch.device("cpu")
 
@@ -67,7 +66,7 @@ class TrainingRun:
         self.folder, self.config, self.steps = folder, config, steps
         self._rates = rates
         self.dataset = DatasetFolder(config.data)
-        self._rows = RunData.open(config).training_rows(config)
+        self._rows = RunData.open(replace(config, out=folder.path)).training_rows(config)
         self._numbers, self.document_count = number_rows(self._rows, self.dataset)
 
     @classmethod
