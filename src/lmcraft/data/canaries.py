@@ -101,6 +101,10 @@ class Canaries:
         if sequence_length < longest:
             raise UserError(f"canaries need rows of {longest} tokens: raise sequence_length={sequence_length}")
 
+    def describe(self) -> str:
+        """How many there are, in a sentence."""
+        return f"{len(self.items)} canaries, {sum(item.included for item in self.items)} of which are in the data"
+
     def write(self, file: Path) -> None:
         """Write JSON lines: what they share, then one canary a line."""
         shared = {name: value for name, value in asdict(self).items() if name != "items"}

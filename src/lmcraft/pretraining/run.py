@@ -239,8 +239,7 @@ def run_pretraining(
     with processes.in_main(_checked_dataset(config.data)):
         pass
     account.open(folder, step, config, processes)
-    run = _open_run(config, folder, processes, print_line)
-    run = run if canaries is None else replace(run, data=replace(run.data, canaries=canaries))
+    run = _open_run(config, folder, processes, print_line, canaries)
     tasks = run.tasks.hashes() if run.tasks else {}
     if step is not None:
         check_tasks(folder, config, tasks)
@@ -254,19 +253,13 @@ def run_pretraining(
     trainer = run.build_trainer(step)
     if sentence := record_start(config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
-    if step is None and processes.is_main and (placed := run.data.placed_canaries(config)):
-        placed.write(folder.canaries)
-        print_line(f"{len(placed.items)} canaries, {sum(item.included for item in placed.items)} of them in the data")
     machine, parameters = hardware(run.machine.device, processes.count), trainer.model.num_parameters()
     account.start(trainer.progress, config.max_steps, machine=machine, parameters=parameters)
     if config.compile == "on":
         print_line(compile_ahead(trainer))
-    tokens = config.max_steps * config.batch_size * config.sequence_length
-    print_line(
-        f"{trainer.model.num_parameters():,} parameters, {tokens:,} tokens in {config.max_steps} steps of "
-        f"{config.batch_size} x {config.sequence_length}; the training text has {run.data.training_tokens:,} tokens"
-    )
-    for sentence in run.data.describe_mixture(config):
+    if processes.is_main and step is None:
+        run.data.write_canaries(config)
+    for sentence in _describe(run, parameters):
         print_line(sentence)
     progress = trainer.run()
     if processes.is_main:
@@ -274,6 +267,16 @@ def run_pretraining(
         write_lineage(folder, "pretrain", data=[dataset_origin("training data", config.data)], mixture=mixture)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     return folder
+
+
+def _describe(run: PretrainingRun, parameters: int) -> list[str]:
+    config, data = run.config, run.data
+    tokens = config.max_steps * config.batch_size * config.sequence_length
+    size = (
+        f"{parameters:,} parameters, {tokens:,} tokens in {config.max_steps} steps of {config.batch_size} x "
+        f"{config.sequence_length}; the training text has {data.training_tokens:,} tokens"
+    )
+    return [size, *data.describe_mixture(config)]
 
 
 @contextmanager
@@ -297,7 +300,13 @@ def find_learning_rate(
     return range_test(run.build_trainer()), rates
 
 
-def _open_run(config: PretrainConfig, folder: ModelFolder, processes: Processes, print_line: PrintLine) -> PretrainingRun:
+def _open_run(
+    config: PretrainConfig,
+    folder: ModelFolder,
+    processes: Processes,
+    print_line: PrintLine,
+    canaries: Canaries | None = None,
+) -> PretrainingRun:
     """Open the run of a configuration on this machine."""
     if config.batch_size % processes.data_count:
         raise UserError(
@@ -312,4 +321,5 @@ def _open_run(config: PretrainConfig, folder: ModelFolder, processes: Processes,
             f"{processes.count} processes: {processes.data_count} share the rows of a batch, "
             f"{processes.tensor_count} the work on each row"
         )
-    return PretrainingRun.open(config, machine, folder, processes)
+    run = PretrainingRun.open(config, machine, folder, processes)
+    return replace(run, data=replace(run.data, canaries=canaries)) if canaries else run

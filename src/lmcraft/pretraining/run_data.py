@@ -136,12 +136,18 @@ class RunData:
         return self.training.mixture.uses(config.max_steps * config.batch_size, config.sequence_length)
 
     def describe_mixture(self, config: PretrainConfig) -> list[str]:
-        """A sentence about the sources that a run reads, and warnings."""
+        """Sentences about the canaries and the sources that a run reads, and warnings."""
+        canaries = [] if self.canaries is None else [self.canaries.describe()]
         if isinstance(self.training, TokenDataset):
-            return []
+            return canaries
         uses = ", ".join(f"{use.source} {use.share:.1%} ({format_epochs(use.epochs)} epochs)" for use in self.uses(config))
         warnings = self.training.mixture.warnings(config.max_steps * config.batch_size, config.sequence_length)
-        return [f"mixture: {uses}", *warnings]
+        return [*canaries, f"mixture: {uses}", *warnings]
+
+    def write_canaries(self, config: PretrainConfig) -> None:
+        """Write the canaries of a run to its folder, if it has some."""
+        if (canaries := self.placed_canaries(config)) is not None:
+            canaries.write(ModelFolder(config.out).canaries)
 
 
 def open_canaries(config: PretrainConfig, tokenizer: Tokenizer) -> Canaries:
