@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.explain import explain as explain
     from lmcraft.commands.export import export as export
     from lmcraft.commands.finetune import finetune as finetune
+    from lmcraft.commands.forget import ForgetConfig as ForgetConfig
+    from lmcraft.commands.forget import forget as forget
     from lmcraft.commands.generate import GenerateConfig as GenerateConfig
     from lmcraft.commands.generate import generate as generate
     from lmcraft.commands.guard import GuardCheckConfig as GuardCheckConfig

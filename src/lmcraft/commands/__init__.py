@@ -43,6 +43,9 @@ COMMANDS = {
     "explain": Command(
         "explain", "explain", "ExplainConfig", "Look inside a model, with a check of every explanation: one page."
     ),
+    "forget": Command(
+        "forget", "forget", "ForgetConfig", "Make a model forget documents, and test it beside one that never read them."
+    ),
     "compare": Command("compare", "compare", "CompareConfig", "Compare models: one page, with paired intervals."),
     "plan": Command("plan", "plan", "PlanConfig", "Estimate the memory, time and energy of a training run."),
     "scaling": Command(

@@ -84,6 +84,11 @@ class ModelFolder:
         return self.run / "privacy_audit"
 
     @property
+    def forgetting(self) -> Path:
+        """What the model was made to forget, if anything (`lmcraft.unlearning.results`)."""
+        return self.run / "forgetting.json"
+
+    @property
     def samples(self) -> Path:
         return self.run / "samples.jsonl"
 

@@ -42,7 +42,10 @@ STARTED_RUN = (
     *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "range_test.html", "coordinate_check.html", "tensorboard"),
 )
 # The files of `lmcraft/` in a model folder that no run wrote.
-MODEL_RECORDS = (LINEAGE, "quantization.json", "card.json", "report.html", "evaluations", "safety")
+MODEL_RECORDS = (
+    *(LINEAGE, "quantization.json", "card.json", "report.html", "evaluations", "safety"),
+    *("forgetting.json", "forgetting.html"),
+)
 DATASET_FILES = (
     *(MANIFEST, SKIPPED, SET_ASIDE, *TOKENIZER_FILES, "train-*.npy", "validation-*.npy"),
     *(LINEAGE, SOURCE_FILES, "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json", "report.html", ENERGY),

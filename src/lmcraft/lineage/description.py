@@ -13,6 +13,7 @@ VERBS = {
     "quantize": "quantized",
     "pull": "downloaded",
     "dataset": "prepared",
+    "forget": "made to forget texts",
     "edited": "edited by hand",
 }
 HASH_CHARACTERS = 12
@@ -24,6 +25,8 @@ def describe_lineage(lineage: Lineage) -> dict[str, str]:
     rows: dict[str, str] = {}
     if made := _describe_making(lineage):
         rows["made"] = made
+    if without := lineage.summary.get("without"):
+        rows["without"] = f"training documents {', '.join(map(str, islice(without, MAX_ROWS)))}"
     if lineage.source:
         rows["first source"] = lineage.source
     for origin, depth in islice(_history(lineage), MAX_ROWS):

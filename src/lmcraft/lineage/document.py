@@ -82,7 +82,7 @@ class Lineage:
     mixture: Mapping[str, Any] = field(default_factory=dict)
     """The share of the run and the number of epochs of each source of the data."""
     summary: Mapping[str, Any] = field(default_factory=dict)
-    """Of a dataset: its splits and licenses."""
+    """Of a dataset: its splits and licenses; of a model: the documents that it was trained without."""
     sha256: str = ""
     """Hash of the document, and so of the whole history; empty in version 1 and where nothing is recorded."""
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)

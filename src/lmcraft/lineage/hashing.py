@@ -26,7 +26,7 @@ TEMPLATES = "additional_chat_templates"
 # The files of `lmcraft/` that are written until a model is finished.
 RECORDS = (
     *(RUN_CONFIG, SKIPPED, "history.jsonl", "metrics.jsonl", "samples.jsonl", "before.json", "evaluation.json"),
-    *("labels.json", "quantization.json"),
+    *("labels.json", "quantization.json", "forgetting.json"),
 )
 
 

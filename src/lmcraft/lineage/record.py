@@ -61,6 +61,7 @@ def write_lineage(
     parents: Sequence[Origin] = (),
     data: Sequence[Origin] = (),
     mixture: Mapping[str, Mapping[str, float]] | None = None,
+    summary: Mapping[str, Any] | None = None,
     source: str = "",
     license: str = "",
     out: Path | None = None,
@@ -73,6 +74,7 @@ def write_lineage(
         parents: the models that it was made from (`ModelSource.origin`).
         data: the datasets and files (`dataset_origin`, `file_origin`).
         mixture: the share of the run and the number of epochs of each source of the data.
+        summary: what else is known: under `without` the documents of the data that were left out.
         source: the address that the model was downloaded from.
         license: of the weights.
         out: where the folder will be, if it is elsewhere while it is written.
@@ -89,6 +91,7 @@ def write_lineage(
         parents=tuple(_seen_from(final, origin) for origin in parents),
         data=tuple(_seen_from(final, origin) for origin in data),
         mixture=mixture or {},
+        summary=summary or {},
     )
     write_json(folder.lineage, lineage.as_json())
     return lineage

@@ -264,7 +264,9 @@ def run_pretraining(
     progress = trainer.run()
     if processes.is_main:
         mixture = {use.source: {"share": use.share, "epochs": use.epochs} for use in run.data.uses(config)}
-        write_lineage(folder, "pretrain", data=[dataset_origin("training data", config.data)], mixture=mixture)
+        without = {"without": list(config.without)} if config.without else {}
+        data = [dataset_origin("training data", config.data)]
+        write_lineage(folder, "pretrain", data=data, mixture=mixture, summary=without)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     return folder
 

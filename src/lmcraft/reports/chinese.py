@@ -1,6 +1,7 @@
 """The texts of reports in Chinese, by the English ones."""
 
 from lmcraft.reports.chinese_explanation import EXPLANATION
+from lmcraft.reports.chinese_forgetting import FORGETTING
 from lmcraft.reports.chinese_model import MODEL_REPORT
 
 CHINESE = MODEL_REPORT | {
@@ -274,4 +275,4 @@ CHINESE = MODEL_REPORT | {
         "模型写出的文字保存在本页旁的 .jsonl 文件中，其中可能有冒犯性内容。"
     ),
 }
-CHINESE |= EXPLANATION
+CHINESE |= EXPLANATION | FORGETTING

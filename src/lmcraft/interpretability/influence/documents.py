@@ -39,16 +39,16 @@ LOST = "\ufffd"  # what tokens that are part of a character decode to
 
 
 class Documents:
-    """The training documents of a dataset folder."""
+    """The documents of a split of a dataset folder."""
 
-    def __init__(self, dataset: DatasetFolder | Path | str) -> None:
+    def __init__(self, dataset: DatasetFolder | Path | str, split: str = TRAIN) -> None:
         """Open a dataset folder of tokens.
 
         Raises:
-            UserError: it is not a dataset folder of tokens, or a shard is missing or damaged.
+            UserError: it is not a dataset folder of tokens, it has no such split, or a shard is missing or damaged.
         """
         self.folder = dataset if isinstance(dataset, DatasetFolder) else DatasetFolder(Path(dataset))
-        self.split = TokenSplit(self.folder, TRAIN)
+        self.split = TokenSplit(self.folder, split)
         self.starts: Int64 = self.split.document_starts(0, len(self.split))
         """Position of the first token of each document in the split, (N,)."""
         self.lengths: Int64 = np.diff(self.starts, append=len(self.split))

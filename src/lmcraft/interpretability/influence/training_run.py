@@ -109,6 +109,11 @@ class TrainingRun:
         document_ids = tensors.document_ids if self.config.document_mask else None
         return Batch(tensors.input_ids, tensors.targets, document_ids, documents)
 
+    def input_documents(self, step: int) -> Tensor:
+        """The number of the training document of each input token of a step, (B, T); of padding, any."""
+        indices = range(step * self.config.batch_size, (step + 1) * self.config.batch_size)
+        return torch.from_numpy(self._numbers.batch(indices).input_ids)
+
     def learning_rate_factor(self, step: int) -> float:
         """The factor of all learning rates at a step, which is counted from 0."""
         return self._rates[step + 1] / self.config.optimizer.learning_rate

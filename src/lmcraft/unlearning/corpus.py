@@ -1,0 +1,101 @@
+"""The texts of a forgetting: those to forget, unread ones to compare with, and some that the model keeps."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lmcraft.data import read_documents
+from lmcraft.data.splits import VALIDATION
+from lmcraft.errors import UserError
+from lmcraft.interpretability.influence.documents import Documents
+from lmcraft.interpretability.lenses.plan import FitSettings
+from lmcraft.interpretability.lenses.prompts import written_prompts
+from lmcraft.language_model import LanguageModel
+from lmcraft.tokenizer import Tokenizer
+from lmcraft.unlearning.pieces import Ids
+from lmcraft.unlearning.selection import Selection
+
+MAX_UNSEEN, MAX_RETAINED = 200, 400  # texts
+MIN_TOKENS = 3  # of a text, with the token before it
+WRITTEN_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts as token ids, with the token that begins texts."""
+
+    numbers: Sequence[int | None]
+    """Of the training documents to forget; None: a text that is in none."""
+    forgotten: Sequence[Ids]
+    forgotten_texts: Sequence[str]
+    unseen: Sequence[Ids]
+    unseen_texts: Sequence[str]
+    retained: Sequence[Ids]
+    retained_source: str
+    """Where the retained texts are from."""
+
+
+def corpus_of_run(documents: Documents, selection: Selection, left_out: Sequence[int], seed: int) -> Corpus:
+    """The texts of a run: validation documents are unread, other training documents are retained."""
+    begin = _begin(documents.tokenizer)
+    forgotten = [documents.sequence(number).tolist() for number in selection.numbers]
+    forgotten += [[*begin, *documents.tokenizer.encode(text)] for text in selection.unknown]
+    texts = [*(documents.text(number) for number in selection.numbers), *selection.unknown]
+    rng, gone = random.Random(seed), {*selection.numbers, *left_out}
+    unseen = Documents(documents.folder, VALIDATION)
+    chosen = sorted(rng.sample(range(len(unseen)), min(len(unseen), MAX_UNSEEN)))
+    chosen = [number for number in chosen if len(unseen.sequence(number)) >= MIN_TOKENS]
+    others = rng.sample(range(len(documents)), min(len(documents), MAX_RETAINED + len(gone)))
+    kept = [number for number in others if number not in gone and len(documents.sequence(number)) >= MIN_TOKENS]
+    return Corpus(
+        [*selection.numbers, *(None for _ in selection.unknown)],
+        forgotten,
+        texts,
+        [unseen.sequence(number).tolist() for number in chosen],
+        [unseen.text(number) for number in chosen],
+        [documents.sequence(number).tolist() for number in kept[:MAX_RETAINED]],
+        "training data",
+    )
+
+
+def corpus_of_texts(
+    model: LanguageModel, texts: Sequence[str], unread: Sequence[str], retain: Sequence[str], seed: int
+) -> Corpus:
+    """Texts that are given, for a model whose training data are unknown.
+
+    Args:
+        model: the original one.
+        texts: to forget.
+        unread: files or folders of texts like them that the model never read.
+        retain: files or folders of what it keeps; none: texts that it writes.
+        seed: of random choices.
+
+    Raises:
+        UserError: a file cannot be read, or has no text.
+    """
+    tokenizer = model.tokenizer
+    unseen_texts = _read(unread, "unread", MAX_UNSEEN, seed)
+    if retain:
+        retained, source = _encode(tokenizer, _read(retain, "retain", MAX_RETAINED, seed)), ", ".join(retain)
+    else:
+        settings = FitSettings(prompts=MAX_RETAINED // 4, prompt_tokens=WRITTEN_TOKENS, seed=seed)
+        prompts = written_prompts(model, settings)
+        retained, source = [list(ids) for ids in prompts.ids], prompts.source
+    forgotten = _encode(tokenizer, texts)
+    return Corpus([None] * len(texts), forgotten, texts, _encode(tokenizer, unseen_texts), unseen_texts, retained, source)
+
+
+def _begin(tokenizer: Tokenizer) -> list[int]:
+    return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+
+
+def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    begin = list(tokenizer.begin_ids) or _begin(tokenizer)
+    return [[*begin, *tokenizer.encode(text)] for text in texts]
+
+
+def _read(files: Sequence[str], name: str, count: int, seed: int) -> list[str]:
+    texts = [document.text for document in read_documents(files) if document.text.strip()]
+    if not texts:
+        raise UserError(f"{name}={', '.join(files)} has no text: name files with some")
+    return random.Random(seed).sample(texts, min(len(texts), count))

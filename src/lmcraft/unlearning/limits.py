@@ -1,0 +1,63 @@
+"""What the tests of a forgetting do not prove, in sentences."""
+
+from collections.abc import Iterator
+
+from lmcraft.unlearning.results import Forgetting, Statement
+
+MIN_TEXTS = 20  # with fewer, the interval of an attack is wide
+MAX_NAMED = 10  # numbers in a sentence
+
+
+def list_limits(result: Forgetting, *, has_probes: bool, retained: str) -> list[Statement]:
+    """The sentences that hold for a result.
+
+    Args:
+        result: of the tests.
+        has_probes: whether questions were asked.
+        retained: where the texts are from that the approximate method keeps.
+    """
+    return list(_limits(result, has_probes, retained))
+
+
+def _limits(result: Forgetting, has_probes: bool, retained: str) -> Iterator[Statement]:
+    if result.method == "approximate":
+        yield Statement(
+            "The weights are those of the original model, changed by {steps} steps. No test can show that nothing is left "
+            "in them: only training without the texts does that.",
+            {"steps": result.steps},
+        )
+        yield Statement("What the model keeps was measured on {source}.", {"source": retained})
+        if "retrained" not in result.texts[0].losses:
+            yield Statement(
+                "There is no retrained model to compare with, so the tests only compare with unread texts, which may be "
+                "easier or harder."
+            )
+        elif len(result.texts) < MIN_TEXTS:
+            yield Statement(
+                "{count} texts are few: the intervals are wide, and an attack could be somewhat better than they show.",
+                {"count": len(result.texts)},
+            )
+    if any(text.number is None for text in result.texts):
+        yield Statement(
+            "A text that is in no training document may be known from others: what the model learned it from stays."
+        )
+    if result.similar:
+        named = ", ".join(f"{number}" for number, _ in result.similar[:MAX_NAMED])
+        yield Statement(
+            "{count} other training documents share text with a forgotten one, and the model still knows them: {numbers}.",
+            {"count": len(result.similar), "numbers": named},
+        )
+    if not has_probes and result.method == "approximate":
+        yield Statement(
+            "No questions in other words or over several steps were asked: give some with --probes (docs/unlearning.md)."
+        )
+    yield Statement(
+        "The tokenizer, and every setting that was chosen with the texts in the data, are kept; so is the space of each "
+        "document, where end tokens stand."
+        if result.method == "retrain"
+        else "The tokenizer and the settings are kept."
+    )
+    yield Statement(
+        "The original model, its checkpoints and copies, models made from it and the dataset folder still have the texts: "
+        "delete them. Whoever has both models can find out what was forgotten."
+    )
