@@ -263,10 +263,7 @@ def run_pretraining(
         print_line(sentence)
     progress = trainer.run()
     if processes.is_main:
-        mixture = {use.source: {"share": use.share, "epochs": use.epochs} for use in run.data.uses(config)}
-        without = {"without": list(config.without)} if config.without else {}
-        data = [dataset_origin("training data", config.data)]
-        write_lineage(folder, "pretrain", data=data, mixture=mixture, summary=without)
+        _write_lineage(run)
     print_line(f"best validation loss {progress.best_loss:.4f} at step {progress.best_step}; the model is in {folder.path}")
     return folder
 
@@ -279,6 +276,14 @@ def _describe(run: PretrainingRun, parameters: int) -> list[str]:
         f"{config.sequence_length}; the training text has {data.training_tokens:,} tokens"
     )
     return [size, *data.describe_mixture(config)]
+
+
+def _write_lineage(run: PretrainingRun) -> None:
+    config = run.config
+    mixture = {use.source: {"share": use.share, "epochs": use.epochs} for use in run.data.uses(config)}
+    without = {"without": list(config.without)} if config.without else {}
+    data = [dataset_origin("training data", config.data)]
+    write_lineage(run.folder, "pretrain", data=data, mixture=mixture, summary=without)
 
 
 @contextmanager

@@ -4,28 +4,34 @@ FORGETTING = {
     # The page
     "Forgotten by {model}": "{model} 遗忘了什么",
     "Forgotten texts": "遗忘的文本",
-    "Mean loss of the tokens of each text in each model, in nats. A model that never read a text predicts it badly, like other "
-    "unread ones; a lower loss shows that it knows the text.": (
-        "每段文本在各个模型中每词元的平均损失，单位为 nat。没读过某段文本的模型预测它的水平与预测其他没读过的文本相当；损失更低，"
-        "说明模型认得它。"
+    (
+        "Mean loss of the tokens of each text in each model, in nats. A model that never read a text "
+        "predicts it badly, like other unread ones; a lower loss shows that it knows the text."
+    ): (
+        "每段文本在各个模型中每词元的平均损失，单位为 nat。没读过某段文本的模型预测它的水平与预测其他没读过的"
+        "文本相当；损失更低，说明模型认得它。"
     ),
     "Membership": "成员推断",
-    "An attack tells texts that a model was trained on from others by what the model says of them. The area under its ROC curve "
-    "is 0.5 by chance and 1 if it is always right. Below 0.5, the texts look less known than unread ones: that gives away, too, "
-    "that something was forgotten.": (
-        "攻击者根据模型的输出判断一段文本是否在训练数据中。全凭猜测时，ROC 曲线下面积为 0.5；次次猜中则为 1。低于 0.5 时，"
-        "这些文本显得比没读过的还要陌生，这同样会暴露有内容被遗忘。"
+    (
+        "An attack tells texts that a model was trained on from others by what the model says of them. The "
+        "area under its ROC curve is 0.5 by chance and 1 if it is always right. Below 0.5, the texts look "
+        "less known than unread ones: that gives away, too, that something was forgotten."
+    ): (
+        "攻击者根据模型的输出判断一段文本是否在训练数据中。全凭猜测时，ROC 曲线下面积为 0.5；次次猜中则为 1。"
+        "低于 0.5 时，这些文本显得比没读过的还要陌生，这同样会暴露有内容被遗忘。"
     ),
     "Relearning": "重新学习",
-    "A model that only hides a text learns it again faster than one that never read it. The models are trained on the first "
-    "half of each text, and the loss of the second half is measured on the way.": (
-        "如果模型只是把文本藏了起来，重新学会它就比从没读过的模型更快。这里用每段文本的前半训练模型，同时测量后半的损失。"
-    ),
+    (
+        "A model that only hides a text learns it again faster than one that never read it. The models are "
+        "trained on the first half of each text, and the loss of the second half is measured on the way."
+    ): ("如果模型只是把文本藏了起来，重新学会它就比从没读过的模型更快。这里用每段文本的前半训练模型，同时测量后半的损失。"),
     "Probes": "探测问题",
-    "A model may not continue a text any more, and still answer questions about it. Mean loss of the right answers, in nats per "
-    "token.": "模型也许不再能续写某段文本，却仍能回答有关它的问题。表中是正确答案的平均损失，单位为 nat/词元。",
+    (
+        "A model may not continue a text any more, and still answer questions about it. Mean loss of the "
+        "right answers, in nats per token."
+    ): ("模型也许不再能续写某段文本，却仍能回答有关它的问题。表中是正确答案的平均损失，单位为 nat/词元。"),
     "Exposure": "暴露度",
-    "How far up the digits of a text rank among random other digits, in bits: more by as many bits as the model knows.": (
+    ("How far up the digits of a text rank among random other digits, in bits: more by as many bits as the model knows."): (
         "文本中的数字在随机替换的数字中排得多靠前，以比特计：模型知道多少比特，就高出多少。"
     ),
     "Cost": "代价",
@@ -34,10 +40,10 @@ FORGETTING = {
     "Exact: the run was repeated without the texts, in {steps} steps and {time}.": (
         "精确方法：去掉这些文本后重新训练，共 {steps} 步，用时 {time}。"
     ),
-    "Approximate: the weights were changed in {steps} steps and {time}, until the texts were as unlikely as unread ones.": (
-        "近似方法：用 {steps} 步（{time}）修改权重，直到这些文本与没读过的文本一样难以预测。"
-    ),
-    "Step {first} read one of them first; up to step {same} the losses of both runs are the same, to the bit.": (
+    (
+        "Approximate: the weights were changed in {steps} steps and {time}, until the texts were as unlikely as unread ones."
+    ): ("近似方法：用 {steps} 步（{time}）修改权重，直到这些文本与没读过的文本一样难以预测。"),
+    ("Step {first} read one of them first; up to step {same} the losses of both runs are the same, to the bit."): (
         "第 {first} 步最先读到其中之一；到第 {same} 步为止，两次训练的损失逐位相同。"
     ),
     # Tests
@@ -59,6 +65,7 @@ FORGETTING = {
     "Numbers in the texts are no likelier than other numbers": "文本中的数字不比其他数字更可能",
     # Tables
     "unlearned": "遗忘后的模型",
+    "loss": "损失",
     "retrained": "重新训练的模型",
     "unseen": "没读过的文本",
     "forgotten": "遗忘的文本",
@@ -79,7 +86,7 @@ FORGETTING = {
     "Difference of the mean loss, unlearned less retrained; below 0, the unlearned model knows more:": (
         "平均损失之差：遗忘后的模型减去重新训练的模型。低于 0，说明遗忘后的模型知道得更多："
     ),
-    "Difference of the change of the loss from that of unread texts; below 0, the texts are learned faster:": (
+    ("Difference of the change of the loss from that of unread texts; below 0, the texts are learned faster:"): (
         "损失变化与没读过的文本之差。低于 0，说明这些文本学得更快："
     ),
     "difference (95% interval)": "差值（95% 区间）",
@@ -90,33 +97,37 @@ FORGETTING = {
     "change of the loss by forgetting, nats per token": "遗忘带来的损失变化，nat/词元",
     "on unread texts": "在没读过的文本上",
     # What is not proved
-    "The weights are those of the original model, changed by {steps} steps. No test can show that nothing is left in them: only "
-    "training without the texts does that.": (
-        "权重来自原模型，只改动了 {steps} 步。没有哪项检验能证明其中什么也没留下：只有去掉这些文本重新训练才能做到。"
-    ),
+    (
+        "The weights are those of the original model, changed by {steps} steps. No test can show that "
+        "nothing is left in them: only training without the texts does that."
+    ): ("权重来自原模型，只改动了 {steps} 步。没有哪项检验能证明其中什么也没留下：只有去掉这些文本重新训练才能做到。"),
     "What the model keeps was measured on {source}.": "模型保留的能力是在以下文本上测量的：{source}。",
-    "There is no retrained model to compare with, so the tests only compare with unread texts, which may be easier or harder.": (
-        "没有重新训练的模型可供对照，检验只能与没读过的文本比较，而那些文本可能更容易或更难。"
-    ),
-    "A text that is in no training document may be known from others: what the model learned it from stays.": (
+    (
+        "There is no retrained model to compare with, so the tests only compare with unread texts, which may "
+        "be easier or harder."
+    ): ("没有重新训练的模型可供对照，检验只能与没读过的文本比较，而那些文本可能更容易或更难。"),
+    ("A text that is in no training document may be known from others: what the model learned it from stays."): (
         "不在任何训练文档中的文本，模型可能是从别的文档得知的：那些来源仍在模型里。"
     ),
-    "{count} other training documents share text with a forgotten one, and the model still knows them: {numbers}.": (
+    ("{count} other training documents share text with a forgotten one, and the model still knows them: {numbers}."): (
         "另有 {count} 篇训练文档与遗忘的文档有相同文字，模型仍然知道它们：{numbers}。"
     ),
-    "{count} texts are few: the intervals are wide, and an attack could be somewhat better than they show.": (
+    ("{count} texts are few: the intervals are wide, and an attack could be somewhat better than they show."): (
         "只有 {count} 段文本，太少：区间很宽，攻击的实际效果可能比显示的更好。"
     ),
-    "No questions in other words or over several steps were asked: give some with --probes (docs/unlearning.md).": (
+    ("No questions in other words or over several steps were asked: give some with --probes (docs/unlearning.md)."): (
         "没有换一种说法或多步推理的提问：可用 --probes 提供（docs/unlearning.md）。"
     ),
-    "The tokenizer, and every setting that was chosen with the texts in the data, are kept; so is the space of each document, "
-    "where end tokens stand.": (
-        "分词器以及选定时数据中还有这些文本的所有设置都保持不变；每篇文档原来的位置也还在，由结束词元填充。"
-    ),
+    (
+        "The tokenizer, and every setting that was chosen with the texts in the data, are kept; so is the "
+        "space of each document, where end tokens stand."
+    ): ("分词器以及选定时数据中还有这些文本的所有设置都保持不变；每篇文档原来的位置也还在，由结束词元填充。"),
     "The tokenizer and the settings are kept.": "分词器与各项设置保持不变。",
-    "The original model, its checkpoints and copies, models made from it and the dataset folder still have the texts: delete "
-    "them. Whoever has both models can find out what was forgotten.": (
-        "原模型、它的检查点和副本、由它得到的模型以及数据集文件夹里仍有这些文本：请删除它们。同时拿到两个模型的人能找出遗忘了什么。"
+    (
+        "The original model, its checkpoints and copies, models made from it and the dataset folder still "
+        "have the texts: delete them. Whoever has both models can find out what was forgotten."
+    ): (
+        "原模型、它的检查点和副本、由它得到的模型以及数据集文件夹里仍有这些文本：请删除它们。同时拿到两个模型"
+        "的人能找出遗忘了什么。"
     ),
 }

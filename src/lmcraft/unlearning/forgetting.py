@@ -21,6 +21,7 @@ from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import ModelSource
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.terminal import PrintLine, format_duration, progress_bar
 from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.history import start_ids
@@ -133,12 +134,27 @@ class RunDocuments:
             NoRunError: there is none whose data are here and whose steps can be repeated.
             UserError: there is no such document, or the weights were kept before the run read one.
         """
+        folder = ModelFolder(source.path)
+        if guarantee := Guarantee.read(folder):
+            raise NoRunError(
+                f"'{folder.path}' was trained with differential privacy (epsilon {guarantee.epsilon:.3g}) on batches that "
+                "were drawn in secret, so its run cannot be repeated: prepare the data without them, and train again"
+            )
         try:
-            run = TrainingRun.open(ModelFolder(source.path), settings.data)
+            run = TrainingRun.open(folder, settings.data, allow_dropout=True)
         except UserError as error:
             raise NoRunError(str(error)) from error
         documents = Documents(run.dataset)
         selection = select_documents(documents, numbers, texts)
+        if again := sorted({*selection.numbers} & {*run.config.without}):
+            raise UserError(
+                f"document={again[0]} is left out of the run of '{folder.path}' already: there is nothing to forget"
+            )
+        if selection.unknown and selection.numbers:
+            raise UserError(
+                f"text={selection.unknown[0][:40]!r} is in none of the {len(documents):,} training documents, and others are "
+                "in some: forget it in a command of its own, with --method approximate"
+            )
         steps = first_steps(run, selection.numbers)
         if selection.numbers and not steps:
             raise UserError(
@@ -158,7 +174,7 @@ class RunDocuments:
             return False
         if not unknown:
             return settings.method == "retrain" or seconds <= settings.time_limit
-        if self.selection.numbers or settings.method == "retrain":
+        if settings.method == "retrain":
             raise UserError(
                 f"text={unknown[0][:40]!r} is in none of the {len(self.documents):,} training documents, so a model trained "
                 "without it would be the same: leave it out, or use --method approximate"
@@ -277,7 +293,7 @@ class Forgetter:
             if retrained is not None:
                 proof = replace(proof, same_losses=count_same_losses(run.run.folder, retrained))
             if method == "retrain":
-                again = TrainingRun.open(ModelFolder(settings.out), run.run.config.data)
+                again = TrainingRun.open(ModelFolder(settings.out), run.run.config.data, allow_dropout=True)
                 proof = replace(proof, is_unread=not reads_any(again, run.selection.numbers))
             similar = find_similar(run.documents, run.selection.numbers)
             never_read = [number for number in run.selection.numbers if number not in run.first_steps]

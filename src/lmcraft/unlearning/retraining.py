@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.pretraining.config import PretrainConfig
@@ -19,15 +18,7 @@ from lmcraft.training.run_log import read_log
 
 
 def config_without(run: TrainingRun, numbers: Collection[int], out: Path) -> PretrainConfig:
-    """The settings of the run without documents, in another folder.
-
-    Raises:
-        UserError: the run leaves one of them out already.
-    """
-    if again := sorted({*numbers} & {*run.config.without}):
-        raise UserError(
-            f"document={again[0]} is left out of the run of '{run.folder.path}' already: there is nothing to forget"
-        )
+    """The settings of the run without documents, in another folder."""
     without = tuple(sorted({*numbers, *run.config.without}))
     return replace(
         run.config,

@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from lmcraft.data.document_numbers import NO_DOCUMENT
 from lmcraft.data.loader import Int64
 from lmcraft.errors import UserError
 from lmcraft.interpretability.influence.documents import Documents
-from lmcraft.interpretability.influence.training_run import NO_DOCUMENT, TrainingRun
+from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.terminal import progress_bar
 
 RUN_TOKENS = 8  # of a run of tokens that two documents may share

@@ -70,12 +70,13 @@ class TrainingRun:
         self._numbers, self.document_count = number_rows(self._rows, self.dataset)
 
     @classmethod
-    def open(cls, folder: ModelFolder, data: Path | None = None) -> "TrainingRun":
+    def open(cls, folder: ModelFolder, data: Path | None = None, *, allow_dropout: bool = False) -> "TrainingRun":
         """Read what the run of a folder did.
 
         Args:
             folder: of the model.
             data: the dataset folder, if it is neither where it was nor beside the model.
+            allow_dropout: open a run with dropout, too: its rows and rates are known, but not its masks.
 
         Raises:
             UserError: no pretraining run of lmcraft made the folder, its data are not here or have changed, or its steps
@@ -84,7 +85,7 @@ class TrainingRun:
         config = _read_config(folder)
         config = replace(config, data=data or _find_data(folder, config))
         _check_data(folder, config)
-        _check_settings(folder, config)
+        _check_settings(folder, config, allow_dropout=allow_dropout)
         steps = _trained_steps(folder)
         rates = {row["step"]: row["learning_rate"] for row in read_log(folder.metrics) if "learning_rate" in row}
         missing = next((step for step in range(1, steps + 1) if step not in rates), None)
@@ -142,10 +143,13 @@ def _read_config(folder: ModelFolder) -> PretrainConfig:
     kind = read_lineage(folder).kind
     if not folder.config_toml.is_file():
         raise UserError(
-            f"'{folder.path}' has no lmcraft/run.toml: the influence of documents needs a model that `lmcraft pretrain` made"
+            f"'{folder.path}' has no lmcraft/run.toml: training documents are known only of models that `lmcraft pretrain` "
+            "made"
         )
     if kind not in (PRETRAIN, ""):  # empty: it has no lineage
-        raise UserError(f"'{folder.path}' was made by {kind}: the influence of documents needs a run of `lmcraft pretrain`")
+        raise UserError(
+            f"'{folder.path}' was made by {kind}: training documents have numbers only in a run of `lmcraft pretrain`"
+        )
     return PretrainConfig.from_toml(folder.config_toml)
 
 
@@ -171,24 +175,24 @@ def _check_data(folder: ModelFolder, config: PretrainConfig) -> None:
         )
 
 
-def _check_settings(folder: ModelFolder, config: PretrainConfig) -> None:
+def _check_settings(folder: ModelFolder, config: PretrainConfig, *, allow_dropout: bool) -> None:
     """Refuse what makes the steps of a run depend on more than its rows and rates."""
     for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
-        if value := getattr(config.model, name):
+        if (value := getattr(config.model, name)) and not allow_dropout:
             raise UserError(
                 f"'{folder.path}' was trained with model.{name}={value:g}, whose random masks are not computed again: train "
                 "without dropout to follow the influence of documents"
             )
     manifest = DatasetFolder(config.data).token_manifest()
     if "marks" in manifest:
-        raise UserError(f"'{config.data}' has text with marks, of which the influence of documents is not computed")
+        raise UserError(f"'{config.data}' has text with marks, whose documents are not followed")
     changed = next(
         (row["changed"]["max_steps"] for row in read_history(folder) if "max_steps" in row.get("changed", {})), None
     )
     if changed and "parts" in manifest:
         raise UserError(
             f"the run of '{folder.path}' was resumed with another length (max_steps {changed[0]} -> {changed[1]}), on which "
-            "the rows of a mixture depend: the influence of documents needs a run of one length"
+            "the rows of a mixture depend: only a run of one length can be repeated"
         )
 
 
