@@ -152,8 +152,8 @@ class RunDocuments:
             )
         if selection.unknown and selection.numbers:
             raise UserError(
-                f"text={selection.unknown[0][:40]!r} is in none of the {len(documents):,} training documents, and others are "
-                "in some: forget it in a command of its own, with --method approximate"
+                f"text={selection.unknown[0][:40]!r} is in none of the {len(documents):,} training documents, and others "
+                "are in some: forget it in a command of its own, with --method approximate"
             )
         steps = first_steps(run, selection.numbers)
         if selection.numbers and not steps:
