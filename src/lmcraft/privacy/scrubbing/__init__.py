@@ -1,1 +1,12 @@
-"""Finds personal data in Chinese and English texts, and redacts, pseudonymizes or drops it."""
+"""Finds personal data in Chinese and English texts, and redacts, pseudonymizes or drops it.
+
+- `scrubber.py`: what to look for, and what to do with it
+- `kinds.py`: the kinds of personal data, findings, and which of two that overlap counts
+- `finder.py`: runs the detectors; `detectors/`: one file for each family of kinds; `folding.py`: undoes disguises first
+- `checksums.py`: those of python-stdnum; `tables.py`, `tables/`: words, surnames, given names, places
+"""
+
+from lmcraft.privacy.scrubbing.kinds import KINDS, Finding
+from lmcraft.privacy.scrubbing.scrubber import Action, Scrubbed, Scrubber
+
+__all__ = ["KINDS", "Action", "Finding", "Scrubbed", "Scrubber"]
