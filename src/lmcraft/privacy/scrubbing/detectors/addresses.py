@@ -59,9 +59,9 @@ def _chinese_start(text: str, first: int, stop: int) -> int | None:
     if before is None:
         return None
     start = before.start()
-    place = _place_pattern().search(text, start, stop)
-    if place is not None:
-        return place.start()
+    region = _place_pattern().search(text, start, stop)
+    if region is not None:
+        return region.start()
     cue = CUE.match(text, start, stop - 1)
     if cue is not None:
         start = cue.end()

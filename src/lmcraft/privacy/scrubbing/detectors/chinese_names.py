@@ -81,7 +81,7 @@ def _best_name(text: str, start: int) -> tuple[int, float] | None:
 
 
 def _compare(text: str, start: int, size: int, surname: float, window: str, offset: int) -> tuple[int, float] | None:
-    given = given_name_characters()
+    shares = given_name_characters()
     han = HAN.match(window, offset)
     if han is None:
         return None
@@ -97,7 +97,7 @@ def _compare(text: str, start: int, size: int, surname: float, window: str, offs
         stop = offset + size + count
         if stop > han.end():
             continue
-        characters = [given.get(character, UNKNOWN_GIVEN) for character in window[offset + size : stop]]
+        characters = [shares.get(character, UNKNOWN_GIVEN) for character in window[offset + size : stop]]
         score = NAME_PRIOR + prior + surname + sum(characters)
         bonus = cue + _context_after(text, start + size + count)
         margin = forward[offset - begin] + score + backward[stop - begin] - plain + bonus

@@ -111,12 +111,12 @@ def _name_size(text: str, words: Sequence[re.Match[str]], forms: Sequence[str], 
 
 def _limit(text: str, words: Sequence[re.Match[str]], forms: Sequence[str]) -> int:
     """The number of words before the first that is in no name."""
-    given, surnames = _given(), _surnames()
+    first_names, surnames = _given(), _surnames()
     for number, (word, form) in enumerate(zip(words, forms, strict=True)):
         if form in TITLES:
             return number
         is_initial = number > 0 and len(form) == 1 and text[word.end() : word.end() + 1] == "."
-        is_surname = number > 0 and form in surnames and form not in PLACES and (forms[0] in given or number > 1)
+        is_surname = number > 0 and form in surnames and form not in PLACES and (forms[0] in first_names or number > 1)
         if form in NOT_NAMES and not is_initial and not is_surname:
             return number
     return len(forms)
@@ -124,11 +124,11 @@ def _limit(text: str, words: Sequence[re.Match[str]], forms: Sequence[str]) -> i
 
 def _listed_size(forms: Sequence[str], limit: int) -> int:
     """How many words are a name by the lists: a given name, initials and more given names, a surname."""
-    given, surnames = _given(), _surnames()
-    if limit < 2 or forms[0] not in given:
+    first_names, surnames = _given(), _surnames()
+    if limit < 2 or forms[0] not in first_names:
         return 0
     last = 1
-    while last < limit - 1 and (len(forms[last]) == 1 or (forms[last] in given and forms[last + 1] in surnames)):
+    while last < limit - 1 and (len(forms[last]) == 1 or (forms[last] in first_names and forms[last + 1] in surnames)):
         last += 1
     is_ambiguous, ends_early = forms[0] in AMBIGUOUS, limit < len(forms)
     if last > 1 or forms[last] in surnames:
@@ -142,15 +142,15 @@ def _listed_size(forms: Sequence[str], limit: int) -> int:
 
 def _announced_size(before: str, forms: Sequence[str], limit: int) -> int:
     """How many words are a name because of what stands before."""
-    given, surnames = _given(), _surnames()
+    first_names, surnames = _given(), _surnames()
     if LABEL.search(before):
-        return min(limit, 3) if limit > 1 or forms[0] in given or forms[0] in surnames else 0
+        return min(limit, 3) if limit > 1 or forms[0] in first_names or forms[0] in surnames else 0
     if not CUE.search(before):
         return 0
     if limit >= 2:
-        is_known = forms[0] in given or forms[1] in surnames or forms[limit - 1] in surnames
+        is_known = forms[0] in first_names or forms[1] in surnames or forms[limit - 1] in surnames
         return min(limit, 3) if is_known else 0
-    is_known = forms[0] in given or forms[0] in surnames
+    is_known = forms[0] in first_names or forms[0] in surnames
     return 1 if limit == len(forms) and is_known and GREETING.search(before) else 0
 
 
