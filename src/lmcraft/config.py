@@ -69,6 +69,7 @@ SECTIONS = (
     "Objective",
     "Optimizer",
     "Schedule",
+    "Privacy",
     "Evaluation and output",
     "Access",
     "Machine",

@@ -176,6 +176,7 @@ class PretrainConfig(TrainConfig):
         if self.mixture or self.mixture_target_tokens or not self.mixture_copies:
             self._check_mixture()
         self._check_objective()
+        self._check_privacy()
         self.check_tasks()
         self.check_end()
         check_schedule(self.schedule)
@@ -195,6 +196,32 @@ class PretrainConfig(TrainConfig):
             raise UserError(
                 f"objective={self.objective} needs text with marks, and dataset '{self.data}' has none: prepare it from a "
                 'recipe whose last stage is { kind = "mark" }'
+            )
+
+    def _check_privacy(self) -> None:
+        self.dp.check()
+        if not self.dp.epsilon:
+            return
+        if self.dp.unit == "example":
+            raise UserError("dp.unit=example is for fine-tuning: pretraining protects documents, so leave it out")
+        for name, remedy in (
+            ("mixture", "leave it out"),
+            ("mixture_target_tokens", "leave it out"),
+            ("without", "leave the documents out when you prepare the data"),
+            ("find_lr", "try rates on public data"),
+            ("coordinate_check", "run it on public data"),
+        ):
+            if value := getattr(self, name):
+                raise UserError(
+                    f"{name}={value} does not work with dp.epsilon={self.dp.epsilon:g}, since each document is read with "
+                    f"the same probability, and nothing outside the budget: {remedy}"
+                )
+        if self.objective != "next-token":
+            raise UserError(f"objective={self.objective} does not work with differential privacy: use next-token")
+        if "marks" in DatasetFolder(self.data).token_manifest():
+            raise UserError(
+                f"dataset '{self.data}' has marks, which do not work with differential privacy: prepare it without the "
+                "stage mark"
             )
 
     def _check_mixture(self) -> None:

@@ -39,6 +39,9 @@ from lmcraft.training.continuation import (
     record_start,
 )
 from lmcraft.training.costs import Costs, measure_costs
+from lmcraft.training.dp.checks import check_settings
+from lmcraft.training.dp.run import PrivateRun, open_private_run
+from lmcraft.training.dp.units import DocumentUnits
 from lmcraft.training.length import Length, Planner, with_length
 from lmcraft.training.loop import Trainer
 from lmcraft.training.objective import NextToken
@@ -67,6 +70,8 @@ class PretrainingRun:
     """The steps that a resumed run has done."""
     tasks: RunTasks | None = None
     """What the weights are evaluated on during training."""
+    private: PrivateRun | None = None
+    """What makes it private, once its length is known; None: nothing yet."""
     planned: Mapping[str, int] | None = None
     """The intervals before `autotuned`, if the length of the run follows from its budget; None: it is fixed."""
 
@@ -123,6 +128,20 @@ class PretrainingRun:
         with TemporaryDirectory() as folder:
             return replace(self, config=config, folder=ModelFolder(Path(folder))).measure_costs()
 
+    def with_privacy(self, step: int | None) -> "PretrainingRun":
+        """The same run with its mechanism, if it has a privacy budget.
+
+        Args:
+            step: that the run continues after; None: a new run.
+
+        Raises:
+            UserError: the budget does not pay for a step, or a setting does not fit the data.
+        """
+        if not isinstance(self.data.training, DocumentUnits):
+            return self
+        config, private = open_private_run(self.config, self.data.training, "document", self.folder, step)
+        return replace(self, config=config, private=private)
+
     def measure_costs(self) -> Costs:
         """Measure a few micro-batches, a short validation, a few items of the tasks, a sample and a checkpoint."""
         config, tasks = self.config, self.tasks
@@ -141,7 +160,9 @@ class PretrainingRun:
         Settings that `autotuned` has not chosen get their simplest value: one micro-batch, no compilation.
         """
         torch.manual_seed(self.config.seed)
-        model = self._build_model(step)
+        model, private, units = self._build_model(step), self.private, self.data.training
+        if private is None and isinstance(units, DocumentUnits):
+            private = PrivateRun.stand_in(self.config, units)
         trainer = Trainer(
             model,
             self.objective,
@@ -160,6 +181,7 @@ class PretrainingRun:
             width_ratio=self.config.width_ratio,
             account=self.account,
             planner=Planner(self.account.budget, self.processes, self._change_length) if self.is_planned_again else None,
+            private=private,
         )
         if step is not None:
             trainer.restore(step)
@@ -250,9 +272,13 @@ def run_pretraining(
         account.check_left(config, processes.agree(account.budget.left()))
     check_length(config, step, folder)
     run.data.check_length(config)
+    run = run.with_privacy(step)
+    config = run.config
     trainer = run.build_trainer(step)
     if sentence := record_start(config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
+    if run.private:
+        print_line(run.private.start(folder, step))
     machine, parameters = hardware(run.machine.device, processes.count), trainer.model.num_parameters()
     account.start(trainer.progress, config.max_steps, machine=machine, parameters=parameters)
     if config.compile == "on":
@@ -320,6 +346,9 @@ def _open_run(
             f"batch_size={config.batch_size} must be a multiple of the {processes.data_count} processes that share it: "
             "change one of them"
         )
+    if config.dp.epsilon:
+        check_settings(config, processes)
+        config = replace(config, compile="off")
     machine = processes.agree(choose_machine(config.device, config.precision))
     config = replace(config, precision=machine.precision)
     print_line(f"computing in {machine.description}")

@@ -4,17 +4,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from lmcraft.data.canaries import Canaries, CanaryRows, draw_canaries
+from lmcraft.data.canaries import REPETITIONS, Canaries, CanaryRows, draw_canaries
 from lmcraft.data.document_numbers import LeftOut
 from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
 from lmcraft.data.marks import Marks
 from lmcraft.data.mixture import Mixture, SourceUse, format_epochs
 from lmcraft.data.parts import MixedText, validation_rows
+from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder, ModelFolder
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.dp.units import DocumentUnits
 from lmcraft.training.validation import ValidationSource
 
 
@@ -22,7 +25,7 @@ from lmcraft.training.validation import ValidationSource
 class RunData:
     """The splits and the tokenizer of a run's dataset."""
 
-    training: TokenDataset | MixedText
+    training: TokenDataset | MixedText | DocumentUnits
     validation: Dataset
     holdout: Dataset | None
     """The end of the validation data, if it is left out until the end of the run."""
@@ -51,6 +54,8 @@ class RunData:
     def _open_text(cls, config: PretrainConfig) -> "RunData":
         folder, length, border = DatasetFolder(config.data), config.sequence_length, 1 - config.holdout
         mixture, objective = open_mixture(config), build_objective(config)
+        if config.dp.epsilon and mixture is not None:
+            _check_uniform(mixture, config.data)
         marks = Marks.of(folder.token_manifest())
         training_marks, validation_marks = (
             (objective.training(marks), objective.validation(marks)) if marks else (None, None)
@@ -60,9 +65,10 @@ class RunData:
         bytes_per_token = validation.bytes / len(validation) / text_share
         if marks and objective.begins_good:
             tokenizer = tokenizer.with_borders(begin=[marks.good])
+        units = DocumentUnits(training, length, tokenizer.eos_token_id) if config.dp.epsilon else None
         if mixture is None:
             return cls(
-                TokenDataset(training, length, config.seed, reading=training_marks),
+                units or TokenDataset(training, length, config.seed, reading=training_marks),
                 TokenDataset(validation, length, part=(0.0, border), reading=validation_marks),
                 TokenDataset(validation, length, part=(border, 1.0), reading=validation_marks) if config.holdout else None,
                 tokenizer,
@@ -79,7 +85,7 @@ class RunData:
             for name, mixed in rows.items()
         }
         return cls(
-            MixedText(folder, length, config.seed, mixture, training_marks),
+            units or MixedText(folder, length, config.seed, mixture, training_marks),
             whole,
             validation_rows(folder, length, (border, 1.0), validation_marks)[""] if config.holdout else None,
             tokenizer,
@@ -96,23 +102,25 @@ class RunData:
             UserError: the weights of a mixture leave nothing to read, the run is longer than the one that it stands for, or
                 there is no document of a number that it leaves out.
         """
+        if isinstance(self.training, DocumentUnits):
+            return self.training.with_documents([] if self.canaries is None else self.canaries.documents())
         rows: Dataset = (
-            self.training
-            if isinstance(self.training, TokenDataset)
-            else self.training.rows(config.max_steps * config.batch_size)
+            self.training.rows(config.max_steps * config.batch_size)
+            if isinstance(self.training, MixedText)
+            else self.training
         )
         rows = LeftOut(rows, DatasetFolder(config.data), config.without) if config.without else rows
         canaries = self.placed_canaries(config)
         return rows if canaries is None else CanaryRows(rows, canaries)
 
     def placed_canaries(self, config: PretrainConfig) -> Canaries | None:
-        """The canaries of a run, and the length of the epochs in whose rows they are; None without canaries.
+        """The canaries of a run, with the length of the epochs in whose rows they are; None without canaries.
 
         Raises:
             UserError: they do not fit into the rows.
         """
-        if self.canaries is None:
-            return None
+        if self.canaries is None or isinstance(self.training, DocumentUnits):
+            return self.canaries
         text, rows_of_run = self.training, config.max_steps * config.batch_size
         period = text.samples_per_epoch if isinstance(text, TokenDataset) else rows_of_run
         canaries = replace(self.canaries, period=period)
@@ -131,14 +139,14 @@ class RunData:
 
     def uses(self, config: PretrainConfig) -> list[SourceUse]:
         """How much of each source a run reads; empty if the dataset was not made from a recipe."""
-        if isinstance(self.training, TokenDataset):
+        if not isinstance(self.training, MixedText):
             return []
         return self.training.mixture.uses(config.max_steps * config.batch_size, config.sequence_length)
 
     def describe_mixture(self, config: PretrainConfig) -> list[str]:
         """Sentences about the canaries and the sources that a run reads, and warnings."""
         canaries = [] if self.canaries is None else [self.canaries.describe()]
-        if isinstance(self.training, TokenDataset):
+        if not isinstance(self.training, MixedText):
             return canaries
         uses = ", ".join(f"{use.source} {use.share:.1%} ({format_epochs(use.epochs)} epochs)" for use in self.uses(config))
         warnings = self.training.mixture.warnings(config.max_steps * config.batch_size, config.sequence_length)
@@ -163,6 +171,7 @@ def open_canaries(config: PretrainConfig, tokenizer: Tokenizer) -> Canaries:
         special=list(tokenizer.special_tokens.values()),
         end=DatasetFolder(config.data).token_manifest().get("eos_token_id"),
         seed=config.seed,
+        repetitions=(1,) if config.dp.epsilon else REPETITIONS,
     )
 
 
@@ -172,6 +181,17 @@ def open_mixture(config: PretrainConfig) -> Mixture | None:
     if "parts" not in manifest:
         return None
     return Mixture.read(manifest, config.mixture, config.mixture_target_tokens, copies=config.mixture_copies)
+
+
+def _check_uniform(mixture: Mixture, data: Path) -> None:
+    """Raise UserError if a recipe reads some documents more often than others."""
+    copies = max((part.copies for part in mixture.parts), default=1)
+    if mixture.weights or mixture.epochs or mixture.config.schedule or mixture.config.temperature != 1 or copies > 1:
+        setting = f"copies of up to {copies}" if copies > 1 else "weights"
+        raise UserError(
+            f"the recipe of dataset '{data}' has {setting}, but with differential privacy each document is read with the "
+            f"same probability: {'add --no-mixture-copies' if copies > 1 else 'prepare it without them'}"
+        )
 
 
 def fingerprint(config: PretrainConfig) -> str:

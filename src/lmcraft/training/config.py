@@ -78,11 +78,49 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DPConfig:
+    """Differential privacy: the gradient of each unit is clipped, and noise is added (docs/differential-privacy.md)."""
+
+    epsilon: Annotated[float, OFF] = 0.0
+    """Budget: how much the weights may reveal about whether a unit is in the data. Training stops before it spends more."""
+    delta: Annotated[float, automatic("1 / units^1.1")] = 0.0
+    """Probability that they reveal more."""
+    unit: Literal["auto", "document", "example"] = "auto"
+    """What the guarantee protects; auto: a document of a dataset folder, or an example for fine-tuning."""
+    max_grad_norm: float = 1.0
+    """Norm to which the gradient of each unit is clipped."""
+    noise_multiplier: Annotated[float, automatic("as much as the budget needs")] = 0.0
+    """Standard deviation of the noise / max_grad_norm."""
+    accountant: Literal["prv", "rdp"] = "prv"
+    """How the budget is counted: prv is tight (arXiv 2106.02848), rdp looser (arXiv 1908.10530)."""
+    max_rows: Annotated[int, automatic("so that it costs 1% of delta")] = 0
+    """Units of a step at most; units that are drawn beyond them are left out, which delta pays for (arXiv 2411.04205)."""
+
+    def check(self) -> None:
+        """Raise UserError for a setting that is out of its range, or has no effect."""
+        if self.epsilon == 0:
+            for name in ("delta", "noise_multiplier", "max_rows"):
+                if value := getattr(self, name):
+                    raise UserError(f"dp.{name}={value:g} has no effect without a budget: set --dp.epsilon, such as 8")
+            return
+        for name in ("epsilon", "max_grad_norm"):
+            if not 0 < (value := getattr(self, name)) < float("inf"):
+                raise UserError(f"dp.{name}={value:g} is out of range: give a number above 0")
+        if not 0 <= self.delta < 1:
+            raise UserError(f"dp.delta={self.delta:g} is not a probability: give a small one, such as 1e-6")
+        if not 0 <= self.noise_multiplier < float("inf"):
+            raise UserError(f"dp.noise_multiplier={self.noise_multiplier:g} is out of range: give a number above 0")
+        if self.max_rows < 0:
+            raise UserError(f"dp.max_rows={self.max_rows} must not be negative: 0 sets it automatically")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(Config):
     """The settings that every training run has."""
 
     optimizer: Annotated[OptimizerConfig, section("Optimizer")] = field(default_factory=OptimizerConfig)
     schedule: Annotated[ScheduleConfig, section("Schedule")] = field(default_factory=ScheduleConfig)
+    dp: Annotated[DPConfig, section("Privacy")] = field(default_factory=DPConfig)
 
     batch_size: Annotated[int, automatic("automatic"), LENGTH] = 0
     """Sequences per step."""

@@ -36,6 +36,7 @@ INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
     *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "time_budget", "energy_budget"),
     *("eval_tokens", *INTERVALS, "decay_steps", "attention", "compile", "precision", "device"),
+    *("delta", "noise_multiplier", "max_rows", "unit"),
 )
 """Settings that stay automatic until the data and the machine are open."""
 MAY_CHANGE = frozenset(

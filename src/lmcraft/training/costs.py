@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lmcraft.energy import NO_ENERGY, Energy
-from lmcraft.training.batch import to_device
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.loop import Trainer
 
@@ -102,11 +101,9 @@ def _measure_micro_batch(trainer: Trainer) -> tuple[Energy, Energy]:
 def _measure_rows(trainer: Trainer, rows: int) -> tuple[Energy, Energy]:
     """The cost of the gradients of some rows, and of an update that changes no weight."""
     batch = trainer.training.batch(range(rows))
-    targets, objective = max(1, trainer.objective.count(batch)), trainer.objective_for([batch])
     trainer.model.train()
     clock = _Clock(trainer)
-    loss = objective.loss(trainer.model, to_device(batch, trainer.machine.device)) / targets
-    loss.backward()  # type: ignore[no-untyped-call]
+    trainer.source.measure(batch)
     gradients = clock.split(trainer.model.flops_per_token(trainer.training.sequence_length) * batch.input_ids.size)
     trainer.optimizer.step(0.0)
     return gradients, clock.split()

@@ -59,7 +59,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = multiply(x, w_VC.T)
             for part in range(0, len(x), softmax_rows):
                 rows = slice(part, part + softmax_rows)
-                total += _loss_and_gradient(logits[rows], targets[rows], smoothing, z_loss)
+                total += loss_and_gradient(logits[rows], targets[rows], smoothing, z_loss)
             if grad_x_NC is not None:
                 multiply(logits, w_VC, grad_x_NC[start : start + chunk])
             if grad_w_VC is not None:
@@ -76,18 +76,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return by_x, by_w, None, None, None, None
 
 
-def _loss_and_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
+def loss_and_gradient(logits: Tensor, targets: Tensor, smoothing: float, z_loss: float) -> Tensor:
     """The summed loss of rows of logits (N, V); overwrites the logits with its gradient."""
     V = logits.shape[1]
-    counts = (targets != IGNORE_INDEX)[:, None].float()
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    counts = (targets != IGNORE_INDEX)[:, None].to(wide.dtype)
     token = targets.clamp(min=0)[:, None]
-    logits_f32 = logits.float()
-    max_logit, target_logit = logits_f32.amax(dim=-1, keepdim=True), logits_f32.gather(1, token)
-    gradient = logits_f32.softmax(dim=-1)  # the cheapest way to Z: the largest probability is exp(max_logit) / Z
+    max_logit, target_logit = wide.amax(dim=-1, keepdim=True), wide.gather(1, token)
+    gradient = wide.softmax(dim=-1)  # the cheapest way to Z: the largest probability is exp(max_logit) / Z
     log_z = max_logit - gradient.amax(dim=-1, keepdim=True).log()
     loss = log_z - (1 - smoothing) * target_logit + z_loss * log_z.square()
     if smoothing:
-        loss = loss - smoothing * logits_f32.mean(dim=-1, keepdim=True)
+        loss = loss - smoothing * wide.mean(dim=-1, keepdim=True)
     gradient *= counts * (1 + 2 * z_loss * log_z)
     if smoothing:
         gradient -= counts * (smoothing / V)

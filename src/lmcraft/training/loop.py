@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import gcd
 from pathlib import Path
 
 import torch
@@ -27,11 +26,12 @@ from lmcraft.training.checkpoint import Checkpoints, Progress
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.continuation import write_settings
 from lmcraft.training.display import Display
+from lmcraft.training.dp.run import PrivateRun
 from lmcraft.training.environment import release_freed_memory
+from lmcraft.training.gradients import BatchGradients, GradientSource, StepGradients, count_targets, objective_for
 from lmcraft.training.length import Planner
 from lmcraft.training.objective import Objective
 from lmcraft.training.optimizer import Group, Optimizer
-from lmcraft.training.prefetch import Prefetcher
 from lmcraft.training.processes import Processes
 from lmcraft.training.run_log import NullRunLog, RunLog
 from lmcraft.training.schedule import check_schedule, learning_rate_factor
@@ -67,6 +67,7 @@ class Trainer:
         command: the command that continues the run, for the message after a signal.
         account: of the run, which ends, evaluated and saved, at the last step for which its budget has room.
         planner: plans the length of a run that follows from the budget; None: it is fixed.
+        private: what makes the run private; None: nothing does.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Trainer:
         command: str = "pretrain",
         account: RunAccount | None = None,
         planner: Planner | None = None,
+        private: PrivateRun | None = None,
     ) -> None:
         check_schedule(config.schedule)
         shard(model, processes)
@@ -99,18 +101,20 @@ class Trainer:
         self.config, self.machine, self.folder, self.bytes_per_token = config, machine, folder, bytes_per_token
         self.snapshot, self.generate_sample, self._score_tasks = snapshot, sample, score_tasks
         self.processes, self.command, self.account = processes, command, account or RunAccount(command)
+        self.private = private
         self.planner, self._is_plan_saved = planner or Planner(self.account.budget, processes), True
-        self.last_step = min(config.max_steps, config.pause_at or config.max_steps)  # earlier if the budget is used up
-        self.optimizer = Optimizer(model, config.optimizer, machine.dtype, groups and groups(model), width_ratio)
+        self.last_step = self._planned_last_step()  # earlier if the budget is used up
+        rule = replace(config.optimizer, gradient_clip=0.0) if private else config.optimizer  # rows are clipped instead
+        self.optimizer = Optimizer(model, rule, machine.dtype, groups and groups(model), width_ratio)
         self.checkpoints = Checkpoints(folder, processes)
         self.snapshots = Snapshots(self.checkpoints, config.snapshots, snapshot)
         self.progress = Progress()
-        self.micro_batch_size = gcd(config.batch_size // processes.data_count, config.micro_batch_size)
-        self._prefetcher = Prefetcher(training, config.batch_size, self.micro_batch_size, processes)
+        batches = BatchGradients(model, objective, training, config, machine.device, processes)
+        self.micro_batch_size = batches.micro_batch_size
+        self.source: GradientSource = private.gradients(model, objective, config) if private else batches
         self.all_trained = groups is None
         self._to_device = partial(to_device, device=machine.device)
         self.batch_tokens = config.batch_size * training.sequence_length
-        self.positions = 0  # tokens of the latest step in all processes, with or without a target
 
     def restore(self, step: int) -> None:
         """Load progress and optimizer state from a checkpoint; the model must already have its weights."""
@@ -145,6 +149,9 @@ class Trainer:
                     self._after_step(run_log, display, stop)
                 if self._is_paused():
                     self.account.end_as("paused", f"paused after {self._remainder()}", display.print_line)
+                elif self.private and self.private.last_step <= self.progress.step < self.config.max_steps:
+                    spent = f"the privacy budget is spent after step {self.progress.step} of {self.config.max_steps}"
+                    self.account.end_as("finished", spent, display.print_line)
         except KeyboardInterrupt as error:  # the second signal
             saved = f"stopped at once; step {self.checkpoints.steps()[-1]} is saved: continue with: {self._resume_command()}"
             raise KeyboardInterrupt(saved if main else "") from error
@@ -155,27 +162,31 @@ class Trainer:
         if main:
             self.checkpoints.remove_others(self.progress)  # a kill may have come between the last write and this
             self.checkpoints.copy_model(self.progress.best_step, self.folder.path)
+            if self.private:
+                self.private.finish(self.folder, self.progress.step, self.config.max_steps)
         return self.progress
 
     def _step(self, run_log: RunLog | NullRunLog, display: Display) -> None:
         begin, p, config = time.perf_counter(), self.progress, self.config
         factor = learning_rate_factor(config.schedule, p.step, config.max_steps)
-        loss, targets = self.gradients(p.step)
+        loss, targets, positions = self.gradients(p.step)
         norm = self.optimizer.step(factor) if math.isfinite(loss) else math.nan
         if not math.isfinite(norm):
             raise self._not_finite_error("gradient" if math.isfinite(loss) else "loss", p.step + 1)
         seconds = time.perf_counter() - begin
         p.step, p.tokens, p.seconds = p.step + 1, p.tokens + targets, p.seconds + seconds
         flops = self.model.flops_per_token(self.training.sequence_length)
-        self.account.count(self.positions * flops, self.processes)
-        speed = self.positions / seconds
-        share_of_peak, status = {}, f"loss {loss:.3f}  {speed:,.0f} tok/s"
+        self.account.count(positions * flops, self.processes)
+        speed = positions / seconds
+        shown = {} if self.private else {"loss": loss}  # which is not private
+        status = self.private.describe() if self.private else f"loss {loss:.3f}"
+        status += f"  {speed:,.0f} tok/s"
         if self.all_trained:  # with frozen weights, the operations saved depend on which weights are frozen
-            share_of_peak = {"share_of_peak": (share := speed * flops / self.machine.peak_flops)}
+            shown["share_of_peak"] = share = speed * flops / self.machine.peak_flops
             status += f"  {share:.0%} of peak"
         run_log.log(
             p.step,
-            loss=loss,
+            **shown,
             learning_rate=factor * config.optimizer.learning_rate,
             gradient_norm=norm,
             tokens=p.tokens,
@@ -183,7 +194,6 @@ class Trainer:
             seconds=p.seconds,
             joules=self.account.note_step(),
             peak_memory=peak_memory(self.machine.device),
-            **share_of_peak,
         )
         seconds_left = (config.max_steps - p.step) * p.seconds / p.step
         display.update(p.step, status, seconds_left=seconds_left)
@@ -195,32 +205,13 @@ class Trainer:
             f"intact: lower optimizer.learning_rate (now {self.config.optimizer.learning_rate:g}) and start again"
         )
 
-    def gradients(self, step: int) -> tuple[float, int]:
-        """Set the parameters' gradients to those of a step's mean loss; returns the loss and the number of targets.
-
-        Each micro-batch is divided by the targets of the whole batch, so that the result does not depend on the split.
-        """
-        micro_batches = self._prefetcher.micro_batches(step)
-        objective = self.objective_for(micro_batches)
-        self.model.train()
-        self.processes.seed_dropout(self.config.seed, step)
-        targets = max(1, self._count_targets(micro_batches))
-        self.positions = self.processes.data_count * sum(batch.input_ids.size for batch in micro_batches)
-        total = 0.0
-        for batch in micro_batches:
-            loss = objective.loss(self.model, self._to_device(batch)) / targets
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        return self.processes.total(total)[0], targets
+    def gradients(self, step: int) -> StepGradients:
+        """Set the parameters' gradients to those of a step, and say what it has read."""
+        return self.source.compute(step)
 
     def objective_for(self, batches: Iterable[Batch]) -> Objective:
-        """The objective of the step or evaluation that consists of these batches, and those of the other processes."""
-        return self.objective.for_batches(self.model, map(self._to_device, batches), self.processes.total)
-
-    def _count_targets(self, batches: Sequence[Batch]) -> int:
-        """The number of targets in the batches of all processes."""
-        targets = sum(self.objective.count(batch) for batch in batches) if self.processes.tensor_rank == 0 else 0
-        return int(self.processes.total(targets)[0])
+        """The objective of the evaluation that consists of these batches, and those of the other processes."""
+        return objective_for(self.objective, self.model, batches, self.machine.device, self.processes)
 
     @torch.no_grad()  # FSDP cannot compute in inference_mode
     def validate(self, stop: StopRequest | None = None, rows: Dataset | None = None, tokens: int = 0) -> float:
@@ -237,7 +228,7 @@ class Trainer:
                 return math.nan
             total += objective.measure(self.model, self._to_device(batch)).item()
             self.account.flops += batch.input_ids.size * self.model.flops_per_token(rows.sequence_length) / FORWARD_PASSES
-            targets += self._count_targets([batch])
+            targets += count_targets(self.objective, [batch], self.processes)
         return self.processes.total(total)[0] / max(1, targets)
 
     def _measure_validation(self, stop: StopRequest) -> ValidationLoss:
@@ -285,7 +276,11 @@ class Trainer:
         if config is not self.config:
             display.set_length(config.max_steps, why)
             self.config, self._is_plan_saved = config, False
-            self.last_step = min(config.max_steps, config.pause_at or config.max_steps)
+            self.last_step = self._planned_last_step()
+
+    def _planned_last_step(self) -> int:
+        steps = min(self.config.max_steps, self.config.pause_at or self.config.max_steps)
+        return min(steps, self.private.last_step) if self.private else steps
 
     def _remainder(self) -> str:
         return f"step {self.progress.step} of {self.config.max_steps}; to do the rest: {self._resume_command()}"
@@ -396,5 +391,7 @@ class Trainer:
     def save(self) -> None:
         """Start writing a checkpoint (`Checkpoints.save`)."""
         settings = replace(self.config, pause_at=0).to_toml()  # of the run, not of this part of it
+        if self.private:
+            self.private.note(self.folder, self.progress.step)
         self.checkpoints.save(self.progress, self.optimizer.state(), self.snapshot(self.model), settings)
         self.account.write_energy(self.progress)

@@ -5,7 +5,7 @@ Shapes: B batch, T tokens, V vocabulary.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
@@ -22,6 +22,10 @@ Total = Callable[..., list[float]]
 
 class Objective(Protocol):
     """A training objective: sums over the targets of a batch, so that micro-batches add up to the whole batch."""
+
+    sums_over_rows: ClassVar[bool] = False
+    """Whether `loss` is a sum of functions of one row each, of hidden states that the model computes once: what training
+    with differential privacy needs."""
 
     def for_batches(self, model: Transformer, batches: Iterable[TensorBatch], total: Total) -> "Objective":
         """The objective of one step or evaluation; another one only where a row's loss depends on the other rows.
@@ -57,6 +61,10 @@ class NextToken(Objective):
     """Restrict attention to a token's own document."""
     tensor_mesh: DeviceMesh | None = None
     """The tensor-parallel processes; each computes its share of the sum."""
+    projection: Callable[..., Tensor] = linear_cross_entropy
+    """What projects and measures in `cross_entropy`, with the arguments of `linear_cross_entropy`."""
+
+    sums_over_rows: ClassVar[bool] = True
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         x_BTC = self.hidden_states(model, batch)
@@ -74,7 +82,7 @@ class NextToken(Objective):
     def cross_entropy(self, x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
         """The cross-entropy of the targets to train on, summed, a scalar."""
         tensors = self.share(x_BTC, weight_VC, targets_BT)
-        return linear_cross_entropy(*tensors, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
+        return self.projection(*tensors, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
 
     def share(self, x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """This process's share of the hidden states (N, C) and of the targets (N,), with the weight (V, C)."""

@@ -1,6 +1,7 @@
 """Unlikelihood training on marked text: the tokens of bad passages become less likely (arXiv 1908.04319, 2302.08582)."""
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -30,6 +31,8 @@ class UnlikelihoodLoss(NextToken):
     """-log p of good targets, and -weight * log(1 - p) of bad ones, whose values in the batch are 1."""
 
     weight: float = 1.0
+
+    sums_over_rows: ClassVar[bool] = False  # it projects twice
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         if batch.values is None:  # rows without marks
