@@ -5,6 +5,8 @@
 | `loop` | `Trainer`: steps, validation, samples, checkpoints, in any number of processes |
 | `config` | the settings of a run that do not depend on its objective |
 | `batch` | a batch as tensors |
+| `dp/` | training with differential privacy |
+| `gradients` | the gradients of a step |
 | `objective` | the `Objective` protocol, and next-token prediction |
 | `cross_entropy` | fused output projection and cross-entropy, which never holds all logits |
 | `optimizer`, `muon` | parameter groups, clipping, penalties, decay; Muon and NorMuon |

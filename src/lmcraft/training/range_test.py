@@ -48,7 +48,7 @@ def range_test(trainer: Trainer) -> RangeTest:
     with Display(max_steps=STEPS, step=0) as display:
         for step in range(STEPS):
             factor = MIN_FACTOR * (MAX_FACTOR / MIN_FACTOR) ** (step / (STEPS - 1))
-            loss, _ = trainer.gradients(step)
+            loss = trainer.gradients(step).loss
             weighted = SMOOTHING * weighted + (1 - SMOOTHING) * loss
             weight = SMOOTHING * weight + 1 - SMOOTHING
             smooth = weighted / weight

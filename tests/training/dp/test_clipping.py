@@ -1,6 +1,5 @@
 """Ghost clipping: norms and sums equal to those of gradients that torch.func computes for each row."""
 
-from collections.abc import Callable
 
 import pytest
 import torch

@@ -98,6 +98,9 @@ class LossInputs:
 class BatchLoss:
     """Base of losses: `measure` is `loss`, and each target is a term."""
 
+    sums_over_rows: ClassVar[bool] = False
+    """Whether `loss` is a sum of functions of one row each."""
+
     def for_batches(self, model: Transformer, batches: Iterable[TensorBatch], total: Total) -> Objective:
         """The loss of one step or evaluation (`training.objective.Objective.for_batches`)."""
         return self

@@ -104,5 +104,5 @@ def _differentiate(logits_NV: Tensor, targets_N: Tensor, settings: tuple[float, 
     """The summed loss; overwrites the logits with its gradient, few rows at a time on a CPU."""
     N, V = logits_NV.shape
     size = max(1, CPU_LOGITS_PER_SOFTMAX // V) if logits_NV.device.type == "cpu" else N
-    parts = zip(logits_NV.split(size), targets_N.split(size), strict=True)
+    parts = zip(torch.split(logits_NV, size), torch.split(targets_N, size), strict=True)
     return torch.stack([loss_and_gradient(logits, targets, *settings) for logits, targets in parts]).sum()

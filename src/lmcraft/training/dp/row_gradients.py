@@ -38,7 +38,8 @@ class KeptGradients:
 
     def squared_norms(self) -> Tensor:
         rows = self.gradients.flatten(1)
-        return torch.linalg.vector_norm(rows, dim=1, dtype=wide_type(rows)).square()
+        norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=wide_type(rows))
+        return norms.square()
 
     def add_sum(self, total: Tensor, coefficients_B: Tensor) -> None:
         rows = self.gradients.flatten(1)
@@ -78,7 +79,7 @@ class LookupGradients:
         B = len(self.ids)
         rows_B1 = torch.arange(B, device=self.ids.device)[:, None]
         keys = (self.ids * B + rows_B1).flatten()
-        keys_U, groups = keys.unique(return_inverse=True)
+        keys_U, groups = torch.unique(keys, return_inverse=True)
         g_NC = self.gradients.flatten(0, 1)
         sums_UC = g_NC.new_zeros(len(keys_U), g_NC.shape[1], dtype=wide_type(g_NC))
         sums_UC.index_add_(0, groups, g_NC.to(sums_UC.dtype))
