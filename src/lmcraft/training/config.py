@@ -93,13 +93,11 @@ class DPConfig:
     """Standard deviation of the noise / max_grad_norm."""
     accountant: Literal["prv", "rdp"] = "prv"
     """How the budget is counted: prv is tight (arXiv 2106.02848), rdp looser (arXiv 1908.10530)."""
-    max_rows: Annotated[int, automatic("so that it costs 1% of delta")] = 0
-    """Units of a step at most; units that are drawn beyond them are left out, which delta pays for (arXiv 2411.04205)."""
 
     def check(self) -> None:
         """Raise UserError for a setting that is out of its range, or has no effect."""
         if self.epsilon == 0:
-            for name in ("delta", "noise_multiplier", "max_rows"):
+            for name in ("delta", "noise_multiplier"):
                 if value := getattr(self, name):
                     raise UserError(f"dp.{name}={value:g} has no effect without a budget: set --dp.epsilon, such as 8")
             return
@@ -110,8 +108,6 @@ class DPConfig:
             raise UserError(f"dp.delta={self.delta:g} is not a probability: give a small one, such as 1e-6")
         if not 0 <= self.noise_multiplier < float("inf"):
             raise UserError(f"dp.noise_multiplier={self.noise_multiplier:g} is out of range: give a number above 0")
-        if self.max_rows < 0:
-            raise UserError(f"dp.max_rows={self.max_rows} must not be negative: 0 sets it automatically")
 
 
 @dataclass(frozen=True, kw_only=True)

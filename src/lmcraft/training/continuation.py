@@ -36,7 +36,7 @@ INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
     *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "time_budget", "energy_budget"),
     *("eval_tokens", *INTERVALS, "decay_steps", "attention", "compile", "precision", "device"),
-    *("delta", "noise_multiplier", "max_rows", "unit"),
+    *("delta", "noise_multiplier", "unit"),
 )
 """Settings that stay automatic until the data and the machine are open."""
 MAY_CHANGE = frozenset(
@@ -64,7 +64,7 @@ def continue_config(requested: C, folder: ModelFolder, step: int, command: str) 
     """
     for file in (folder.metrics, folder.samples):  # which the run goes on with
         deque(read_log(file), maxlen=0)
-    recorded = _read_recorded(requested, folder, step)
+    recorded = read_recorded(requested, folder, step)
     owner = f"the run in '{folder.path}'"
     file = Checkpoints(folder).settings(step)
     remedy = f"continue with `lmcraft {command} {file} --resume`, or start a new run with another --out"
@@ -179,7 +179,7 @@ def check_contents(folder: ModelFolder, step: int, config: TrainConfig, contents
     if changed is None:
         return
     owner = f"the run in '{folder.path}'"
-    moved = changes(_read_recorded(config, folder, step), config)
+    moved = changes(read_recorded(config, folder, step), config)
     value = _format(_flat(as_dict(config)).get(changed))
     if changed == TOKENS:
         data = _format(_flat(as_dict(config))["data"])
@@ -251,7 +251,7 @@ def record_start(
     changed: dict[str, tuple[Any, Any]] = {}
     if step is not None:
         rows = read_history(folder)
-        recorded = _read_recorded(config, folder, step)
+        recorded = read_recorded(config, folder, step)
         changed = {name: pair for name, pair in changes(recorded, config).items() if name != "resume"}
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     row: dict[str, Any] = {"step": step or 0, "id": uuid4().hex, "time": now}
@@ -290,6 +290,6 @@ def write_settings(config: TrainConfig, folder: ModelFolder, processes: Processe
         write_text(folder.config_toml, replace(config, resume=False, pause_at=0).to_toml())
 
 
-def _read_recorded(config: C, folder: ModelFolder, step: int) -> C:
+def read_recorded(config: C, folder: ModelFolder, step: int) -> C:
     """The settings of the run that wrote the checkpoint of a step."""
     return type(config).from_toml(Checkpoints(folder).settings(step))

@@ -344,7 +344,8 @@ class Trainer:
         if self._stop_signal(stop):
             return False
         p.measured_step = p.step
-        run_log.log(p.step, seconds=p.seconds, joules=self.account.use().joules, **measured.metrics(), **holdout)
+        spent = {"epsilon": self.private.spent(p.step)} if self.private else {}
+        run_log.log(p.step, seconds=p.seconds, joules=self.account.use().joules, **measured.metrics(), **holdout, **spent)
         display.print_line(f"step {p.step}: validation loss {measured.describe()}")
         if loss >= p.best_loss:
             return False

@@ -1,6 +1,5 @@
 """Ghost clipping: norms and sums equal to those of gradients that torch.func computes for each row."""
 
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -8,6 +8,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.model.transformer import Transformer
 from lmcraft.privacy.guarantee import Unit
 from lmcraft.training.config import TrainConfig
+from lmcraft.training.continuation import read_recorded
 from lmcraft.training.dp.checks import check_model
 from lmcraft.training.dp.clipping import GhostClipper
 from lmcraft.training.dp.gradients import PrivateGradients
@@ -27,7 +28,7 @@ class PrivateRun:
     mechanism: Mechanism
     secret: Secret
     epsilon: float = 0.0
-    """Spent at the latest checkpoint."""
+    """Spent when it was counted last."""
 
     @classmethod
     def stand_in(cls, config: TrainConfig, units: Units) -> "PrivateRun":
@@ -64,6 +65,7 @@ class PrivateRun:
         """Keep the secret of a new run, and describe the mechanism in a sentence."""
         if step is None:
             self.secret.save(folder)
+        self.spent(step or 0)
         m = self.mechanism
         return (
             f"differential privacy: epsilon {m.target_epsilon:g} at delta {m.delta:.2g} for each of {m.units:,} {m.unit}s; "
@@ -76,15 +78,19 @@ class PrivateRun:
         """The last step that the budget pays for."""
         return self.mechanism.affordable_steps
 
+    def spent(self, step: int) -> float:
+        """Epsilon after a step."""
+        self.epsilon = self.mechanism.spent(step)
+        return self.epsilon
+
     def describe(self) -> str:
         """What is spent, in a few words."""
         return f"epsilon {self.epsilon:.2f} of {self.mechanism.target_epsilon:g}"
 
     def note(self, folder: ModelFolder, step: int) -> None:
         """Write the guarantee of the weights after a step."""
-        guarantee = self.mechanism.guarantee(step)
-        self.epsilon = guarantee.epsilon
-        guarantee.write(folder)
+        self.spent(step)
+        self.mechanism.guarantee(step).write(folder)
 
     def finish(self, folder: ModelFolder, step: int, max_steps: int) -> None:
         """Delete the secret if no further step can follow."""
@@ -105,19 +111,25 @@ def open_private_run(config: C, units: Units, unit: Unit, folder: ModelFolder, s
     Raises:
         UserError: the settings do not fit the data, the budget does not pay for a step, or the secret is gone.
     """
+    if step is not None:
+        _check_length(config, read_recorded(config, folder, step), folder)
     mechanism = plan_mechanism(config.dp, unit, units=len(units), batch_size=config.batch_size, steps=config.max_steps)
-    if mechanism.affordable_steps <= (step or 0):
-        spent = f"is spent after {step} steps" if step else "does not pay for a single step"
+    if not mechanism.affordable_steps:
         raise UserError(
-            f"dp.epsilon={config.dp.epsilon:g} {spent} with dp.noise_multiplier={mechanism.noise_multiplier:g}: start a new "
-            "run with a larger budget, with more noise, or with a smaller batch_size"
+            f"dp.epsilon={config.dp.epsilon:g} does not pay for a single step with dp.noise_multiplier="
+            f"{mechanism.noise_multiplier:g}: raise one of them, or lower batch_size={config.batch_size}"
         )
-    secret = Secret() if step is None else Secret.load(folder)
-    chosen = replace(
-        config.dp,
-        unit=unit,
-        delta=mechanism.delta,
-        noise_multiplier=mechanism.noise_multiplier,
-        max_rows=mechanism.max_rows,
-    )
+    is_over = (step or 0) >= min(config.max_steps, mechanism.affordable_steps)
+    secret = Secret() if step is None or is_over else Secret.load(folder)
+    chosen = replace(config.dp, unit=unit, delta=mechanism.delta, noise_multiplier=mechanism.noise_multiplier)
     return replace(config, dp=chosen), PrivateRun(units, mechanism, secret)
+
+
+def _check_length(config: TrainConfig, recorded: TrainConfig, folder: ModelFolder) -> None:
+    """Raise UserError if a run is continued with another length than its noise is for."""
+    if config.max_steps != recorded.max_steps:
+        raise UserError(
+            f"max_steps={config.max_steps} differs from max_steps={recorded.max_steps} of the run in '{folder.path}', whose "
+            f"noise is for dp.epsilon={recorded.dp.epsilon:g} after {recorded.max_steps} steps: continue with its own "
+            "length, or start a new run with another --out"
+        )
