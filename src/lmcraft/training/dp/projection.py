@@ -64,6 +64,8 @@ class Projection:
         """As `lmcraft.training.cross_entropy.linear_cross_entropy`, for the N = B * T positions of all rows."""
         assert self.gradients is None, "a loss that projects twice has no gradients of rows"
         settings = (label_smoothing, z_loss)
+        if not x_NC.requires_grad:  # no layer before it is trained
+            x_NC = x_NC.detach().requires_grad_()
         loss: Tensor = _RowCrossEntropy.apply(x_NC, weight_VC.detach(), targets_N, settings, self)  # type: ignore[no-untyped-call]
         return loss
 
