@@ -137,9 +137,10 @@ class PretrainingRun:
         Raises:
             UserError: the budget does not pay for a step, or a setting does not fit the data.
         """
-        if not isinstance(self.data.training, DocumentUnits):
+        units = self.data.training_rows(self.config)
+        if not isinstance(units, DocumentUnits):
             return self
-        config, private = open_private_run(self.config, self.data.training, "document", self.folder, step)
+        config, private = open_private_run(self.config, units, "document", self.folder, step)
         return replace(self, config=config, private=private)
 
     def measure_costs(self) -> Costs:
@@ -160,13 +161,13 @@ class PretrainingRun:
         Settings that `autotuned` has not chosen get their simplest value: one micro-batch, no compilation.
         """
         torch.manual_seed(self.config.seed)
-        model, private, units = self._build_model(step), self.private, self.data.training
+        model, private, units = self._build_model(step), self.private, self.data.training_rows(self.config)
         if private is None and isinstance(units, DocumentUnits):
             private = PrivateRun.stand_in(self.config, units)
         trainer = Trainer(
             model,
             self.objective,
-            self.data.training_rows(self.config),
+            units,
             self.data.validation,
             self.config,
             self.machine,
@@ -266,14 +267,12 @@ def run_pretraining(
     if step is not None:
         check_tasks(folder, config, tasks)
     planned = None if step is None else planned_intervals(folder, config)
-    run = replace(run, account=account, first_step=step or 0, planned=planned).autotuned(print_line)
+    run = replace(run, account=account, first_step=step or 0, planned=planned).autotuned(print_line).with_privacy(step)
     config = run.config
     if config.max_steps > (step or 0):
         account.check_left(config, processes.agree(account.budget.left()))
     check_length(config, step, folder)
     run.data.check_length(config)
-    run = run.with_privacy(step)
-    config = run.config
     trainer = run.build_trainer(step)
     if sentence := record_start(config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)

@@ -79,7 +79,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DPConfig:
-    """Differential privacy: the gradient of each unit is clipped, and noise is added (docs/differential-privacy.md)."""
+    """Differential privacy: the gradient of each unit is clipped, and noise is added (DP-SGD)."""
 
     epsilon: Annotated[float, OFF] = 0.0
     """Budget: how much the weights may reveal about whether a unit is in the data. Training stops before it spends more."""

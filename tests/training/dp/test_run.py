@@ -72,7 +72,7 @@ def test_a_run_stops_when_its_budget_is_spent(data: Path, tmp_path: Path, capsys
     assert guarantee is not None and guarantee.epsilon <= 8 and 6 <= guarantee.steps < 50
     assert f"the privacy budget is spent after step {guarantee.steps} of 50" in error
     assert not secret_file(folder).exists()
-    with pytest.raises(UserError, match="max_steps=60 differs from max_steps=50 .* whose noise is for dp.epsilon=8"):
+    with pytest.raises(UserError, match=r"max_steps=60 differs from max_steps=50 .* whose noise is for dp.epsilon=8"):
         pretrain(config_of(data, tmp_path / "model", dp={"noise_multiplier": 0.7}, max_steps=60, resume=True))
 
 

@@ -21,8 +21,8 @@ from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.model.transformer import Embedding, Transformer
 from lmcraft.training.batch import TensorBatch
 from lmcraft.training.dp.layers import HANDLERS
-from lmcraft.training.dp.projection import Projection
-from lmcraft.training.dp.row_gradients import RowGradients, total_squared_norms
+from lmcraft.training.dp.projection import Projection, total_squared_norms
+from lmcraft.training.dp.row_gradients import RowGradients
 from lmcraft.training.objective import NextToken, Objective
 
 # Clipping leaves this much room below the limit for the rounding of norms and sums.

@@ -3,6 +3,7 @@
 Shapes: B rows, T tokens, N = B * T, C width, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,14 @@ from torch import Tensor
 
 from lmcraft.model.kernels.product import multiply
 from lmcraft.training.cross_entropy import CHUNK_BYTES, CPU_LOGITS_PER_SOFTMAX, loss_and_gradient
-from lmcraft.training.dp.row_gradients import KeptGradients, LookupGradients, ProductGradients, row_products, wide_type
+from lmcraft.training.dp.row_gradients import (
+    KeptGradients,
+    LookupGradients,
+    ProductGradients,
+    RowGradients,
+    row_products,
+    wide_type,
+)
 
 MAX_WIDTH_PER_TOKEN = 2  # up to which the rows' gradients (V x C) are kept, and beyond it those of their logits (T x V)
 
@@ -68,6 +76,16 @@ class Projection:
             x_NC = x_NC.detach().requires_grad_()
         loss: Tensor = _RowCrossEntropy.apply(x_NC, weight_VC.detach(), targets_N, settings, self)  # type: ignore[no-untyped-call]
         return loss
+
+
+def total_squared_norms(parts: Sequence[RowGradients]) -> Tensor:
+    """|G|^2 of each row, (B,), for a weight whose gradient is the sum of one part, or of a projection and a lookup."""
+    squares = torch.stack([part.squared_norms() for part in parts]).sum(0)
+    if len(parts) == 1:
+        return squares
+    lookup, projection = sorted(parts, key=lambda part: isinstance(part, ProjectionGradients))
+    assert isinstance(lookup, LookupGradients) and isinstance(projection, ProjectionGradients), parts
+    return (squares + 2 * projection.inner_products(lookup)).clamp_(min=0)
 
 
 class _RowCrossEntropy(torch.autograd.Function):

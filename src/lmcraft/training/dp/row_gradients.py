@@ -8,7 +8,6 @@ and the weighted sum is one product (Goodfellow, arXiv 1510.01799; Li et al., ar
 Shapes: B rows, T tokens, I inputs, O outputs, C width, V vocabulary, U different tokens of all rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -107,18 +106,6 @@ def row_products(g_BTO: Tensor, a_BTI: Tensor) -> Tensor:
     for g_TO, a_TI, product in zip(g_BTO, a_BTI, products, strict=True):
         multiply(g_TO.T, a_TI, product)
     return products
-
-
-def total_squared_norms(parts: Sequence[RowGradients]) -> Tensor:
-    """|G|^2 of each row, (B,), for a weight whose gradient is the sum of one part, or of a projection and a lookup."""
-    squares = torch.stack([part.squared_norms() for part in parts]).sum(0)
-    if len(parts) == 1:
-        return squares
-    from lmcraft.training.dp.projection import ProjectionGradients  # which builds on this module
-
-    lookup, projection = sorted(parts, key=lambda part: isinstance(part, ProjectionGradients))
-    assert isinstance(lookup, LookupGradients) and isinstance(projection, ProjectionGradients), parts
-    return (squares + 2 * projection.inner_products(lookup)).clamp_(min=0)
 
 
 def wide_type(x: Tensor) -> torch.dtype:

@@ -47,6 +47,10 @@ class DocumentUnits:
     def __len__(self) -> int:
         return len(self._starts) - 1 + len(self._more)
 
+    def with_documents(self, more: Sequence[Int64]) -> "DocumentUnits":
+        """Also these documents, as token ids (T,), each with its end token."""
+        return DocumentUnits(self._split, self.sequence_length, self._end, [*self._more, *more])
+
     @property
     def mean_length(self) -> float:
         """As in `Units`."""
