@@ -95,7 +95,7 @@ def _finetune(
     print_line(f"computing in {machine.description}")
     run = run.autotuned(machine, processes)
     check_length(run.config, step, folder)
-    run = run.with_reference(machine, folder)
+    run = run.with_privacy(folder, step).with_reference(machine, folder)
     trainer = run.build_trainer(machine, folder, step, processes)
     before = reserve_for_evaluation(run, trainer, folder, step)
     if run.config.max_steps > (step or 0):

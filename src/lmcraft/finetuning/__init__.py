@@ -11,6 +11,7 @@
 | `template_checks.py` | what a chat template leaves out, and what it adds |
 | `encoding.py` | `ExampleEncoder`: the chat template applied, and the mask of trained tokens |
 | `packing.py` | several examples in one row |
+| `privacy.py`, `example_units.py` | differential privacy: what it excludes; examples as its units |
 | `data_checks.py` | checks of the data before the first step; `--show-batch` |
 | `objectives/` | one file per objective: SFT, distillation, DPO, KTO, ... |
 | `reference_model.py`, `regularization.py` | the starting model as a reference; L2-SP |

@@ -15,6 +15,7 @@ from lmcraft.data.formats import has_rows
 from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
+from lmcraft.finetuning.privacy import check_private_settings
 from lmcraft.training import depth_rule
 from lmcraft.training.config import OptimizerConfig, TrainConfig
 from lmcraft.training.schedule import check_schedule
@@ -207,6 +208,9 @@ class FinetuneConfig(TrainConfig):
         self.method.check()
         objective = self.build_objective()
         objective.check()
+        if self.dp.epsilon:
+            method, l2_sp = self.method.name, self.settings.l2_sp
+            check_private_settings(self.objective, objective, method=method, unit=self.dp.unit, l2_sp=l2_sp)
         self.check_tasks()
         self.check_end()
         check_schedule(self.schedule)

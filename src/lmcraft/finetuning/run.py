@@ -18,6 +18,7 @@ from lmcraft.finetuning.head import HEAD, add_head, head_outputs
 from lmcraft.finetuning.methods import set_trainable_weights, trained_groups
 from lmcraft.finetuning.objectives.base import FinetuneObjective, LossInputs
 from lmcraft.finetuning.objectives.divergence import FrozenModel
+from lmcraft.finetuning.privacy import private_batch_size, unit_of
 from lmcraft.finetuning.reference_model import add_reference_log_probs, frozen_model, without_adapters
 from lmcraft.finetuning.regularization import L2StartingPoint
 from lmcraft.finetuning.splits import Splits
@@ -41,6 +42,8 @@ from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.compilation import compile_blocks
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.continuation import INTERVALS, TOKENS
+from lmcraft.training.dp.checks import check_settings
+from lmcraft.training.dp.run import PrivateRun, open_private_run
 from lmcraft.training.length import Length, Planner, with_length
 from lmcraft.training.loop import Trainer
 from lmcraft.training.micro_batch import fast_rows
@@ -73,6 +76,8 @@ class FinetuneRun:
     """What the command draws, and the budget of the run."""
     planned: Mapping[str, int] | None = None
     """The intervals as they were given, if the budget may shorten the run; None: its length is fixed."""
+    private: PrivateRun | None = None
+    """What makes the run private; None: nothing does, or `with_privacy` has not been called."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -105,6 +110,9 @@ class FinetuneRun:
         if config.batch_size % ranks:
             raise UserError(f"batch_size={config.batch_size} must be a multiple of the {ranks} processes")
         default_rows = min(rows, ceil(EXAMPLES_PER_STEP * rows / data.num_examples))
+        if data.units is not None:
+            check_settings(config, processes)
+            default_rows = private_batch_size(rows)
         batch = config.batch_size or max(1, default_rows // ranks) * ranks
         steps = config.max_steps or max(1, ceil(config.epochs * rows / batch))
         planned = None if config.max_steps else {name: getattr(config, name) for name in INTERVALS}
@@ -123,7 +131,19 @@ class FinetuneRun:
         self.print_line(f"{steps} steps of {batch} rows of {length} tokens; an epoch has {rows} rows")
         return replace(self, config=processes.agree(config), planned=self.planned or planned)
 
-    # Model and trainer
+    # Privacy, model and trainer
+
+    def with_privacy(self, folder: ModelFolder, step: int | None) -> "FinetuneRun":
+        """The run with its mechanism and secret, if it has a budget of privacy. Call `autotuned` first.
+
+        Raises:
+            UserError: the settings do not fit the data, the budget does not pay for a step, or the secret is gone.
+        """
+        if self.data.units is None:
+            return self
+        config, private = open_private_run(self.config, self.data.units, unit_of(self.objective), folder, step)
+        self.print_line(private.start(folder, step))
+        return replace(self, config=config, private=private)
 
     def with_reference(self, machine: Machine, folder: ModelFolder) -> "FinetuneRun":
         """The run with the reference log-probabilities in its data, if the objective needs them."""
@@ -173,6 +193,7 @@ class FinetuneRun:
             command="finetune",
             account=self.account,
             planner=self._planner(processes),
+            private=self.private,
         )
         if step is not None:
             trainer.restore(step)

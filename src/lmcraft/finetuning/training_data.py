@@ -14,15 +14,18 @@ from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, select_fitting
 from lmcraft.finetuning.encoding import ExampleEncoder, LongTextError, TokenizedExample
 from lmcraft.finetuning.example_files import RowStats, list_origins, list_rows
+from lmcraft.finetuning.example_units import ExampleUnits
 from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Conversation, Example, Labeled, dialog, preview
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.packing import MixedRows, PackedRows
+from lmcraft.finetuning.privacy import check_private_text
 from lmcraft.finetuning.splits import Splits, describe_repetitions
 from lmcraft.folder import DatasetFolder
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.dp.units import DocumentUnits, Units
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class TrainingData:
     """For training and for validation, those that fit in a row."""
     holdout: Dataset | None = None
     """The validation rows that are left out until the end of the run."""
+    units: Units | None = None
+    """The training data as units of differential privacy, if the run has a budget of it; then they are `training`, too."""
     labels: Labels = field(default_factory=Labels)
     skipped: Sequence[Mapping[str, Any]] = ()
     """File, line and reason of each row that was left out."""
@@ -164,13 +169,14 @@ def _pack(
     tokenized: Sequence[Sequence[TokenizedExample]],
     sequence_length: int,
 ) -> TrainingData:
-    packed = PackedRows(tokenized[0], sequence_length, config.seed, packing=config.packing)
+    units = ExampleUnits(tokenized[0], sequence_length) if config.dp.epsilon else None
+    packed = PackedRows(tokenized[0], sequence_length, config.seed, packing=config.packing and units is None)
     validated, left_out = divide_holdout(tokenized[1], config.holdout)
     validation, holdout = (
         PackedRows(part, sequence_length, packing=config.packing) if part else None for part in (validated, left_out)
     )
     assert validation is not None
-    training: Dataset = packed
+    training: Dataset = units or packed
     rows_per_epoch = len(packed)
     if (general := objective.general_text()) is not None:
         folder, share = general
@@ -187,6 +193,7 @@ def _pack(
         num_examples,
         tokenized=tokenized,
         holdout=holdout,
+        units=units,
     )
 
 
@@ -225,12 +232,18 @@ def _read_dataset(
     splits = [_open_split(tokenizer, config.data[0], name) for name in ("train", "validation")]
     length = choose_row_length(config, context_length, objective.min_row_tokens)
     reading = _read_marks(tokenizer, config.data[0])
-    training = TokenDataset(splits[0], length, config.seed, reading=reading)
     print_line(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
-    rows, border = training.samples_per_epoch, 1 - config.holdout
+    text, units, border = TokenDataset(splits[0], length, config.seed, reading=reading), None, 1 - config.holdout
+    if config.dp.epsilon:
+        check_private_text(config.data[0], reading)
+        units = DocumentUnits(splits[0], length, tokenizer.eos_token_id)
+    training: Dataset = units or text
+    rows = len(units) if units else text.samples_per_epoch
     validation = TokenDataset(splits[1], length, part=(0.0, border), reading=reading)
     holdout = TokenDataset(splits[1], length, part=(border, 1.0), reading=reading) if config.holdout else None
-    return TrainingData(training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout)
+    return TrainingData(
+        training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout, units=units
+    )
 
 
 def _read_marks(tokenizer: Tokenizer, data: Path) -> MarkReading | None:

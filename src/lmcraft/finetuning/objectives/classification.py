@@ -33,6 +33,7 @@ class Classification(FinetuneObjective):
     """Cross-entropy of the label; if texts have several labels, the mean binary cross-entropy over all labels."""
 
     summary = "label texts (a classifier)"
+    sums_over_rows = True
     example_type = Labeled
     uses_chat_template = False
     needs_head = True
@@ -84,6 +85,8 @@ class Classification(FinetuneObjective):
 @dataclass(frozen=True)
 class ClassificationLoss(BatchLoss):
     """The loss for a given set of labels."""
+
+    sums_over_rows = True
 
     labels: Labels
     class_weights: tuple[float, ...] = ()

@@ -22,6 +22,7 @@ class ContinuedPretraining(FinetuneObjective):
 
     summary = "predict the next token of more text (continued pretraining)"
     example_type = None
+    sums_over_rows = True
     uses_chat_template = False
 
     kl: float = setting(

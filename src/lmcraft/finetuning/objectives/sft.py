@@ -56,6 +56,7 @@ class SupervisedFinetuning(AnswerObjective):
     """Cross-entropy of every token of the answers, to the end-of-turn token."""
 
     summary = "answer as the examples do"
+    sums_over_rows = True
 
     kl: float = setting(
         0.0, "Weight of the KL divergence from the starting model, to reduce forgetting; 0 turns it off.", at_least=0
