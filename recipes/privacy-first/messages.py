@@ -13,11 +13,58 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 COUNT = 6000
-FIRST = "Ana Ben Carla David Elena Farid Grace Hana Ivan Julia Karim Laura Marco Nadia Omar Paula Quinn Rosa Samir Tara".split()
-LAST = "Abbott Berger Costa Dumont Eriksen Fischer Garcia Hoffman Iqbal Jensen Keller Lopez Moreau Novak Okafor Petrov".split()
-STREETS = "Mill Lane,Station Road,Church Street,Park Avenue,Oak Drive,Harbour Street,Castle Hill,Garden Road".split(",")
-TOWNS = "Bristol,Leeds,Cork,Dublin,Exeter,Galway,Derby,Norwich".split(",")
-DRUGS = "ibuprofen,metformin,lisinopril,sertraline,omeprazole,levothyroxine,salbutamol,amoxicillin".split(",")
+FIRST = [
+    "Ana",
+    "Ben",
+    "Carla",
+    "David",
+    "Elena",
+    "Farid",
+    "Grace",
+    "Hana",
+    "Ivan",
+    "Julia",
+    "Karim",
+    "Laura",
+    "Marco",
+    "Nadia",
+    "Omar",
+    "Paula",
+    "Quinn",
+    "Rosa",
+    "Samir",
+    "Tara",
+]
+LAST = [
+    "Abbott",
+    "Berger",
+    "Costa",
+    "Dumont",
+    "Eriksen",
+    "Fischer",
+    "Garcia",
+    "Hoffman",
+    "Iqbal",
+    "Jensen",
+    "Keller",
+    "Lopez",
+    "Moreau",
+    "Novak",
+    "Okafor",
+    "Petrov",
+]
+STREETS = [
+    "Mill Lane",
+    "Station Road",
+    "Church Street",
+    "Park Avenue",
+    "Oak Drive",
+    "Harbour Street",
+    "Castle Hill",
+    "Garden Road",
+]
+TOWNS = ["Bristol", "Leeds", "Cork", "Dublin", "Exeter", "Galway", "Derby", "Norwich"]
+DRUGS = ["ibuprofen", "metformin", "lisinopril", "sertraline", "omeprazole", "levothyroxine", "salbutamol", "amoxicillin"]
 PROBLEMS = [
     "my knee hurts when I climb the stairs",
     "I have had a cough for two weeks",
@@ -28,8 +75,8 @@ PROBLEMS = [
     "the headaches start every afternoon",
     "my ear has been ringing since Sunday",
 ]
-TESTS = "blood test,X-ray,allergy test,hearing test,blood pressure log,ultrasound".split(",")
-DAYS = "Monday,Tuesday,Wednesday,Thursday,Friday".split(",")
+TESTS = ["blood test", "X-ray", "allergy test", "hearing test", "blood pressure log", "ultrasound"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
 Draw = random.Random
 
 
@@ -62,14 +109,13 @@ def address(draw: Draw) -> str:
 
 
 def appointment(draw: Draw) -> str:
-    return f"{draw.choice(PROBLEMS)}. Could I come in on {draw.choice(DAYS)} or {draw.choice(DAYS)} {draw.choice(('morning', 'afternoon'))}?"
+    time = draw.choice(("morning", "afternoon"))
+    return f"{draw.choice(PROBLEMS)}. Could I come in on {draw.choice(DAYS)} or {draw.choice(DAYS)} {time}?"
 
 
 def prescription(draw: Draw) -> str:
-    return (
-        f"I need a new prescription for {draw.choice(DRUGS)}, {draw.randrange(5, 200, 5)} mg, {draw.choice(('once', 'twice'))} a day. "
-        f"I have {draw.choice(('two', 'three', 'five'))} tablets left."
-    )
+    dose = f"{draw.choice(DRUGS)}, {draw.randrange(5, 200, 5)} mg, {draw.choice(('once', 'twice'))} a day"
+    return f"I need a new prescription for {dose}. I have {draw.choice(('two', 'three', 'five'))} tablets left."
 
 
 def invoice(draw: Draw) -> str:

@@ -102,6 +102,8 @@ def _finetune(
         account.check_left(run.config, processes.agree(account.budget.left()))
     if sentence := record_start(run.config, folder, step, processes, contents, tasks, run.planned):
         print_line(sentence)
+    if run.private:
+        print_line(run.private.start(folder, step))
     facts = {"machine": hardware(machine.device, processes.count), "parameters": trainer.model.num_parameters()}
     account.start(trainer.progress, run.config.max_steps, **facts)
     return _train(run, trainer, before, print_line)

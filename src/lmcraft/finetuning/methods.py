@@ -41,6 +41,8 @@ def set_trainable_weights(model: Transformer, method: MethodConfig) -> None:
             for block in (*model.layers[-method.last_layers :], model.norm):
                 block.requires_grad_(True)
     if isinstance(head, nn.Module):
+        if model.lm_head is not None:  # which no loss of a head depends on
+            model.lm_head.requires_grad_(False)
         head.requires_grad_(True)
 
 

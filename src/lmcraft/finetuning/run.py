@@ -142,7 +142,6 @@ class FinetuneRun:
         if self.data.units is None:
             return self
         config, private = open_private_run(self.config, self.data.units, unit_of(self.objective), folder, step)
-        self.print_line(private.start(folder, step))
         return replace(self, config=config, private=private)
 
     def with_reference(self, machine: Machine, folder: ModelFolder) -> "FinetuneRun":

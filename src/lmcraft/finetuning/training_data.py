@@ -241,9 +241,7 @@ def _read_dataset(
     rows = len(units) if units else text.samples_per_epoch
     validation = TokenDataset(splits[1], length, part=(0.0, border), reading=reading)
     holdout = TokenDataset(splits[1], length, part=(border, 1.0), reading=reading) if config.holdout else None
-    return TrainingData(
-        training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout, units=units
-    )
+    return TrainingData(training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout, units=units)
 
 
 def _read_marks(tokenizer: Tokenizer, data: Path) -> MarkReading | None:
