@@ -33,7 +33,7 @@ def test_loss_and_gradients_equal_the_cpus(
         objective.device = device
         (tmp_path / device).mkdir()
         trainer, _ = objective.build(tmp_path / device, "run")
-        loss, targets = trainer.gradients(1)
+        loss, targets, _ = trainer.gradients(1)
         results.append((loss, targets, trainer.validate(), gradients(trainer.model)))
     (loss, targets, validation_loss, expected), (loss_on_gpu, targets_on_gpu, validation_loss_on_gpu, actual) = results
     assert targets_on_gpu == targets

@@ -78,7 +78,7 @@ class ObjectiveConformance:
         results = []
         for size in (4, micro_batch_size):
             trainer, _ = self.build(tmp_path, str(size), batch_size=4, micro_batch_size=size)
-            loss, targets = trainer.gradients(1)
+            loss, targets, _ = trainer.gradients(1)
             results.append((loss, targets, gradients(trainer.model)))
         (loss, targets, expected), (split_loss, split_targets, actual) = results
         assert split_targets == targets > 0 and split_loss == pytest.approx(loss, rel=1e-4, abs=1e-6)

@@ -1,0 +1,76 @@
+"""Fine-tuning with differential privacy: what is refused, and what a run leaves in its folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft.commands.finetune import finetune
+from lmcraft.errors import UserError
+from lmcraft.finetuning.config import FinetuneConfig, MethodConfig, ObjectiveConfig
+from lmcraft.finetuning.privacy import private_batch_size
+from lmcraft.folder import ModelFolder
+from lmcraft.privacy.guarantee import Guarantee
+from lmcraft.training.config import DPConfig
+from tests.finetuning.chat import chat_folder, message, write_rows
+
+SETTINGS: dict[str, Any] = {"precision": "fp32", "attention": "matmul", "epochs": 1.0, "report_answers": 0}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "objective": (
+        {"objective": "dpo"},
+        "objective=dpo cannot be trained .*: use sft, classification, continued, or leave out",
+    ),
+    "dora": ({"method": MethodConfig(name="dora")}, "method.name=dora cannot be trained .*: use lora"),
+    "unit": ({"dp": DPConfig(epsilon=8, unit="document")}, "dp.unit=document is not what objective=sft learns from"),
+    "l2_sp": ({"settings": ObjectiveConfig(l2_sp=0.1), "method": MethodConfig(name="full")}, "l2_sp=0.1 does not work"),
+    "kl": ({"settings": ObjectiveConfig(kl=0.5)}, "kl=0.5 does not work .* since it compares two models"),
+    "general": ({"settings": ObjectiveConfig(general=Path("text"))}, "general=text does not work"),
+    "weights": (
+        {"objective": "classification", "settings": ObjectiveConfig(class_weights="balanced")},
+        "class_weights=balanced does not work",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_differential_privacy_excludes_is_refused_in_one_sentence(name: str) -> None:
+    options, sentence = REFUSED[name]
+    config = FinetuneConfig("model", (Path("data.jsonl"),), **({"dp": DPConfig(epsilon=8)} | options))
+    with pytest.raises(UserError, match=sentence) as raised:
+        config.resolved()
+    assert "\n" not in str(raised.value)
+
+
+def test_a_step_reads_many_examples_but_not_more_than_there_are() -> None:
+    assert [private_batch_size(n) for n in (10, 200, 3200, 10**6)] == [10, 64, 200, 1024]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chat_folder(tmp_path_factory.mktemp("base"))
+
+
+def conversations(file: Path, count: int = 80) -> Path:
+    rows = [{"messages": [message("user", f"Line {n}"), message("assistant", f"the fox {n * n}")]} for n in range(count)]
+    return write_rows(file, rows)
+
+
+def texts(file: Path, count: int = 80) -> Path:
+    return write_rows(file, [{"text": f"Line {n}: the fox", "label": "odd" if n % 2 else "even"} for n in range(count)])
+
+
+@pytest.mark.parametrize("objective", ["sft", "classification"])
+def test_a_private_run_leaves_its_guarantee_and_nothing_secret(base: Path, tmp_path: Path, objective: str) -> None:
+    data = (conversations if objective == "sft" else texts)(tmp_path / "data.jsonl")
+    options = SETTINGS | {"objective": objective, "dp": DPConfig(epsilon=8.0), "method": MethodConfig(rank=2)}
+    folder = finetune(FinetuneConfig(str(base), (data,), out=tmp_path / "out", **options))
+    guarantee = Guarantee.read(ModelFolder(folder.path))
+    assert guarantee is not None and guarantee.unit == "example" and 0 < guarantee.epsilon <= 8
+    rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    steps = max(row["step"] for row in rows)
+    assert guarantee.steps == steps > 0 and not any("loss" in row for row in rows)
+    assert guarantee.sampling_rate == pytest.approx(64 / guarantee.units)
+    assert "differential privacy, per example" in (folder.path / "README.md").read_text()
+    assert "Differential privacy per example" in folder.report.read_text()
+    assert not list(folder.run.glob("*secret*"))
