@@ -125,9 +125,8 @@ def close_database(engine: sa.Engine) -> None:
 
 def memory_database(metadata: sa.MetaData) -> sa.Engine:
     """A database in memory. It lives in a single connection, which its users take in turn."""
-    engine = sa.create_engine(
-        "sqlite://", poolclass=sa.QueuePool, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False}
-    )
+    options: dict[str, Any] = {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0}
+    engine = sa.create_engine("sqlite://", hide_parameters=True, connect_args={"check_same_thread": False}, **options)
     control_transactions(engine)
     fold_case(engine)
     metadata.create_all(engine)
@@ -153,7 +152,7 @@ def connect(url: sa.URL, subject: str, **options: Any) -> sa.Engine:
     network: dict[str, Any] = {"pool_pre_ping": True, "connect_args": NETWORK, "pool_size": POOL_SIZE}
     defaults = {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}} if is_sqlite else network
     try:
-        engine = sa.create_engine(url, **defaults | options)
+        engine = sa.create_engine(url, hide_parameters=True, **defaults | options)  # errors would quote texts of users
     except ModuleNotFoundError as error:
         raise UserError(f"{subject} needs the package {error.name}; pip install {error.name}") from error
     except (sa.exc.SQLAlchemyError, TypeError, ValueError) as error:
@@ -364,6 +363,7 @@ def _explain_os_errors(path: Path, subject: str) -> Iterator[None]:
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # else sqlite3 begins transactions itself, too late to wait for another writer
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA secure_delete=ON")  # zeros in place of what is deleted or replaced
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 Source = Literal["server", "report", "audit", "filter", "file"]
 """Where an item comes from: a policy on live traffic, a user's report, a red team, a training-data filter, a file."""
 SOURCES: tuple[Source, ...] = get_args(Source)
-State = Literal["pending", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported"]
+State = Literal["pending", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported", "erased"]
 STATES: tuple[State, ...] = get_args(State)
 Task = Literal["review", "adjudicate"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -89,6 +89,8 @@ class NewItem:
     """What a policy decided about it, hidden from reviewers."""
     origin: Mapping[str, Any] | None = None
     """Where it was, such as a file and its line; hidden from reviewers."""
+    sender: str | None = None
+    """Who has sent it, such as the name of an API key, of which the store keeps a hash; None: nobody that it knows."""
     expected: ExpectedVerdict | None = None
     """The verdict that is known to be right, of a gold item."""
 

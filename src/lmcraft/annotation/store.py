@@ -193,6 +193,8 @@ class ReviewStore:
             entries = []
             for item in dict.fromkeys(ids):
                 row = read_item(connection, item)
+                if row["state"] == "erased":  # in the meantime
+                    continue
                 if row["label"] is None or row["expected_label"] is not None:
                     raise WrongStateError(item, row["state"], "export only items with a final verdict")
                 changed = change_item(connection, row, state="exported")

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from lmcraft.annotation.audit_log.log import metadata
 from lmcraft.database import Schema, marker_table
 
-VERSION = 1
+VERSION = 2  # `SCHEMA` has what it added
 AUDITED_ITEM_COLUMNS = (
     "id", "guideline", "content_sha256", "source", "state", "num_verdicts", "num_skips", "label", "rule", "verdict",
     "expected_label", "expected_rule", "round",
@@ -215,6 +215,13 @@ reports = sa.Table(
     sa.Column("created", sa.Double, nullable=False),
 )
 
+senders = sa.Table(
+    "senders",
+    metadata,
+    sa.Column("item", sa.ForeignKey("items.id"), primary_key=True),
+    sa.Column("sender", sa.String(64), primary_key=True, index=True),  # hash of a secret of the store and the name
+)
+
 samples = sa.Table(
     "samples",
     metadata,
@@ -251,4 +258,11 @@ settings = sa.Table(
     sa.Column("value", sa.Text, nullable=False),  # JSON
 )
 
-SCHEMA = Schema(subject="reviews", metadata=metadata, marker=marker, version=VERSION, example="reviews.sqlite")
+SCHEMA = Schema(
+    subject="reviews",
+    metadata=metadata,
+    marker=marker,
+    version=VERSION,
+    example="reviews.sqlite",
+    added_tables={2: (senders,)},
+)

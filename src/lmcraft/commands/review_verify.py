@@ -39,7 +39,8 @@ def review_verify(config: ReviewVerifyConfig) -> dict[str, Any]:
     """Verify a store, and print the anchor of its last row.
 
     Returns:
-        `intact`, `seq` and `hash` of the last row that follows from the first, and `problems` with `seq` and `text`.
+        `intact`, `seq` and `hash` of the last row that follows from the first, `problems` with `seq` and `text`, and the
+        number of rows that were `rewritten` when texts were erased.
 
     Raises:
         UserError: the store or an anchor cannot be read.
@@ -58,6 +59,7 @@ def review_verify(config: ReviewVerifyConfig) -> dict[str, Any]:
         "intact": not problems,
         **verification.head._asdict(),
         "problems": [problem._asdict() for problem in problems],
+        "rewritten": verification.num_rewritten,
     }
     if config.json:
         print(format_json(result, indent=2))
@@ -76,6 +78,9 @@ def _verification_lines(verification: Verification, name: str, num_anchors: int)
         anchors = f" {count_noun(num_anchors, 'anchor fits', 'anchors fit')}." if num_anchors else ""
         rows = count_noun(head.seq, "row", "rows")
         yield f"{name} is intact: its audit log is one chain of {rows}, and its tables are what the log says.{anchors}"
+        if verification.num_rewritten:
+            rewritten = count_noun(verification.num_rewritten, "row", "rows")
+            yield f"Texts were erased from {rewritten}, whose hashes do not cover what is left of their payloads."
         yield f"The log ends with {head}"
         yield "Keep that somewhere else; --expect compares it with the log later."
         return

@@ -127,6 +127,7 @@ def reveal_round(store: ReviewStore, round_id: str, actor: str) -> Json:
             entries: list[tuple[str, str, str, Mapping[str, Any]]] = [("round_revealed", actor, "", {"rounds": row})]
             for item in [dict(mapping) for mapping in connection.execute(query).mappings()]:
                 changes = FREE | {"state": "reviewed"} if item["id"] in voted else {"round": None}
+                changes |= {"state": "erased"} if item["state"] == "erased" else {}
                 changed = change_item(connection, item, **changes)
                 entries.append(("round_revealed", actor, item["id"], {"items": audited_columns(changed)}))
             append_many(connection, entries, now)

@@ -5,6 +5,9 @@ no spaces, ASCII), with `payload` as the text that it is. So a row can be checke
 
     sha256('{"actor":"ann","event":"verdict","item":"7f3a","payload":"{...}","previous":"0c…","seq":12,"time":"2026-…Z"}')
 
+A row whose texts were erased has another payload than its hash says: a later row with the event `erased` has the hash of that
+payload (see `ERASED`).
+
 `audit_head` has the number and the hash of the last row, so that rows cut off at the end are missed; and whoever has copied
 them elsewhere (an anchor) can later tell that the chain is still the same one. `verification.py` does both.
 """
@@ -25,6 +28,9 @@ from lmcraft.json_lines import format_json
 metadata = sa.MetaData()
 GENESIS = "0" * 64
 """What the first row has as the hash of the row before it."""
+ERASED = "erased"
+"""The event of erasing the texts of an item. Its payload has in `rewritten`, by the number of each row that lost texts, the
+SHA-256 of the payload that this row has now; the row keeps the hash that it had with the texts."""
 ROWS_PER_INSERT = 1000
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr)
 

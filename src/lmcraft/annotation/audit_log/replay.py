@@ -205,7 +205,10 @@ def _check_content(row: Row, logged: LoggedRows) -> Iterator[Problem]:
     try:
         content = json.loads(row.values["content"])
         intact = content["subject"] == row.values["subject"]
-        intact = intact and content_sha256(row.values["guideline"], content) == row.values["content_sha256"]
+        if row.values["state"] == "erased":  # as the log says, too, or `compare` reports it
+            intact = intact and content["messages"] == [] and not any(content["answers"])
+        else:
+            intact = intact and content_sha256(row.values["guideline"], content) == row.values["content_sha256"]
     except (KeyError, TypeError, ValueError):
         intact = False
     if not intact:

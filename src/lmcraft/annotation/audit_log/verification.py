@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -42,7 +43,8 @@ def compare(
     if chain.problems:
         return chain
     seq = chain.head.seq
-    return Verification(chain.head, replay_log(connection, lambda done: report(seq + done, 2 * seq)))
+    problems = replay_log(connection, lambda done: report(seq + done, 2 * seq))
+    return replace(chain, problems=problems)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from lmcraft.annotation.content import MAX_TRAFFIC, Content, check_content
 from lmcraft.annotation.guidelines.guideline import GuidelineVersion
 from lmcraft.annotation.queue.priority import priority_of
 from lmcraft.annotation.queue.reviewers import forget_gold
+from lmcraft.annotation.queue.senders import add_senders
 from lmcraft.annotation.queue.states import FREE, audited_columns, bucket_of, change_item, grow_bucket
 from lmcraft.annotation.records import Added, Json, NewItem
 from lmcraft.annotation.tables import contents, items
@@ -45,17 +46,21 @@ def add_items(
     stored = {row["id"]: row for row in _read_items(connection, list(rows))}
     added = [row for item, row in rows.items() if item not in stored]
     _insert(connection, added, texts)
+    ids = [content.id for _, content in checked]
+    sent = zip(ids, (item.sender for item, _ in checked), strict=True)
+    add_senders(connection, [(item, sender) for item, sender in sent if sender is not None])
     entries = [("item_added", actor, row["id"], {"items": audited_columns(row)}) for row in added]
     repeated = {item: rows[item] for item in stored}
     for item, row in repeated.items():
-        changed = _raise_traffic(connection, stored[item], row)
+        is_erased = stored[item]["state"] == "erased"
+        changed = _restore(connection, stored[item], row, texts[item]) if is_erased else _raise_traffic(connection, stored[item], row)
         if audited_columns(changed) != audited_columns(stored[item]):
             entries.append(("item_added", actor, item, {"items": audited_columns(changed)}))
     if repeated:
         traffic = {item: row["traffic"] for item, row in repeated.items()}
         entries.append(("traffic_added", actor, "", {"traffic": traffic}))
     append_many(connection, entries, now)
-    return Added(len(added), len(new) - len(added), [content.id for _, content in checked])
+    return Added(len(added), len(new) - len(added), ids)
 
 
 def _row(item: NewItem, content: Content, now: float) -> Json:
@@ -122,6 +127,14 @@ def _raise_traffic(connection: sa.Connection, row: Json, again: Json) -> Json:
     changes = {name: value for name, value in merged.items() if value != row[name]}
     connection.execute(items.update().where(items.c.position == row["position"]).values(changes))
     return merged
+
+
+def _restore(connection: sa.Connection, row: Json, again: Json, texts: Json) -> Json:
+    """Put the texts of an item back that were erased, since they have come again. Its verdicts still count."""
+    connection.execute(contents.update().where(contents.c.item == row["id"]).values(texts))
+    values = {name: again[name] for name in ("excerpt", "source", "created")}
+    merged = _merge(row, again) | values | {"state": "reviewed" if row["num_verdicts"] else "pending"}
+    return change_item(connection, row, **merged)
 
 
 def _insert(connection: sa.Connection, rows: Sequence[Json], texts: Mapping[str, Json]) -> None:

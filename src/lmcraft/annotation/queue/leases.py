@@ -181,7 +181,7 @@ def _round_item(connection: sa.Connection, reviewer: str, guidelines: Collection
     open_rounds = connection.execute(query).scalars().all()
     if not open_rounds:
         return None
-    is_free = c.round.in_(open_rounds) & (c.lease_expires <= now)
+    is_free = c.round.in_(open_rounds) & (c.state != "erased") & (c.lease_expires <= now)
     row = (
         connection.execute(sa.select(items).where(is_free & is_new_to(reviewer)).order_by(c.position).limit(1))
         .mappings()

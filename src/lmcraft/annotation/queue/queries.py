@@ -149,7 +149,8 @@ def settled_items(
         versions: reads the versions of a guideline by its name.
     """
     c = items.c
-    is_settled = c.label.is_not(None) & c.expected_label.is_(None) & (c.position > after)
+    has_verdict = c.label.is_not(None) & (c.state != "erased")
+    is_settled = has_verdict & c.expected_label.is_(None) & (c.position > after)
     query = sa.select(items).where(is_settled).order_by(c.position).limit(limit)
     page = [dict(row) for row in connection.execute(query).mappings()]
     # Chosen here: the database would sort all items of the guideline for each page.

@@ -1,16 +1,15 @@
 """Reports of users: each person's report of an item counts once. Names are kept as hashes only."""
 
-import hashlib
-
 import sqlalchemy as sa
 
 from lmcraft.annotation.audit_log.log import append
 from lmcraft.annotation.content import check_content
 from lmcraft.annotation.queue.adding import add_items
+from lmcraft.annotation.queue.senders import hash_name
 from lmcraft.annotation.queue.versions import GuidelineVersions
 from lmcraft.annotation.records import NewItem
 from lmcraft.annotation.store import ReviewStore
-from lmcraft.annotation.tables import marker, reports
+from lmcraft.annotation.tables import reports
 from lmcraft.database import check_text
 
 ACTOR = "users"
@@ -39,10 +38,9 @@ def report_item(store: ReviewStore, item: NewItem, reporter: str, reason: str, c
     """
     with store.writing() as (connection, now):
         current = GuidelineVersions(connection).current([item.guideline])
-        salt = connection.execute(sa.select(marker.c.id)).scalar_one()
         row = {
             "item": check_content(item, current[item.guideline]).id,
-            "reporter": hashlib.sha256(f"{salt}\n{reporter}".encode()).hexdigest(),
+            "reporter": hash_name(connection, reporter),
             "reason": check_text("reason", reason, MAX_REASON_CHARS),
             "comment": check_text("comment", comment, MAX_COMMENT_CHARS),
             "created": now,

@@ -68,6 +68,8 @@ def audited_columns(row: Mapping[str, Any]) -> Json:
 
 def queue_of(row: Mapping[str, Any]) -> str:
     """The queue in which an item waits: review, adjudicate, gold or round; empty: nobody can claim it."""
+    if row["state"] == "erased":
+        return ""
     if row["expected_label"] is not None:
         return "gold"
     if row["state"] in ("disagreed", "escalated"):

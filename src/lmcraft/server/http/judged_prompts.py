@@ -117,7 +117,9 @@ async def _judge(
     request: Request, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat], *, sends_to_review: bool = True
 ) -> JudgedPrompt | None:
     guard = server_state(request).guard
-    return None if guard is None else await guard.judge_prompts(prompts, chats, sends_to_review=sends_to_review)
+    if guard is None:
+        return None
+    return await guard.judge_prompts(prompts, chats, sender=request.state.owner, sends_to_review=sends_to_review)
 
 
 def _chat_texts(chat: ChatRequest) -> Iterator[MessageText]:

@@ -83,13 +83,19 @@ class Guard:
         return self.policy.decide(decision.stage, findings, decision.tiers)
 
     async def judge_prompts(
-        self, prompts: Sequence[Sequence[MessageText]], chats: Sequence[Chat] = (), *, sends_to_review: bool = True
+        self,
+        prompts: Sequence[Sequence[MessageText]],
+        chats: Sequence[Chat] = (),
+        *,
+        sender: str,
+        sends_to_review: bool = True,
     ) -> "JudgedPrompt":
         """Decide about the prompts of a request; a refusal of one of its texts refuses a prompt.
 
         Args:
             prompts: the texts of each, in their order: what clients send, and what tools returned.
             chats: the messages of each, for the people who review; empty: they see the flagged text alone.
+            sender: the name of the API key.
             sends_to_review: whether texts wait for a person as the policy says; not those that are only read again.
         """
         chats = chats or [()] * len(prompts)
@@ -104,7 +110,7 @@ class Guard:
                 judgments.append(max(readings, key=lambda held: (held.refusal is not None, len(held.decisions))))
                 if review := review_decision(judgments[-1]):
                     is_old = position + 1 < len(texts)
-                    flagged.append(FlaggedText("prompt", judgments[-1].text, chats[number], review, is_old=is_old))
+                    flagged.append(FlaggedText("prompt", judgments[-1].text, chats[number], review, sender, is_old=is_old))
                 if any(held.refusal is not None or (text.is_fixed and held.passages) for held in readings):
                     refused.add(number)
                 released.append(parts)
@@ -115,7 +121,7 @@ class Guard:
         refusal = self.policy.refusal_text(language_of(question))
         question = question[-MAX_QUESTION_CHARS:]
         return JudgedPrompt(
-            self, tuple(chats), all_texts, tuple(released), frozenset(refused), refusal=refusal, question=question
+            self, sender, tuple(chats), all_texts, tuple(released), frozenset(refused), refusal=refusal, question=question
         )
 
     async def _judge_readings(self, text: MessageText, context: str) -> tuple[Parts, list[HeldText]]:
@@ -165,6 +171,8 @@ class JudgedPrompt:
     """A prompt that has been judged, and how to judge its answers."""
 
     guard: Guard
+    sender: str
+    """The name of the API key."""
     chats: tuple[Chat, ...]
     """The messages of each prompt."""
     texts: tuple[MessageText, ...]
@@ -202,7 +210,7 @@ class JudgedPrompt:
         """Record the decisions about the texts of an answer to a prompt of this number, which is complete, or refused."""
         chat = self.chats[number] if number < len(self.chats) else ()  # another engine may answer more than it was asked
         reviews = [(text, decision) for text in texts if (decision := review_decision(text)) is not None]
-        flagged = [FlaggedText("answer", text.text, chat, decision) for text, decision in reviews]
+        flagged = [FlaggedText("answer", text.text, chat, decision, self.sender) for text, decision in reviews]
         self.guard.record(texts, "answer", flagged)
 
 

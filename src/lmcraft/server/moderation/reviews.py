@@ -44,6 +44,8 @@ class FlaggedText:
     chat: Chat
     """The messages of the request; a prompt may be one of them."""
     decision: Decision
+    sender: str
+    """The name of the API key that sent the request; empty: the server is open."""
     is_old: bool = False
     """It is an earlier message of a chat, which every later request of that chat repeats."""
 
@@ -57,8 +59,8 @@ class FlaggedText:
 
     @property
     def sha256(self) -> bytes:
-        """The hash of the text and of where it stands."""
-        return hashlib.sha256(f"{self.subject}\n{self.text}".encode(errors="replace")).digest()
+        """The hash of the text, of where it stands, and of who sent it."""
+        return hashlib.sha256(f"{self.subject}\n{self.sender}\n{self.text}".encode(errors="replace")).digest()
 
     def as_item(self) -> NewItem:
         """The item of the review store."""
@@ -73,6 +75,7 @@ class FlaggedText:
             severity=severity,
             uncertainty=uncertainty,
             decision=record,
+            sender=self.sender,
         )
 
 

@@ -69,7 +69,7 @@ async def _forward_stored(request: Request, stored_id: str) -> Response:
     answer = None
     if request.method == "GET" and (guard := server_state(request).guard) is not None:
         path = next(path for path in FORMATS if request.url.path.startswith(f"{path}/"))
-        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompts([[]]), {})
+        answer = ForwardedAnswer(FORMATS[path], await guard.judge_prompts([[]], sender=charge.owner), {})
     return await _relay(request, f"{request.url.path}?{request.url.query}".removesuffix("?"), b"", charge, answer)
 
 
@@ -91,7 +91,7 @@ async def _forward(request: Request, path: str) -> Response:
         content = json.dumps(body).encode()
     answer, ignored = None, []
     if path in FORMATS and (guard := server_state(request).guard) is not None:
-        judged = await guard.judge_prompts(prompt_texts(body), prompt_chats(body))
+        judged = await guard.judge_prompts(prompt_texts(body), prompt_chats(body), sender=request.state.owner)
         ignored = remove_token_fields(body)
         body = _without_refused(replace_texts(body, judged.replacements), judged.refused)
         content = json.dumps(body).encode()  # what has been judged, also if the body names a field twice

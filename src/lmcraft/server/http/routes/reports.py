@@ -45,6 +45,7 @@ def _add(reviews: ReviewStore, store: Store, owner: str, body: NewReport) -> str
         answers=(answer["content"],),
         source="report",
         messages=last_messages(branch[::-1]),
+        sender=owner,
     )
     # '' is everyone on a server without keys; their reports count once together.
     return report_item(reviews, item, owner, body.reason, body.comment)

@@ -1,0 +1,123 @@
+"""Erases the texts of items, for good: their content, and whatever people wrote about them, in the audit log, too.
+
+What stays is that there was an item, and its labels, so agreement and samples keep their figures. Rows of the audit log
+keep their hashes, although their payloads lose texts; the row that records the erasure has the hashes of the new payloads,
+which `audit_log/chain.py` accepts in place of the old ones.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import sqlalchemy as sa
+
+from lmcraft.annotation.audit_log.log import ERASED, audit, append_many
+from lmcraft.annotation.queue.reviewers import forget_gold
+from lmcraft.annotation.queue.senders import TRAFFIC, forget_sender, items_of, items_of_nobody_else
+from lmcraft.annotation.queue.states import FREE, audited_columns, change_item
+from lmcraft.annotation.records import Json
+from lmcraft.annotation.store import ReviewStore
+from lmcraft.annotation.tables import comments, contents, items, reports, skips, verdicts
+from lmcraft.json_lines import format_json
+
+ITEMS_PER_TRANSACTION = 100
+BLANKS: Mapping[str, Mapping[str, str]] = {
+    verdicts.name: {"comment": "", "correction": "", "contains": "[]", "excludes": "[]"},
+    skips.name: {"comment": ""},
+    reports.name: {"comment": ""},
+    comments.name: {"text": ""},
+}
+"""By table, the columns in which people write, and what they have after the erasure."""
+
+
+def erase_items_of(store: ReviewStore, name: str, actor: str) -> int:
+    """Erase what somebody has sent or reported, unless others have sent the same, and forget who sent it.
+
+    Args:
+        store: of the reviews.
+        name: as in `NewItem.sender`.
+        actor: who erases, for the audit log.
+
+    Returns:
+        The number of items that were erased.
+
+    Raises:
+        StoreError: the database failed; calling again goes on.
+    """
+    num_erased = 0
+    with store.reading() as (connection, _):
+        ids = items_of(connection, name)
+    for start in range(0, len(ids), ITEMS_PER_TRANSACTION):
+        with store.writing() as (connection, now):
+            chosen = items_of_nobody_else(connection, name, ids[start : start + ITEMS_PER_TRANSACTION])
+            num_erased += _erase(connection, chosen, actor, now)
+    with store.writing() as (connection, _):
+        forget_sender(connection, name)
+    return num_erased
+
+
+def erase_items_before(store: ReviewStore, moment: float, actor: str) -> int:
+    """Erase the items of users that were first added before a moment, in seconds since 1970; returns their number.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    c = items.c
+    old = c.source.in_(TRAFFIC) & (c.created < moment) & (c.state != "erased")
+    num_erased = 0
+    while True:
+        with store.writing() as (connection, now):
+            query = sa.select(c.id).where(old).order_by(c.position).limit(ITEMS_PER_TRANSACTION)
+            ids = list(connection.execute(query).scalars())
+            num_erased += _erase(connection, ids, actor, now)
+        if len(ids) < ITEMS_PER_TRANSACTION:
+            return num_erased
+
+
+def _erase(connection: sa.Connection, ids: Sequence[str], actor: str, now: float) -> int:
+    """Erase items in a writing transaction; returns how many had texts."""
+    query = sa.select(items).where(items.c.id.in_(ids), items.c.state != "erased").order_by(items.c.position)
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    if not rows:
+        return 0
+    texts = {row.item: row.content for row in connection.execute(sa.select(contents).where(contents.c.item.in_(ids)))}
+    rewritten = _rewrite_log(connection, [row["id"] for row in rows])
+    entries = []
+    for row in rows:
+        connection.execute(contents.update().where(contents.c.item == row["id"]).values(_blank_content(texts[row["id"]])))
+        if row["expected_label"] is not None:
+            forget_gold(connection, row["guideline"])
+        gone = {"state": "erased", "excerpt": "", "expected_label": None, "expected_rule": None}
+        changed = change_item(connection, row, **FREE, **gone)
+        payload = {"items": audited_columns(changed), "rewritten": rewritten.get(row["id"], {})}
+        entries.append((ERASED, actor, row["id"], payload))
+    for table in (verdicts, skips, reports, comments):
+        within = table.c.item.in_([row["id"] for row in rows])
+        connection.execute(table.update().where(within).values(BLANKS[table.name]))
+    append_many(connection, entries, now)
+    return len(rows)
+
+
+def _blank_content(content: str) -> Json:
+    """The columns of an item's row in `contents`, without its texts."""
+    value = json.loads(content)
+    value |= {"messages": [], "answers": [""] * len(value["answers"])}
+    return {"content": format_json(value), "decision": "null", "origin": "null"}
+
+
+def _rewrite_log(connection: sa.Connection, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Remove the texts from the log's payloads about some items; returns, by item and number of the row, the new hashes."""
+    query = sa.select(audit.c.seq, audit.c.item, audit.c.payload).where(audit.c.item.in_(ids)).order_by(audit.c.seq)
+    hashes: dict[str, dict[str, str]] = {}
+    for row in connection.execute(query).all():
+        payload = format_json(_without_texts(json.loads(row.payload)))
+        if payload != row.payload:
+            connection.execute(audit.update().where(audit.c.seq == row.seq).values(payload=payload))
+            hashes.setdefault(row.item, {})[str(row.seq)] = sha256(payload.encode()).hexdigest()
+    return hashes
+
+
+def _without_texts(payload: Mapping[str, Any]) -> Json:
+    values = {name: value | BLANKS[name] if name in BLANKS else value for name, value in payload.items()}
+    return values | ({"comment": ""} if "comment" in values else {})
