@@ -73,6 +73,10 @@ if TYPE_CHECKING:
     from lmcraft.commands.review_sample import review_sample as review_sample
     from lmcraft.commands.review_status import ReviewStatusConfig as ReviewStatusConfig
     from lmcraft.commands.review_status import review_status as review_status
+    from lmcraft.commands.keys import KeysEraseConfig as KeysEraseConfig
+    from lmcraft.commands.keys import KeysExportConfig as KeysExportConfig
+    from lmcraft.commands.keys import erase_key_data as erase_key_data
+    from lmcraft.commands.keys import export_key_data as export_key_data
     from lmcraft.commands.review_verify import ReviewVerifyConfig as ReviewVerifyConfig
     from lmcraft.commands.review_verify import review_verify as review_verify
     from lmcraft.commands.runs import RunsConfig as RunsConfig

@@ -72,6 +72,7 @@ SECTIONS = (
     "Privacy",
     "Evaluation and output",
     "Access",
+    "Privacy",
     "Machine",
     "Model",
     "Initialization",

@@ -57,6 +57,13 @@ class Duration(Quantity):
     takes = "a duration: write 30s, 10m, 1.5h or 2d (a number without a unit is in minutes)"
 
 
+class Age(Duration):
+    """Seconds, too, of which a number without a unit is refused: it would delete far more than was meant."""
+
+    plain_unit = ""
+    takes = "a duration with its unit: write 12h or 30d"
+
+
 class EnergyAmount(Quantity):
     """Joules."""
 

@@ -55,6 +55,12 @@ COMMANDS = {
     "generate": Command("generate", "generate", "GenerateConfig", "Continue a text."),
     "chat": Command("chat", "chat", "ChatConfig", "Chat with a model in the terminal."),
     "serve": Command("serve", "serve", "ServeConfig", "Serve models: an OpenAI-compatible API and a chat page."),
+    "keys export": Command(
+        "keys", "export_key_data", "KeysExportConfig", "Export everything that a server has stored for one API key."
+    ),
+    "keys erase": Command(
+        "keys", "erase_key_data", "KeysEraseConfig", "Erase everything that one API key has sent, for good."
+    ),
     "runs": Command(
         "runs", "runs_in", "RunsConfig", "Show the runs of a folder: states, losses, speeds, energy, time left."
     ),
@@ -106,6 +112,7 @@ COMMANDS = {
     "report": Command("report", "report", "ReportConfig", "Regenerate a run's HTML report."),
 }
 GROUPS = {
+    "keys": "Export or erase what a server has stored for one API key.",
     "review": "Have people judge texts by written guidelines.",
     "tokenizer": "Train and inspect tokenizers.",
     "audit": "Measure what models do to people.",

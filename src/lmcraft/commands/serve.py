@@ -1,7 +1,6 @@
 """`lmcraft serve`: an OpenAI-compatible server and a chat page."""
 
 import ipaddress
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import MACHINE, command_config, section, takes_settings
+from lmcraft.config import MACHINE, command_config, quantity, section, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.generation_flags import SteeringFlags, load_steering
 from lmcraft.inference.thought_format import ReasoningParser
+from lmcraft.quantities import Age
 from lmcraft.server.limits import Limits
 from lmcraft.setting_values import expand_user
 
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from lmcraft.server.http.keys import Keys
     from lmcraft.server.metrics import Metrics
     from lmcraft.server.moderation.guard import Guard
+    from lmcraft.server.privacy.prompt_log import PromptLog
 
 ALL_INTERFACES = ("0.0.0.0", "::")
 MAX_PORT = 65_535
+MIN_RETENTION_SECONDS = 60.0
 ACCESS = section("Access", negative="")
+PRIVACY = section("Privacy")
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
 DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.sqlite"
 # How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
@@ -92,6 +95,14 @@ class ServeConfig(SteeringFlags):
     """Further host names under which clients may address the server."""
     allowed_origins: Annotated[tuple[str, ...], ACCESS] = ()
     """Origins of other sites whose pages may use the server from a browser (CORS), such as https://example.org."""
+    retention: Annotated[Age, quantity("for good"), PRIVACY] = Age(0)
+    """How long to keep what users send, such as 30d: conversations after their last change, responses, texts in reviews, and
+    logged prompts. What is older is deleted for good."""
+    log_prompts: Annotated[Path | None, PRIVACY] = None
+    """File to which the body of each request that has a prompt is added, as a line of JSON, without personal data.
+    [default: prompts are not logged]"""
+    scrub_prompts: Annotated[bool, PRIVACY] = True
+    """Take personal data out of the prompts that are logged."""
     device: Annotated[str, MACHINE] = "auto"
     """cpu, cuda, mps (Apple), or one GPU such as cuda:1; auto: a GPU if there is one."""
     precision: Annotated[Literal["auto", "bf16", "fp32"], MACHINE] = "auto"
@@ -99,7 +110,8 @@ class ServeConfig(SteeringFlags):
     weights: Annotated[Literal["keep", "int8", "int4"], MACHINE] = "keep"
     """Quantize the weights to 8 or 4 bits while loading: faster, slightly less accurate."""
     log_level: Literal["warning", "info", "debug"] = "info"
-    """Log level. Prompts and answers are never logged."""
+    """Log level. All lines are scrubbed of personal data. Prompts and answers are never logged, except for what the messages
+    of exceptions quote of them at the level debug; --log-prompts logs prompts."""
     limits: Annotated[Limits, Parameter(name="*", group="Limits")] = field(default_factory=Limits)
 
     def resolved(self) -> "ServeConfig":
@@ -132,6 +144,10 @@ class ServeConfig(SteeringFlags):
             )
         if self.adapters and not self.model:
             raise UserError("adapters need the model that they belong to; name it")
+        if 0 < self.retention < MIN_RETENTION_SECONDS:
+            raise UserError(f"retention={self.retention} is too short for a chat; give at least 1m, or 0 to keep everything")
+        if not self.scrub_prompts and self.log_prompts is None:
+            raise UserError("scrub_prompts=False is about the prompts that are logged; add --log-prompts FILE, or leave it out")
         if not 0 <= self.port <= MAX_PORT:
             raise UserError(f"port={self.port} must be from 0 to {MAX_PORT}")
         return self
@@ -145,15 +161,15 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
         UserError: there is no such model, a setting is invalid, or the port is taken.
     """
     config = config.resolved()
-    for module in ("fastapi", "uvicorn", "sqlalchemy"):
+    for module in ("fastapi", "uvicorn", "sqlalchemy", "phonenumbers", "stdnum"):
         import_optional(module, "serve", "the server")
     if config.new_api_key:
         _add_key(config)
         return
+    from lmcraft.server.privacy.scrubbed_logs import install_logs, make_scrub
     from lmcraft.server.http.server import end_process, end_process_after, listen, make_server
 
-    logging.basicConfig(format="%(levelname)s: %(message)s")
-    logging.getLogger("lmcraft").setLevel(config.log_level.upper())
+    install_logs(config.log_level, make_scrub())
     sys.setswitchinterval(SWITCH_SECONDS)
     keys = _read_keys(config)
     socket = listen(config.host, config.port)
@@ -230,6 +246,8 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
         review_anchors=config.review_anchors,
         watched_runs=runs,
         upstream=upstream,
+        prompt_log=_open_prompt_log(config, metrics),
+        retention=float(config.retention),
         hosts=hosts,
         origins=config.allowed_origins,
     )
@@ -304,6 +322,18 @@ def _open_reviews(config: ServeConfig) -> "ReviewStore | None":
         with reviews.reading() as (connection, _):
             append_anchor(connection, config.review_anchors)
     return reviews
+
+
+def _open_prompt_log(config: ServeConfig, metrics: "Metrics") -> "PromptLog | None":
+    from lmcraft.server.privacy.prompt_files import check_log
+    from lmcraft.server.privacy.prompt_log import PromptLog
+    from lmcraft.server.privacy.scrubbed_logs import make_scrub
+
+    if config.log_prompts is None:
+        return None
+    path = expand_user(config.log_prompts)
+    check_log(path)
+    return PromptLog(path, make_scrub() if config.scrub_prompts else None, metrics)
 
 
 def _make_folder(setting: str, location: str) -> None:

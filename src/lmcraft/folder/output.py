@@ -239,6 +239,7 @@ MODEL = Output(_foreign_to_model)
 TOKENIZER = Output(_foreign_to_tokenizer)
 QUICKSTART = Output(_foreign_to_quickstart)
 COMPARISON = Output(_foreign_to_comparison)
+KEY_DATA = Output(lambda path: "is there already")
 GGUF = Output(_foreign_to_gguf, is_file=True)
 EXPLANATION = Output(_foreign_to_explanation, is_file=True)
 

@@ -6,10 +6,11 @@
 | `engine/` | the models being served: one engine in a thread per model, the request queue, admission |
 | `conversations/` | the database of conversations, ratings and preferences; import, and export as training data |
 | `moderation/` | the policy: prompts are judged, and answers held back until they are |
+| `privacy/` | what is kept of users, and for how long: prompt log, scrubbed logs, retention, one key's data |
 | `pages/` | the chat page: HTML, CSS and JavaScript modules, without a build step |
 | `errors.py` | `ApiError`, an error with an HTTP status |
 | `limits.py` | limits on requests: queue, sizes, timeouts |
 | `metrics.py` | Prometheus metrics |
 
-`http` imports `engine`, `conversations` and `moderation`; all of them import the three files at the end.
+`http` imports all other folders, `privacy` imports `conversations`; all of them import the three files at the end.
 """

@@ -10,7 +10,7 @@ from lmcraft.energy.energy import NO_ENERGY, Energy
 PROMPT_TOKENS, GENERATION_TOKENS = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
 FINISHED_REQUESTS, REFUSED_REQUESTS = "vllm:request_success_total", "lmcraft:requests_refused_total"
 DECISIONS, JUDGE_RESTARTS = "lmcraft:moderation_decisions_total", "lmcraft:judge_restarts_total"
-REVIEWS = "lmcraft:texts_for_review_total"
+REVIEWS, LOGGED_PROMPTS = "lmcraft:texts_for_review_total", "lmcraft:logged_prompts_total"
 ENERGY, ENERGY_LOW, ENERGY_HIGH = (f"lmcraft:energy_joules{bound}_total" for bound in ("", "_low", "_high"))
 COUNTERS = {
     PROMPT_TOKENS: "Prompt tokens of finished sequences.",
@@ -20,6 +20,7 @@ COUNTERS = {
     DECISIONS: "Prompts and answers that the policy has decided about, by stage and action.",
     JUDGE_RESTARTS: "Judges that have ended, and were replaced.",
     REVIEWS: "Texts that the policy sent to review, by whether they were kept or lost.",
+    LOGGED_PROMPTS: "Requests for the log of --log-prompts, by whether they were kept or lost.",
     ENERGY: "Joules drawn for requests, without idle time: the best estimate.",
     ENERGY_LOW: "Joules drawn for requests: the low end of the interval.",
     ENERGY_HIGH: "Joules drawn for requests: the high end of the interval.",
@@ -127,6 +128,11 @@ class Metrics:
         """Record what became of texts that the policy sent to review."""
         with self._lock:
             self._count(REVIEWS, {"outcome": outcome}, count)
+
+    def record_logged_prompts(self, outcome: Literal["kept", "lost"], count: int) -> None:
+        """Record what became of requests that the prompt log should have."""
+        with self._lock:
+            self._count(LOGGED_PROMPTS, {"outcome": outcome}, count)
 
     def record_judge_restart(self) -> None:
         """Record that a judge has ended, and is replaced."""

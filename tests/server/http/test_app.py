@@ -25,6 +25,7 @@ from lmcraft.server.http.runs_access import WatchedRuns
 from lmcraft.server.http.state import ServerState
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
+from lmcraft.server.privacy.stores import Stores
 from tests.server.tiny_server import Server
 
 
@@ -36,6 +37,8 @@ def bare_app(store: Store | None) -> FastAPI:
     fastapi_app.state.server = ServerState(registry, limits, metrics, keys, Quotas(keys))
     fastapi_app.state.store, fastapi_app.state.reviews = store, None
     fastapi_app.state.review_anchors, fastapi_app.state.runs = None, None
+    fastapi_app.state.prompt_log, fastapi_app.state.retention = None, 0.0
+    fastapi_app.state.stores = Stores(store, None if store is None else store.engine)
     fastapi_app.state.backend = LocalBackend(registry)
     return fastapi_app
 

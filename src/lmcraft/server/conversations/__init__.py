@@ -9,6 +9,8 @@
 | `validation.py` | limits on texts and JSON |
 | `importer.py` | converts imported conversations to rows |
 | `exchange/` | reads and writes the files of other programs |
+| `export_file.py` | the file of /api/export |
+| `deletion.py` | deletes what one owner has stored, or what is older than the retention |
 | `feedback.py` | lists ratings, picks and edits, and counts how often each model was picked |
 | `exporter.py` | writes ratings, edits and preferences as files for `lmcraft finetune` |
 """

@@ -6,7 +6,7 @@ A response holds the input items of its own request; together with the responses
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class ResponseStore:
         max_total_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._engine, self._writer = engine, engine.execution_options(immediate=True)
+        self.engine, self._writer = engine, engine.execution_options(immediate=True)
         self._max_responses, self._max_bytes, self._max_total_bytes = max_responses, max_bytes, max_total_bytes
         self._clock = clock
 
@@ -100,7 +100,7 @@ class ResponseStore:
             NotFoundError: this owner has no such response.
         """
         query = sa.select(responses).where(responses.c.id == response, responses.c.owner == owner)
-        with transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             row = connection.execute(query).first() if _ID_PATTERN.fullmatch(response) else None
         if row is None:
             raise NotFoundError("response", response)
@@ -125,7 +125,7 @@ class ResponseStore:
         chain_cte = chain.cte("chain", recursive=True)
         earlier = sa.select(r.position, r.id, r.previous, r.size).where(r.id == chain_cte.c.previous, r.owner == owner)
         chain_cte = chain_cte.union_all(earlier)
-        with transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             links = connection.execute(sa.select(chain_cte).order_by(chain_cte.c.position)).all()
             if not links:
                 raise NotFoundError("response", response)
@@ -139,6 +139,17 @@ class ResponseStore:
             positions = [link.position for link in links]
             query = sa.select(responses).where(r.position.in_(positions)).order_by(r.position)
             return [_stored(row) for row in connection.execute(query)]
+
+    def export(self, owner: str) -> Iterator[StoredResponse]:
+        """All responses of an owner, oldest first, one at a time."""
+        query = sa.select(responses.c.position).where(responses.c.owner == owner).order_by(responses.c.position)
+        with transaction(self.engine) as connection:
+            positions = list(connection.execute(query).scalars())
+        for position in positions:
+            with transaction(self.engine) as connection:
+                row = connection.execute(sa.select(responses).where(responses.c.position == position)).first()
+            if row is not None:  # it may be deleted in the meantime
+                yield _stored(row)
 
     def delete(self, owner: str, response: str) -> None:
         """Delete a response.

@@ -37,6 +37,7 @@ from lmcraft.server.http.routes import (
     messages,
     models,
     moderations,
+    own_data,
     reports,
     responses,
     review,
@@ -52,6 +53,9 @@ from lmcraft.server.http.routes import (
 from lmcraft.server.http.runs_access import WatchedRuns
 from lmcraft.server.http.state import ServerState
 from lmcraft.server.http.upstream import Upstream
+from lmcraft.server.privacy.prompt_log import PromptLog
+from lmcraft.server.privacy.retention import Housekeeping
+from lmcraft.server.privacy.stores import Stores
 
 PAGE_FOLDER = files("lmcraft.server") / "pages"
 TRIM_INTERVAL_SECONDS = 10.0
@@ -62,7 +66,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 REVIEW_ROUTES = (review, review_items, review_guidelines, review_rounds, reports)
 RUNS_ROUTES = (runs, runs_control)
-SHARED_ROUTES = (models, status, moderations, conversations, feedback, file_texts, *REVIEW_ROUTES, *RUNS_ROUTES)
+SHARED_ROUTES = (models, status, moderations, conversations, feedback, own_data, file_texts, *REVIEW_ROUTES, *RUNS_ROUTES)
 LOCAL_ROUTES = (chat, stored_completions, completions, responses, messages, embeddings, classify, tokenize, lens)
 
 
@@ -74,6 +78,8 @@ def build_app(
     review_anchors: Path | None = None,
     watched_runs: WatchedRuns | None = None,
     upstream: Upstream | None = None,
+    prompt_log: PromptLog | None = None,
+    retention: float = 0.0,
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
 ) -> ASGIApp:
@@ -86,6 +92,8 @@ def build_app(
         review_anchors: the file of anchors of their audit log; None: none is written.
         watched_runs: the runs of a folder; None: there is no page of runs.
         upstream: an engine at another address that answers in place of local models.
+        prompt_log: logs what clients ask; None: nothing does.
+        retention: seconds after which what users have sent is deleted; 0: never.
         hosts: names of this server, in addition to the loopback ones.
         origins: origins of other sites whose pages may use the server.
     """
@@ -100,6 +108,9 @@ def build_app(
     app.state.server, app.state.store, app.state.reviews = state, store, reviews
     app.state.review_anchors, app.state.runs = review_anchors, watched_runs
     app.state.responses = ResponseStore.in_memory() if store is None else ResponseStore(store.engine)
+    app.state.prompt_log, app.state.retention = prompt_log, retention
+    log_path = None if prompt_log is None else prompt_log.path
+    app.state.stores = Stores(store, app.state.responses.engine, reviews, log_path)
     app.state.backend = LocalBackend(state.registry) if upstream is None else upstream
     error_handlers.install(app)
     app.include_router(status.public_router)
@@ -114,7 +125,13 @@ def build_app(
     app.get("/pages/{path:path}", include_in_schema=False)(pages.file)
     identify, record_refusal = state.keys.identify, state.metrics.record_refusal
     return SecurityMiddleware(
-        app, identify=identify, hosts=hosts, origins=origins, limits=state.limits, on_error=record_refusal
+        app,
+        identify=identify,
+        hosts=hosts,
+        origins=origins,
+        limits=state.limits,
+        on_error=record_refusal,
+        log_prompt=None if prompt_log is None else prompt_log.add,
     )
 
 
@@ -122,6 +139,7 @@ def build_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     trimming = asyncio.create_task(_trim_memory())
     reviews, anchors = app.state.reviews, app.state.review_anchors
+    app.state.housekeeping = Housekeeping(app.state.stores, app.state.retention)
     async with AsyncExitStack() as stack:
         if reviews is not None and anchors is not None:
             await stack.enter_async_context(anchors_appended(reviews, anchors))
@@ -132,6 +150,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.server.registry.stop()
     await to_thread.run_sync(app.state.server.moderator.close)
     await app.state.backend.close()
+    for helper in filter(None, (app.state.prompt_log, app.state.housekeeping)):
+        await to_thread.run_sync(helper.close)
     for store in (app.state.store, reviews):
         if store is not None:
             await to_thread.run_sync(store.close)

@@ -10,9 +10,7 @@ from lmcraft.annotation.store import ReviewStore
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.keys import ROLES, Role
 from lmcraft.server.http.state import server_state
-
-OPEN_SERVER_NAME = "owner"
-"""Who judges on a server without keys."""
+from lmcraft.server.privacy.key_data import OPEN_SERVER_NAME
 
 
 @dataclass(frozen=True)

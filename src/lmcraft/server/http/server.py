@@ -96,6 +96,7 @@ def make_server(
         http=connection_class(limits),
         ws="none",
         loop="asyncio",
+        log_config=None,  # its logs go where all others go, and are scrubbed
         log_level=log_level,
         access_log=False,  # it would print query strings; the middleware logs requests without their words
         server_header=False,

@@ -57,6 +57,11 @@ class Guard:
         except UserError as error:
             raise ApiError(503, str(error), code="no_judge") from error
 
+    def flush(self, seconds: float) -> None:
+        """Wait until the texts that need review are kept, but not longer than this."""
+        if self._reviews is not None:
+            self._reviews.flush(seconds)
+
     def close(self) -> None:
         """End the judge; what follows is refused. What waits for review is saved."""
         self._judge.close()

@@ -102,6 +102,9 @@ class ReviewQueue(Protocol):
             OSError: it cannot be kept.
         """
 
+    def flush(self, seconds: float) -> None:
+        """Wait until everything that was added is kept or lost, but not longer than this."""
+
     def close(self) -> None:
         """Keep what waits, if that takes no more than a few seconds; called once, at the end of the server."""
 
@@ -135,13 +138,17 @@ class StoreQueue:
                 return
             self._waiting.append(item)
             self._waiting_chars += size
-            self._change.notify()
+            self._change.notify_all()
+
+    def flush(self, seconds: float) -> None:
+        with self._change:
+            self._change.wait_for(lambda: not self._waiting, seconds)
 
     def close(self) -> None:
         """Write what waits, for as long as `CLOSE_SECONDS`, and end the thread."""
         with self._change:
             self._is_closing = True
-            self._change.notify()
+            self._change.notify_all()
         self._thread.join(CLOSE_SECONDS)
         with self._change:
             if lost := len(self._waiting):
@@ -193,6 +200,7 @@ class StoreQueue:
             for item in batch:
                 self._waiting.popleft()
                 self._waiting_chars -= _num_chars(item)
+            self._change.notify_all()
 
 
 def _num_chars(item: NewItem) -> int:

@@ -87,6 +87,11 @@ class RequestBody:
             message = f"the body did not arrive within {limits.body_timeout:g} s (body_timeout); send it faster, or less"
             raise ApiError(408, message, code="body_timeout", values={"seconds": limits.body_timeout}) from error
 
+    @property
+    def content(self) -> bytes:
+        """What has been read, until the application receives it."""
+        return bytes(self._content)
+
     async def drain(self) -> None:
         """Read and discard the rest of the body for a while: closing the connection now would lose the response."""
         self._content, num_bytes = bytearray(), 0

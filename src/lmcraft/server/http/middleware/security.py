@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from lmcraft.server.http.middleware.response import SECURITY_HEADERS, ResponseSe
 from lmcraft.server.http.middleware.trusted_host import TrustedHosts
 from lmcraft.server.http.page_files import PAGES
 from lmcraft.server.limits import Limits
+from lmcraft.server.privacy.prompt_log import PROMPT_PATHS, LoggedRequest
 
 log = logging.getLogger("lmcraft.server")
 REQUEST_ID_HEADER = "x-request-id"
@@ -38,6 +40,7 @@ class SecurityMiddleware:
         origins: origins of other sites whose pages may use the server.
         limits: limits on open requests, headers, bodies and time.
         on_error: called with the status of every error response.
+        log_prompt: called with each request whose body has a prompt; None: nothing logs them.
     """
 
     def __init__(
@@ -49,8 +52,10 @@ class SecurityMiddleware:
         origins: Iterable[str] = (),
         limits: Limits,
         on_error: Callable[[int], None] = lambda status: None,
+        log_prompt: Callable[[LoggedRequest], None] | None = None,
     ) -> None:
         self._app, self._identify, self._limits, self._on_error = app, identify, limits, on_error
+        self._log_prompt = log_prompt
         self._hosts, self._origins = TrustedHosts(hosts), AllowedOrigins(origins)
         self._open_requests: Counter[str] = Counter()  # by owner
         self._budget = BodyBudget(limits.max_open_body_bytes)
@@ -108,6 +113,8 @@ class SecurityMiddleware:
         self._open_requests[owner] += 1
         try:
             await body.read(headers, path, owner, self._limits)
+            if self._log_prompt is not None and path in PROMPT_PATHS and scope["method"] == "POST":
+                self._log_prompt(LoggedRequest(owner, scope["state"]["request_id"], path, body.content, time.time()))
             await self._app(scope, body.receive, sender.send)
         except ApiError as error:  # of the body; the application turns its own into responses
             await sender.send_error(error, body, path)

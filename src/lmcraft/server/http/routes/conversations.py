@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from lmcraft.server.conversations import exchange, importer, validation
+from lmcraft.server.conversations.export_file import export_chunks
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
@@ -129,7 +130,7 @@ def export_all(
     ] = "lmcraft",
 ) -> StreamingResponse:
     """All conversations of this owner, in a file that /api/import accepts; streamed one conversation at a time."""
-    chunks = _export_chunks(store, owner) if program == "lmcraft" else _write_chunks(store, owner, exchange.writer(program))
+    chunks = export_chunks(store, owner) if program == "lmcraft" else _write_chunks(store, owner, exchange.writer(program))
     return StreamingResponse(chunks, media_type="application/json")
 
 
@@ -153,13 +154,3 @@ def _write_chunks(store: Store, owner: str, write: Callable[[Json], Json]) -> It
     for n, (conversation, _) in enumerate(store.export(owner)):
         yield (",\n" if n else "\n") + json.dumps(write(conversation), ensure_ascii=False)
     yield "\n]\n"
-
-
-def _export_chunks(store: Store, owner: str) -> Iterator[str]:
-    header = json.dumps({"format": importer.FORMAT, "version": importer.VERSION})
-    yield f'{header[:-1]}, "conversations": ['
-    all_preferences: list[Json] = []
-    for n, (conversation, preferences) in enumerate(store.export(owner)):
-        all_preferences += preferences
-        yield (",\n" if n else "\n") + json.dumps(conversation, ensure_ascii=False)
-    yield f'\n], "preferences": {json.dumps(all_preferences, ensure_ascii=False)}}}\n'

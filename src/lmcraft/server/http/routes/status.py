@@ -21,7 +21,8 @@ async def info(request: Request) -> dict[str, Any]:
     """Models and settings for the chat page, and the energy of all answers; without a valid key, only the version, whether a
     key is needed, and whether the server saves chats, takes reports and shows runs.
 
-    `scope` identifies the conversations that this key can read. `energy` is null at a gateway, which cannot know it.
+    `prompt_log` says whether prompts are logged: "off", "scrubbed" or "as sent"; `retention`, after how many seconds what
+    users have sent is deleted (null: never). `scope` identifies the conversations that this key can read. `energy` is null at a gateway, which cannot know it.
     """
     keys, store = server_state(request).keys, request.app.state.store
     public_info = {
@@ -38,7 +39,10 @@ async def info(request: Request) -> dict[str, Any]:
     backend = backend_of(request)
     scope = {} if store is None else {"scope": sha256(f"{store.id} {owner}".encode()).hexdigest()}
     models, energy = await backend.describe_models(), backend.describe_energy()
-    return public_info | scope | {"models": models, "settings": backend.panel_settings(), "energy": energy}
+    prompt_log, retention = request.app.state.prompt_log, request.app.state.retention
+    logged = "off" if prompt_log is None else "scrubbed" if prompt_log.scrubs else "as sent"
+    privacy = {"prompt_log": logged, "retention": retention or None}
+    return public_info | scope | privacy | {"models": models, "settings": backend.panel_settings(), "energy": energy}
 
 
 @public_router.get("/health")

@@ -1,0 +1,93 @@
+"""Logs without personal data: every line is scrubbed, and tracebacks leave out what exceptions say, which may quote a prompt."""
+
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from lmcraft.privacy.scrubbing import Scrubber
+
+FORMAT = "%(levelname)s: %(message)s"
+WITHHELD = "(message withheld, since it may quote a request: --log-level debug shows it, scrubbed)"
+MAX_CHAIN = 20  # exceptions that caused each other
+
+
+def make_scrub() -> Callable[[str], str]:
+    """A function that takes personal data of all kinds out of a text."""
+    scrubber = Scrubber()
+    return lambda text: scrubber.scrub(text).text
+
+
+class ScrubbingFormatter(logging.Formatter):
+    """Formats records, and scrubs the result.
+
+    Args:
+        scrub: takes personal data out of a text.
+        shows_messages: whether tracebacks have the messages of exceptions.
+    """
+
+    def __init__(self, scrub: Callable[[str], str], *, shows_messages: bool) -> None:
+        super().__init__(FORMAT)
+        self._scrub, self._shows_messages = scrub, shows_messages
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # of another formatter
+        try:
+            return self._scrub(super().format(record))
+        finally:
+            record.exc_text = None
+
+    def formatException(  # noqa: N802 - the name is logging's
+        self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    ) -> str:
+        if self._shows_messages or ei[1] is None:
+            return super().formatException(ei)
+        return "\n".join(_lines_without_messages(ei[1]))
+
+
+def install_logs(level: str, scrub: Callable[[str], str]) -> None:
+    """Send all logs of this process to standard error, scrubbed; also exceptions that end a thread.
+
+    Args:
+        level: of lmcraft's logs: warning, info or debug; with debug, tracebacks have the messages of exceptions.
+        scrub: takes personal data out of a text.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(ScrubbingFormatter(scrub, shows_messages=level == "debug"))
+    logging.basicConfig(handlers=[handler], force=True)
+    logging.getLogger("lmcraft").setLevel(level.upper())
+    logging.captureWarnings(True)
+    threading.excepthook = _log_end_of_thread
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_end_of_thread(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_type is SystemExit:
+        return
+    name = "a thread" if arguments.thread is None else f"the thread '{arguments.thread.name}'"
+    logging.getLogger("lmcraft.server").error("%s has ended", name, exc_info=arguments.exc_value or True)
+
+
+def _log_unraisable(arguments: "sys.UnraisableHookArgs") -> None:
+    error = arguments.exc_value
+    logging.getLogger("lmcraft.server").error("an exception could not be raised", exc_info=error)
+
+
+def _lines_without_messages(error: BaseException) -> Iterator[str]:
+    """A traceback with the types of exceptions and the lines of code, the first cause first."""
+    chain = [error]
+    while len(chain) < MAX_CHAIN:
+        last = chain[-1]
+        cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        if cause is None or any(cause is known for known in chain):
+            break
+        chain.append(cause)
+    for cause in reversed(chain):
+        yield "Traceback (most recent call last):"
+        yield "".join(traceback.format_tb(cause.__traceback__)).rstrip("\n")
+        yield f"{type(cause).__module__}.{type(cause).__qualname__} {WITHHELD}"
+        if isinstance(cause, BaseExceptionGroup):
+            for part in cause.exceptions:
+                yield from _lines_without_messages(part)
