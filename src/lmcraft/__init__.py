@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from lmcraft.commands.guard_train import train_classifier as train_classifier
     from lmcraft.commands.inspect import InspectConfig as InspectConfig
     from lmcraft.commands.inspect import inspect as inspect
+    from lmcraft.commands.keys import KeysEraseConfig as KeysEraseConfig
+    from lmcraft.commands.keys import KeysExportConfig as KeysExportConfig
+    from lmcraft.commands.keys import erase_key_data as erase_key_data
+    from lmcraft.commands.keys import export_key_data as export_key_data
     from lmcraft.commands.plan import plan as plan
     from lmcraft.commands.prepare import PrepareConfig as PrepareConfig
     from lmcraft.commands.prepare import prepare as prepare
@@ -73,10 +77,6 @@ if TYPE_CHECKING:
     from lmcraft.commands.review_sample import review_sample as review_sample
     from lmcraft.commands.review_status import ReviewStatusConfig as ReviewStatusConfig
     from lmcraft.commands.review_status import review_status as review_status
-    from lmcraft.commands.keys import KeysEraseConfig as KeysEraseConfig
-    from lmcraft.commands.keys import KeysExportConfig as KeysExportConfig
-    from lmcraft.commands.keys import erase_key_data as erase_key_data
-    from lmcraft.commands.keys import export_key_data as export_key_data
     from lmcraft.commands.review_verify import ReviewVerifyConfig as ReviewVerifyConfig
     from lmcraft.commands.review_verify import review_verify as review_verify
     from lmcraft.commands.runs import RunsConfig as RunsConfig

@@ -79,12 +79,13 @@ def test_every_line_is_prometheus_text_whatever_the_models_name() -> None:
     metrics.record_judgment("answer", 0.001)
     metrics.record_decision("answer", "flag")
     metrics.record_reviews("kept", 2)
+    metrics.record_logged_prompts("kept", 2)
     text = metrics.render()
     assert text.endswith("\n")
     lines = text.splitlines()
     assert all(LINE.fullmatch(line) for line in lines if not line.startswith("#"))
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(names) == len(set(names)) == 19
+    assert len(names) == len(set(names)) == 20
     assert r'model_name="a\"b\\c\nd"' in text
 
 

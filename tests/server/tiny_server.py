@@ -26,6 +26,7 @@ from lmcraft.server.http.upstream import Upstream
 from lmcraft.server.limits import Limits
 from lmcraft.server.metrics import Metrics
 from lmcraft.server.moderation.guard import Guard
+from lmcraft.server.privacy.prompt_log import PromptLog, Scrub
 from tests.finetuning.chat import chat_folder
 
 CONTEXT = 512
@@ -52,12 +53,14 @@ def running(
     guard: Callable[[Metrics], Guard] | None = None,
     reviews: ReviewStore | None = None,
     runs: Path | None = None,
+    log_prompts: Scrub | None = None,
+    retention: float = 0.0,
     **model: Any,
 ) -> Iterator[Server]:
     """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`.
 
     The model `classifier` is served, too; `guard` makes what judges prompts and answers; the server closes `reviews`.
-    `runs` is a folder whose runs it shows.
+    `runs` is a folder whose runs it shows. `log_prompts` scrubs the prompts that are logged to `prompts.jsonl`.
     """
     limits, keys = limits or Limits(), keys or Keys()
     metrics = Metrics()
@@ -70,7 +73,17 @@ def running(
     engine = Upstream(upstream, "", limits) if upstream else None
     watched = None if runs is None else WatchedRuns(RunIndex(runs))
     store = Store.open(str(folder / "chats.sqlite"))
-    app = build_app(state, store, reviews, watched_runs=watched, upstream=engine, origins=origins)
+    prompts = None if log_prompts is None else PromptLog(folder / "prompts.jsonl", log_prompts, metrics)
+    app = build_app(
+        state,
+        store,
+        reviews,
+        watched_runs=watched,
+        upstream=engine,
+        prompt_log=prompts,
+        retention=retention,
+        origins=origins,
+    )
     socket = listen("127.0.0.1", 0)
     server = make_server(app, limits, "warning", end_work=registry.end_work)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

@@ -39,8 +39,10 @@ class KeyConfig(Config):
 @command_config
 @dataclass(frozen=True)
 class KeysExportConfig(KeyConfig):
-    """Export everything that a server has stored for one API key: conversations, ratings, responses, texts in reviews,
-    verdicts, and logged prompts. The server may run."""
+    """Export everything that a server has stored for one API key.
+
+    These are conversations, ratings, responses, texts in reviews, verdicts, and logged prompts. The server may run.
+    """
 
     _: KW_ONLY
 
@@ -51,8 +53,10 @@ class KeysExportConfig(KeyConfig):
 @command_config
 @dataclass(frozen=True)
 class KeysEraseConfig(KeyConfig):
-    """Erase everything that one API key has sent, for good: no byte of it stays in the files of the databases. The server may
-    run. The key itself keeps working until you remove it from the file of keys."""
+    """Erase everything that one API key has sent, for good: no byte of it stays in the files of the databases.
+
+    The server may run. The key itself keeps working until you remove it from the file of keys.
+    """
 
     _: KW_ONLY
 
@@ -126,7 +130,7 @@ def _remaining_lines(num_verdicts: int, num_unattributed: int) -> Iterator[str]:
         yield f"{verdicts} that the key has given as a reviewer stay: the audit log needs them as evidence"
     if num_unattributed:
         texts = count_noun(num_unattributed, "text", "texts")
-        yield f"{texts} in reviews were added by an older lmcraft, which did not record whose they are; --retention erases them"
+        yield f"{texts} in reviews were added by an older lmcraft, which did not record their keys: --retention erases them"
 
 
 def _check_known(stores: Stores, key: str) -> None:

@@ -147,7 +147,9 @@ class ServeConfig(SteeringFlags):
         if 0 < self.retention < MIN_RETENTION_SECONDS:
             raise UserError(f"retention={self.retention} is too short for a chat; give at least 1m, or 0 to keep everything")
         if not self.scrub_prompts and self.log_prompts is None:
-            raise UserError("scrub_prompts=False is about the prompts that are logged; add --log-prompts FILE, or leave it out")
+            raise UserError(
+                "scrub_prompts=False is about the prompts that are logged; add --log-prompts FILE, or leave it out"
+            )
         if not 0 <= self.port <= MAX_PORT:
             raise UserError(f"port={self.port} must be from 0 to {MAX_PORT}")
         return self
@@ -166,8 +168,8 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.server.privacy.scrubbed_logs import install_logs, make_scrub
     from lmcraft.server.http.server import end_process, end_process_after, listen, make_server
+    from lmcraft.server.privacy.scrubbed_logs import install_logs, make_scrub
 
     install_logs(config.log_level, make_scrub())
     sys.setswitchinterval(SWITCH_SECONDS)

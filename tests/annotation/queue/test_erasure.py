@@ -137,5 +137,3 @@ def test_an_edit_is_not_mistaken_for_an_erasure(store: ReviewStore, change: str)
             append(connection, "erased", "mallory", item, {"rewritten": {str(row.seq): "0" * 64}, "broken": None}, now)
             assert connection.execute(sa.select(audit_head.c.seq)).scalar_one() > row.seq
         assert verify(store.engine).problems[0].seq == row.seq
-
-

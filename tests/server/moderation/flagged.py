@@ -28,4 +28,4 @@ def decision(score: float = 0.6, **scores: float) -> Decision:
 
 def flagged(text: str, subject: Any = "answer", chat: Any = (), *, score: float = 0.6, is_old: bool = False) -> FlaggedText:
     """A text that a policy has sent to review."""
-    return FlaggedText(subject, text, chat, decision(score), is_old=is_old)
+    return FlaggedText(subject, text, chat, decision(score), "ada", is_old=is_old)

@@ -39,7 +39,7 @@ class Guard:
 @pytest.fixture
 def prompt(tmp_path: Path) -> JudgedPrompt:
     guard = Guard(read_policy(scripted_judge.write_policy(tmp_path)))
-    return JudgedPrompt(cast(Any, guard), ((),), (), (), frozenset(), "I refuse.", "")
+    return JudgedPrompt(cast(Any, guard), "", ((),), (), (), frozenset(), "I refuse.", "")
 
 
 @pytest.fixture(scope="module")

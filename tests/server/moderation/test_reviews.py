@@ -66,7 +66,7 @@ def texts(store: FakeStore) -> list[str]:
 
 def test_what_is_added_is_kept(queue: StoreQueue, store: FakeStore, metrics: Metrics) -> None:
     chat = [user_message("Why?"), {"role": "assistant", "content": "So."}, user_message("How?")]
-    queue.add(FlaggedText("answer", "Like this.", chat, decision(0.6, violence=0.8)))
+    queue.add(FlaggedText("answer", "Like this.", chat, decision(0.6, violence=0.8), "ada"))
     queue.add(flagged("How?", "prompt", chat))
     queue.add(flagged("a tool", "prompt", chat))
     queue.close()

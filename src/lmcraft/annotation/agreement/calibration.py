@@ -126,7 +126,7 @@ def reveal_round(store: ReviewStore, round_id: str, actor: str) -> Json:
             query = sa.select(items).where(items.c.round == round_id).order_by(items.c.position)
             entries: list[tuple[str, str, str, Mapping[str, Any]]] = [("round_revealed", actor, "", {"rounds": row})]
             for item in [dict(mapping) for mapping in connection.execute(query).mappings()]:
-                changes = FREE | {"state": "reviewed"} if item["id"] in voted else {"round": None}
+                changes: Json = FREE | {"state": "reviewed"} if item["id"] in voted else {"round": None}
                 changes |= {"state": "erased"} if item["state"] == "erased" else {}
                 changed = change_item(connection, item, **changes)
                 entries.append(("round_revealed", actor, item["id"], {"items": audited_columns(changed)}))

@@ -5,8 +5,8 @@ no spaces, ASCII), with `payload` as the text that it is. So a row can be checke
 
     sha256('{"actor":"ann","event":"verdict","item":"7f3a","payload":"{...}","previous":"0c…","seq":12,"time":"2026-…Z"}')
 
-A row whose texts were erased has another payload than its hash says: a later row with the event `erased` has the hash of that
-payload (see `ERASED`).
+A row whose texts were erased has another payload than its hash says: a later row with the event `erased` has the hash of
+that payload (see `ERASED`).
 
 `audit_head` has the number and the hash of the last row, so that rows cut off at the end are missed; and whoever has copied
 them elsewhere (an anchor) can later tell that the chain is still the same one. `verification.py` does both.

@@ -53,7 +53,11 @@ def add_items(
     repeated = {item: rows[item] for item in stored}
     for item, row in repeated.items():
         is_erased = stored[item]["state"] == "erased"
-        changed = _restore(connection, stored[item], row, texts[item]) if is_erased else _raise_traffic(connection, stored[item], row)
+        changed = (
+            _restore(connection, stored[item], row, texts[item])
+            if is_erased
+            else _raise_traffic(connection, stored[item], row)
+        )
         if audited_columns(changed) != audited_columns(stored[item]):
             entries.append(("item_added", actor, item, {"items": audited_columns(changed)}))
     if repeated:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from lmcraft.annotation.audit_log.log import ERASED, audit, append_many
+from lmcraft.annotation.audit_log.log import ERASED, append_many, audit
 from lmcraft.annotation.queue.reviewers import forget_gold
 from lmcraft.annotation.queue.senders import TRAFFIC, forget_sender, items_of, items_of_nobody_else
 from lmcraft.annotation.queue.states import FREE, audited_columns, change_item

@@ -64,7 +64,7 @@ def forget_sender(connection: sa.Connection, name: str) -> None:
 
 
 def count_unattributed(connection: sa.Connection) -> int:
-    """The items of users that still have their texts, and of which nobody knows whose they are: an older lmcraft added them."""
+    """The items of users that have their texts, and of which nobody knows whose they are: an older lmcraft added them."""
     is_known = sa.exists().where(senders.c.item == items.c.id) | sa.exists().where(reports.c.item == items.c.id)
     unknown = items.c.source.in_(TRAFFIC) & (items.c.state != "erased") & ~is_known
     return connection.execute(sa.select(sa.func.count()).select_from(items).where(unknown)).scalar_one()

@@ -29,7 +29,7 @@ def owners_in(engine: sa.Engine) -> set[str]:
 
 
 def delete_of_owner(engine: sa.Engine, owner: str) -> Counts:
-    """Delete all conversations, ratings, preferences and responses of an owner in one transaction; returns what it deleted."""
+    """Delete all conversations, ratings, preferences and responses of an owner in one transaction; returns their numbers."""
     own, own_responses = conversations.c.owner == owner, responses.c.owner == owner
     with transaction(engine.execution_options(immediate=True)) as connection:
         counts = _count(connection, own, own_responses)

@@ -79,7 +79,10 @@ def remove_entries(path: Path, is_removed: Callable[[Entry], bool]) -> int:
             if len(kept) == len(entries):
                 continue
             num_removed += sum(entry is not None for _, entry in entries) - len(kept)
-            with atomic_write(file) as temporary, os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as new:
+            with (
+                atomic_write(file) as temporary,
+                os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as new,
+            ):
                 new.writelines(kept)
             if not kept and file != path:
                 file.unlink()

@@ -1,4 +1,4 @@
-"""The log of what clients ask, which `--log-prompts` turns on: a thread scrubs and writes, so that no answer waits for it."""
+"""The log of what clients ask, for `--log-prompts`: a thread scrubs and writes, so that no answer waits for it."""
 
 import logging
 import threading

@@ -47,8 +47,13 @@ def _purge_postgresql(engine: sa.Engine, metadata: sa.MetaData) -> None:
         is_older = "datname = current_database() AND backend_xmin IS NOT NULL AND xact_start < :start"
         query = sa.text(f"SELECT count(*) FROM pg_stat_activity WHERE {is_older}")
         _wait_for_readers(engine, lambda: not connection.execute(query, {"start": start}).scalar_one())
-        for table in metadata.tables:
-            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {quote(table)}")
+        for table in metadata.tables.values():
+            # Analyzing an empty table keeps its old statistics. They go when a column gets a type, also if it has it already.
+            texts = [quote(column.name) for column in table.columns if isinstance(column.type, sa.Text)]
+            if texts:
+                types = ", ".join(f"ALTER COLUMN {name} TYPE text" for name in texts)
+                connection.exec_driver_sql(f"ALTER TABLE {quote(table.name)} {types}")
+            connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {quote(table.name)}")
         connection.exec_driver_sql("VACUUM FULL pg_statistic")  # PostgreSQL skips it for others than the database's owner
 
 

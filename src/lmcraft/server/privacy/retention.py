@@ -1,4 +1,4 @@
-"""Deletes what is older than the retention of a server: conversations, responses, texts of users in reviews, logged prompts."""
+"""Deletes what is older than a server's retention: conversations, responses, texts of users in reviews, logged prompts."""
 
 import logging
 import math
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from lmcraft.annotation.queue.erasure import erase_items_before
-from lmcraft.annotation.tables import metadata as review_metadata
+from lmcraft.annotation.tables import SCHEMA as REVIEW_SCHEMA
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations.deletion import delete_before
 from lmcraft.server.conversations.tables import metadata
@@ -39,7 +39,7 @@ def purge_all(stores: Stores) -> None:
     if stores.database is not None:
         purge_deleted(stores.database, metadata)
     if stores.reviews is not None:
-        purge_deleted(stores.reviews.engine, review_metadata)
+        purge_deleted(stores.reviews.engine, REVIEW_SCHEMA.metadata)
 
 
 def delete_old(stores: Stores, moment: float) -> Counter[str]:
@@ -65,7 +65,7 @@ def delete_old(stores: Stores, moment: float) -> Counter[str]:
             return Counter()
         count = erase_items_before(stores.reviews, moment, ACTOR)
         if count:
-            purge_deleted(stores.reviews.engine, review_metadata)
+            purge_deleted(stores.reviews.engine, REVIEW_SCHEMA.metadata)
         return Counter({REVIEW_ITEMS: count})
 
     def sweep_prompts() -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Logs without personal data: every line is scrubbed, and tracebacks leave out what exceptions say, which may quote a prompt."""
+"""Logs without personal data: every line is scrubbed, and tracebacks leave out what exceptions say: it may quote prompts."""
 
 import logging
 import sys
@@ -7,8 +7,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from lmcraft.privacy.scrubbing import Scrubber
-
 FORMAT = "%(levelname)s: %(message)s"
 WITHHELD = "(message withheld, since it may quote a request: --log-level debug shows it, scrubbed)"
 MAX_CHAIN = 20  # exceptions that caused each other
@@ -16,6 +14,8 @@ MAX_CHAIN = 20  # exceptions that caused each other
 
 def make_scrub() -> Callable[[str], str]:
     """A function that takes personal data of all kinds out of a text."""
+    from lmcraft.privacy.scrubbing import Scrubber
+
     scrubber = Scrubber()
     return lambda text: scrubber.scrub(text).text
 

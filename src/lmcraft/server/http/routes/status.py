@@ -21,8 +21,9 @@ async def info(request: Request) -> dict[str, Any]:
     """Models and settings for the chat page, and the energy of all answers; without a valid key, only the version, whether a
     key is needed, and whether the server saves chats, takes reports and shows runs.
 
-    `prompt_log` says whether prompts are logged: "off", "scrubbed" or "as sent"; `retention`, after how many seconds what
-    users have sent is deleted (null: never). `scope` identifies the conversations that this key can read. `energy` is null at a gateway, which cannot know it.
+    `scope` identifies the conversations that this key can read. `energy` is null at a gateway, which cannot know it.
+    `prompt_log` is "off", "scrubbed" or "as sent"; `retention` is the number of seconds after which what users have sent is
+    deleted (null: never).
     """
     keys, store = server_state(request).keys, request.app.state.store
     public_info = {

@@ -12,6 +12,7 @@ const EVENTS = {
   escalated: "eventEscalated",
   adjudicated: "eventAdjudicated",
   exported: "eventExported",
+  erased: "eventErased",
   round_opened: "eventRoundOpened",
   round_revealed: "eventRoundRevealed",
   requeued: "eventRequeued",

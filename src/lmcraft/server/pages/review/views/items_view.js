@@ -204,7 +204,7 @@ export class ItemsView {
         name,
         counts && el("small", {}, formatNumber(count)),
       );
-    const pills = Object.entries(STATES).map(([state, key]) => build(state, t(key), counts?.[state] ?? 0));
+    const pills = Object.entries(STATES).filter(([state]) => state !== "erased" || counts?.erased).map(([state, key]) => build(state, t(key), counts?.[state] ?? 0));
     const focused = this.states.contains(document.activeElement) ? document.activeElement.dataset.name : null;
     this.states.replaceChildren(build("", t("allStates"), counts?.total ?? 0), ...pills);
     if (focused) this.states.querySelector(`[data-name="${focused}"]`)?.focus();

@@ -3,7 +3,7 @@
 import { localize, t } from "../../strings.js";
 import { el, escapeControls } from "../../views/dom.js";
 
-export const STATES = { pending: "statePending", claimed: "stateClaimed", reviewed: "stateReviewed", disagreed: "stateDisagreed", escalated: "stateEscalated", adjudicated: "stateAdjudicated", skipped: "stateSkipped", exported: "stateExported" };
+export const STATES = { pending: "statePending", claimed: "stateClaimed", reviewed: "stateReviewed", disagreed: "stateDisagreed", escalated: "stateEscalated", adjudicated: "stateAdjudicated", skipped: "stateSkipped", exported: "stateExported", erased: "stateErased" };
 export const SOURCES = { server: "sourceServer", report: "sourceReport", audit: "sourceAudit", filter: "sourceFilter", file: "sourceFile" };
 
 export const buildState = (state) => el("span", { class: "badge", "data-state": state }, t(STATES[state]));

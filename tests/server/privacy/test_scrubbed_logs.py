@@ -1,0 +1,86 @@
+"""No log line has personal data, or what an exception quotes."""
+
+import io
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from lmcraft.server.privacy.scrubbed_logs import ScrubbingFormatter, install_logs
+
+SECRET = "ada@example.org"
+
+
+def scrub(text: str) -> str:
+    return text.replace(SECRET, "[EMAIL]")
+
+
+def failure() -> BaseException:
+    try:
+        try:
+            raise KeyError(f"first {SECRET}")
+        except KeyError as error:
+            raise ExceptionGroup(f"group {SECRET}", [ValueError(f"the prompt\nover lines {SECRET}")]) from error
+    except ExceptionGroup as error:
+        return error
+
+
+def formatted(*, shows_messages: bool) -> str:
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "failed for %s", (SECRET,), None)
+    error = failure()
+    record.exc_info = (type(error), error, error.__traceback__)
+    text = ScrubbingFormatter(scrub, shows_messages=shows_messages).format(record)
+    assert record.exc_text is None
+    return text
+
+
+def test_tracebacks_have_lines_of_code_and_no_messages() -> None:
+    text = formatted(shows_messages=False)
+    assert text.startswith("ERROR: failed for [EMAIL]\n")
+    assert SECRET not in text and "prompt" not in text.replace("raise", "").split("Traceback")[-1].split("(message")[0]
+    assert [name for name in ("builtins.KeyError", "builtins.ExceptionGroup", "builtins.ValueError") if name not in text] == []
+    assert "over lines" not in text.replace('[ValueError(f"the prompt\\nover lines {SECRET}")]', "")
+
+
+def test_at_the_level_debug_they_have_scrubbed_messages() -> None:
+    text = formatted(shows_messages=True)
+    assert "over lines [EMAIL]" in text and SECRET not in text
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """The standard error of a process with these logs; afterwards, logging is as it was."""
+    root, output = logging.getLogger(), io.StringIO()
+    handlers, hooks = list(root.handlers), (threading.excepthook, sys.unraisablehook)
+    level = logging.getLogger("lmcraft").level
+    root.handlers.clear()
+    monkeypatch.setattr(sys, "stderr", output)
+    install_logs("warning", scrub)
+    yield output
+    root.handlers[:] = handlers
+    threading.excepthook, sys.unraisablehook = hooks
+    logging.getLogger("lmcraft").setLevel(level)
+    logging.captureWarnings(False)
+
+
+def test_all_loggers_and_ends_of_threads_are_scrubbed(installed: io.StringIO) -> None:
+    for name in ("uvicorn.error", "asyncio", "other"):
+        logging.getLogger(name).error("from %s", SECRET)
+
+    def fail() -> None:
+        raise RuntimeError(SECRET)
+
+    def leave() -> None:
+        raise SystemExit
+
+    for target in (fail, leave):
+        thread = threading.Thread(target=target, name="worker")
+        thread.start()
+        thread.join()
+    text = installed.getvalue()
+    assert SECRET not in text
+    assert text.count("from [EMAIL]") == 3
+    assert text.count("the thread 'worker' has ended") == 1
+    assert "builtins.RuntimeError (message withheld" in text
