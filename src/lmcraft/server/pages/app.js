@@ -7,6 +7,7 @@ import { readConversationId, writeConversationId } from "./chat/url.js";
 import { JournaledStore } from "./net/journaled_store.js";
 import { t } from "./strings.js";
 import { Composer } from "./views/composer.js";
+import { showData } from "./views/data_dialog.js";
 import { byId } from "./views/dom.js";
 import { Drawers } from "./views/drawers.js";
 import { FeedbackDialog } from "./views/feedback_dialog.js";
@@ -40,8 +41,9 @@ export class App {
   }
 
   /** Takes the fields of /api/info. */
-  async start({ models, settings, store, scope, version, reports }) {
-    Object.assign(this, { version, takesReports: reports });
+  async start(info) {
+    const { models, settings, store, scope, version, reports } = info;
+    Object.assign(this, { info, version, takesReports: reports });
     this.models = selectChatModels(models);
     this.hasStore = store;
     this.store = new JournaledStore(store ? scope : null, {
@@ -94,6 +96,7 @@ export class App {
     byId("new").addEventListener("click", () => this.#startConversation());
     byId("feedback").hidden = !this.hasStore;
     byId("feedback").addEventListener("click", () => this.#showFeedback());
+    byId("data").addEventListener("click", () => showData(this.info, controller.store));
     byId("help").addEventListener("click", () => showHelp(this.version));
     addEventListener("pagehide", () => {
       document.activeElement?.blur(); // a setting that is being typed counts

@@ -25,6 +25,16 @@ const STRINGS = {
   search: ["Search chats", "搜索对话"],
   showMore: ["Show more", "显示更多"],
   noChats: ["No chats", "暂无对话"],
+  yourData: ["Your data", "你的数据"],
+  keptForGood: ["This server keeps your chats until you delete them.", "此服务器会一直保存你的对话，直到你删除为止。"],
+  keptFor: ["This server deletes a chat {time} after its last change.", "对话超过 {time}没有改动，此服务器就会将其删除。"],
+  promptsNotLogged: ["It does not log what you ask.", "它不记录你的提问。"],
+  promptsLoggedScrubbed: ["It logs what you ask, and takes out the personal data that it recognizes.", "它会记录你的提问，但先去除其中能识别出的个人信息。"],
+  promptsLogged: ["It logs what you ask, as you write it.", "它会原样记录你的提问。"],
+  dataHelp: ["This covers chats, ratings, stored responses, texts in reviews and logged questions. Backups that the operator has made stay.", "包括对话、评分、已保存的回复、审核中的文本和记录下来的提问。服务器管理者另做的备份不在其中。"],
+  downloadData: ["Download all", "全部下载"],
+  eraseData: ["Delete all", "全部删除"],
+  confirmErasure: ["Delete all your chats and everything else that this server has stored for you, and the drafts and presets in this browser? This cannot be undone.", "确定删除你的全部对话、此服务器为你保存的其他一切数据，以及此浏览器中的草稿和预设吗？删除后无法恢复。"],
   memoryOnly: ["This server does not save chats. They are lost when you close this page.", "此服务器不保存对话，关闭页面后对话会丢失。"],
   pinned: ["Pinned", "置顶"],
   today: ["Today", "今天"],
@@ -277,6 +287,13 @@ export function formatNumber(value, digits = 0) {
   const key = `${language} ${digits}`;
   numberFormats[key] ??= new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
   return numberFormats[key].format(value);
+}
+
+/** A duration in its largest unit: "30 days". */
+export function formatDuration(seconds) {
+  const [unit, length] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, size]) => seconds >= size) ?? ["second", 1];
+  const value = seconds / length;
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 }).format(value);
 }
 
 const numberFormats = {}; // building one takes longer than formatting with it

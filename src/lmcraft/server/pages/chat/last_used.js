@@ -10,6 +10,11 @@ export function saveLastUsed({ model, system, settings }) {
   localStorage.setItem(LAST_USED_ITEM, JSON.stringify({ model, system, settings }));
 }
 
+/** Forgets what the user has chosen, and all presets. */
+export function forgetLastUsed() {
+  for (const item of [LAST_USED_ITEM, PRESETS_ITEM]) localStorage.removeItem(item);
+}
+
 /** Map of name -> {system, settings}, by name. */
 export const readPresets = () => new Map(Object.entries(readJson(PRESETS_ITEM)).sort(([a], [b]) => a.localeCompare(b)));
 

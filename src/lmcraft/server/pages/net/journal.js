@@ -63,6 +63,7 @@ export class Journal {
     const key = this.#key(conversation, kind, id);
     const order = (kind === "message" && this.items.get(key)?.order) || this.#nextOrder(); // a growing answer keeps its place
     const item = { key, conversation, kind, id, value, order, tab: isGrowing ? this.tab : null };
+    if (this.isErased) return item;
     this.items.set(key, item);
     this.#write(item);
     return item;
@@ -85,6 +86,12 @@ export class Journal {
     const orphans = owned.filter((item) => this.items.get(item.key) === item && !tabs.has(LOCK_PREFIX + item.tab));
     for (const { conversation, kind, id, value } of orphans) this.put(conversation, kind, id, value);
     return orphans.length > 0;
+  }
+
+  /** Removes all items, and takes no more: the page is about to end. */
+  erase() {
+    for (const item of this.list()) this.remove(item);
+    this.isErased = true;
   }
 
   /** Gives up this tab's items, because the page may end now. */

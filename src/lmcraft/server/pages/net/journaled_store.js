@@ -1,5 +1,6 @@
 // Conversations in a store, behind a journal: every change is recorded at once, and saved in order as soon as the store takes it.
 
+import { fetchJson } from "./api.js";
 import { createId } from "./ids.js";
 import { Journal, MemoryStorage } from "./journal.js";
 import { MemoryStore } from "./memory_store.js";
@@ -121,6 +122,19 @@ export class JournaledStore {
     const result = await this.store.importAll(data);
     this.channel?.postMessage({});
     return result;
+  }
+
+  /** Everything that the server has stored for this user. */
+  async exportData() {
+    await this.save();
+    return fetchJson("GET", "/api/data");
+  }
+
+  /** Erases all of it, and what this browser keeps of it. Load the page anew after it. */
+  async eraseData() {
+    await fetchJson("DELETE", "/api/data");
+    this.journal.erase();
+    this.channel?.postMessage({ erased: true });
   }
 
   // Text that is typed and not sent. `conversation`: null for a new chat.
@@ -253,8 +267,11 @@ export class JournaledStore {
     this.handlers.savingChanged();
   }
 
-  #hear({ changed, removed }) {
-    if (removed) this.handlers.removedElsewhere(removed);
+  #hear({ changed, removed, erased }) {
+    if (erased) {
+      this.journal.erase();
+      location.assign("/");
+    } else if (removed) this.handlers.removedElsewhere(removed);
     else this.handlers.changedElsewhere(changed);
   }
 
