@@ -130,3 +130,4 @@ class Housekeeping:
         except Exception as error:
             is_known = isinstance(error, OSError | RunError | UserError)
             log.error("what users have deleted, or is too old, is not gone yet (%s)", error, exc_info=not is_known)
+            self._needs_purge = True  # rows may be deleted whose bytes are left

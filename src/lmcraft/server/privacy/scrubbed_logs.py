@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from lmcraft.privacy.scrubbing import Scrubber
+
 FORMAT = "%(levelname)s: %(message)s"
 WITHHELD = "(message withheld, since it may quote a request: --log-level debug shows it, scrubbed)"
 MAX_CHAIN = 20  # exceptions that caused each other
@@ -14,8 +16,6 @@ MAX_CHAIN = 20  # exceptions that caused each other
 
 def make_scrub() -> Callable[[str], str]:
     """A function that takes personal data of all kinds out of a text."""
-    from lmcraft.privacy.scrubbing import Scrubber
-
     scrubber = Scrubber()
     return lambda text: scrubber.scrub(text).text
 
