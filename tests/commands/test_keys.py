@@ -84,7 +84,9 @@ def test_what_stays_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     ],
     ids=["no store", "no file", "no log", "another kind", "another database"],
 )
-def test_stores_that_cannot_be_opened(folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stores_that_cannot_be_opened(
+    folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["keys", "erase", "ada", *arguments]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
 

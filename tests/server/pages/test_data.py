@@ -36,7 +36,9 @@ def test_the_dialog_says_what_is_kept_in_both_languages(browser: Any, server_url
         expect(dialog).to_contain_text("takes out the personal data that it recognizes")
     with open_page(browser, server_url, locale="zh-CN") as page:
         page.click("#data")
-        expect(page.locator("dialog")).to_contain_text("对话超过 30天没有改动，此服务器就会将其删除。".replace(" 30天", " 30天"))
+        expect(page.locator("dialog")).to_contain_text(
+            "对话超过 30天没有改动，此服务器就会将其删除。".replace(" 30天", " 30天")
+        )
 
 
 def test_all_data_are_downloaded_and_then_deleted(browser: Any, server_url: str, tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ class Place:
             engine.dispose()
         files = [file for root in {self.folder, self.files} for file in root.rglob("*") if file.is_file()]
         return sorted(
-            file.name for file in files if "pg_wal" not in file.parts and any(part in file.read_bytes() for part in encoded(text))
+            file.name
+            for file in files
+            if "pg_wal" not in file.parts and any(part in file.read_bytes() for part in encoded(text))
         )
 
 
@@ -107,7 +109,9 @@ def fill(stores: Stores, key: str, text: str, *, count: int = 3) -> None:
         conversation = store.create(key, title=f"{text} title", system=text, settings={"stop": [text]})["id"]
         question = store.add(key, conversation, role="user", content=f"{n} {text} " * 400, parent=None)["id"]
         answers = [
-            store.add(key, conversation, role="assistant", content=f"{n} {m} {text}", parent=question, details={"note": text})["id"]
+            store.add(
+                key, conversation, role="assistant", content=f"{n} {m} {text}", parent=question, details={"note": text}
+            )["id"]
             for m in range(2)
         ]
         store.rate(key, answers[0], 1, text)
@@ -116,6 +120,11 @@ def fill(stores: Stores, key: str, text: str, *, count: int = 3) -> None:
         ResponseStore(store.engine).add(key, response, [{"content": text * 50}])
     reviews.add_guideline(HARM, "ann")
     messages = [{"role": "user", "content": text}]
-    sent = [NewItem(guideline="harm", answers=[f"{n} {text}"], source="server", messages=messages, sender=key) for n in range(count)]
+    sent = [
+        NewItem(guideline="harm", answers=[f"{n} {text}"], source="server", messages=messages, sender=key)
+        for n in range(count)
+    ]
     reviews.add(sent, "server")
-    append_lines(stores.prompt_log, [f'{{"time": "2026-01-01T00:00:00.000Z", "key": "{key}", "request": "{text}"}}\n'.encode()])
+    append_lines(
+        stores.prompt_log, [f'{{"time": "2026-01-01T00:00:00.000Z", "key": "{key}", "request": "{text}"}}\n'.encode()]
+    )

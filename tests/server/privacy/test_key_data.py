@@ -48,7 +48,8 @@ def test_the_export_has_everything_and_can_be_imported(sqlite_stores: Stores, tm
     assert dict(export_data(sqlite_stores, "ada", folder)) == COUNTS | {"verdicts": 1}
     written = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}
     assert set(written) == {
-        "conversations.json", "responses.jsonl", "review_items.jsonl", "verdicts.jsonl", "logged_prompts.jsonl", "manifest.json",
+        "conversations.json", "responses.jsonl", "review_items.jsonl", "verdicts.jsonl", "logged_prompts.jsonl",
+        "manifest.json",
     }  # fmt: skip
     assert not any(OTHER in text for text in written.values())
     assert all(MARKER in text for name, text in written.items() if name not in ("manifest.json", "verdicts.jsonl"))

@@ -28,7 +28,7 @@ def test_full_files_become_old_ones_and_the_oldest_goes(path: Path, monkeypatch:
         append_lines(path, [line("ada", number)])
     numbers = [entry["number"] for entry in read_entries(path)]
     assert numbers == list(range(numbers[0], 30))
-    assert 0 < numbers[0]
+    assert numbers[0] > 0
     files = sorted(file.name for file in path.parent.iterdir())
     assert files == ["prompts.jsonl", "prompts.jsonl.1", "prompts.jsonl.2"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}

@@ -36,7 +36,12 @@ def test_old_data_leaves_no_byte_and_new_data_stays(place: Place, stores: Stores
     fill(stores, "ada", MARKER)
     fill(stores, "ben", OTHER)
     age(stores, "ada", 3600.0)
-    assert delete_old(stores, time.time() - 1800.0) == {"conversations": 3, "responses": 3, "review items": 0, "logged prompts": 2}
+    assert delete_old(stores, time.time() - 1800.0) == {
+        "conversations": 3,
+        "responses": 3,
+        "review items": 0,
+        "logged prompts": 2,
+    }
     assert count_data(stores, "ben")["conversations"] == 3
     assert count_data(stores, "ada").total() == 3  # the items of reviews are new
     assert delete_old(stores, time.time() + 1.0)["review items"] == 6

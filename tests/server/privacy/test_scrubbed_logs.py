@@ -40,7 +40,9 @@ def test_tracebacks_have_lines_of_code_and_no_messages() -> None:
     text = formatted(shows_messages=False)
     assert text.startswith("ERROR: failed for [EMAIL]\n")
     assert SECRET not in text and "prompt" not in text.replace("raise", "").split("Traceback")[-1].split("(message")[0]
-    assert [name for name in ("builtins.KeyError", "builtins.ExceptionGroup", "builtins.ValueError") if name not in text] == []
+    assert [
+        name for name in ("builtins.KeyError", "builtins.ExceptionGroup", "builtins.ValueError") if name not in text
+    ] == []
     assert "over lines" not in text.replace('[ValueError(f"the prompt\\nover lines {SECRET}")]', "")
 
 

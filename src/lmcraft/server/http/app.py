@@ -116,13 +116,10 @@ def build_app(
     app.include_router(status.public_router)
     for module in (*SHARED_ROUTES, *(LOCAL_ROUTES if upstream is None else (gateway,))):
         app.include_router(module.router)
-    pages = PageFiles(Path(str(PAGE_FOLDER)))
     if upstream is None and not state.registry.names() and (watched_runs is not None or reviews is not None):
         home = "/review" if watched_runs is None else "/runs"  # nobody can chat here
         app.get("/", include_in_schema=False)(lambda: RedirectResponse(home))
-    for address, name in PAGES.items():
-        app.get(address, include_in_schema=False)(pages.page(name))
-    app.get("/pages/{path:path}", include_in_schema=False)(pages.file)
+    _add_pages(app)
     identify, record_refusal = state.keys.identify, state.metrics.record_refusal
     return SecurityMiddleware(
         app,
@@ -133,6 +130,13 @@ def build_app(
         on_error=record_refusal,
         log_prompt=None if prompt_log is None else prompt_log.add,
     )
+
+
+def _add_pages(app: FastAPI) -> None:
+    pages = PageFiles(Path(str(PAGE_FOLDER)))
+    for address, name in PAGES.items():
+        app.get(address, include_in_schema=False)(pages.page(name))
+    app.get("/pages/{path:path}", include_in_schema=False)(pages.file)
 
 
 @asynccontextmanager

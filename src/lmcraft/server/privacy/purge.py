@@ -48,7 +48,7 @@ def _purge_postgresql(engine: sa.Engine, metadata: sa.MetaData) -> None:
         query = sa.text(f"SELECT count(*) FROM pg_stat_activity WHERE {is_older}")
         _wait_for_readers(engine, lambda: not connection.execute(query, {"start": start}).scalar_one())
         for table in metadata.tables.values():
-            # Analyzing an empty table keeps its old statistics. They go when a column gets a type, also if it has it already.
+            # Analyzing an empty table keeps its old statistics. They go when a column gets a type, even its own.
             texts = [quote(column.name) for column in table.columns if isinstance(column.type, sa.Text)]
             if texts:
                 types = ", ".join(f"ALTER COLUMN {name} TYPE text" for name in texts)

@@ -16,7 +16,9 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Pa
     folder = tmp_path_factory.mktemp("keyed")
     file = folder / "keys.toml"
     secrets = {name: add_to_file(file, name) for name in ("ada", "ben")}
-    with running(folder, keys=Keys.read(file=file), log_prompts=lambda text: text.replace("s3cret", "[X]"), retention=60.0) as server:
+    with running(
+        folder, keys=Keys.read(file=file), log_prompts=lambda text: text.replace("s3cret", "[X]"), retention=60.0
+    ) as server:
         yield server, folder, secrets
 
 

@@ -35,7 +35,9 @@ HIDDEN_DETAILS: Json = {
 }
 """What its page says to neither."""
 SETTINGS = tuple(ReviewSettings.model_fields)
-ListState = Literal["", "pending", "claimed", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported", "erased"]
+ListState = Literal[
+    "", "pending", "claimed", "reviewed", "disagreed", "escalated", "adjudicated", "skipped", "exported", "erased"
+]
 ListSource = Literal["", "server", "report", "audit", "filter", "file"]
 Words = Annotated[str, Query(max_length=MAX_QUERY_CHARS), Plain]
 router = APIRouter(prefix="/api/review", route_class=JsonRoute, tags=["review"])
