@@ -42,7 +42,7 @@ MIN_OVERLAP = 0.5  # intersection over union, from which a finding is the value
 BOOTSTRAP_SAMPLES = 1_000
 SPEED_SECONDS = 5.0
 ORDINARY = {
-    "three-kingdoms": "*Three Kingdoms*", "poems": "poems of Tang and Song", "handbook-zh": "handbook in Chinese",
+    "three-kingdoms": "*Three Kingdoms*", "poems": "poems of Tang and Song", "manual-pages-zh": "manual pages in Chinese",
     "speeches": "State of the Union", "novel": "*Moby-Dick*", "python-docs": "Python's documentation",
     "standard-library": "Python's standard library",
 }  # fmt: skip

@@ -24,6 +24,8 @@ def print_stages(dataset: DatasetFolder) -> None:
         for reason, counts in sorted(total["reasons"].items(), key=lambda reason: -reason[1]["documents"]):
             change = "shorter" if counts["bytes"] >= 0 else "longer"
             print(f"    {reason}: {counts['documents']:,} documents, {format_bytes(abs(counts['bytes']))} {change}")
+        for kind, counts in stage.get("personal_data", {}).items():
+            print(f"    {kind}: {counts['values']:,} values in {counts['documents']:,} documents")
         for entry in manifest["decontamination"].get(stage["name"], {}).get("not_checked", ()):
             print(f"    task {entry['task']} was not checked: {entry['reason']}")
 

@@ -20,7 +20,7 @@ from lmcraft.preparation.contracts import (
     Tally,
     Verdict,
 )
-from lmcraft.preparation.counting import add_count, count_verdict
+from lmcraft.preparation.counting import Passage, add_count, count_verdict, plain_passage
 from lmcraft.preparation.inputs.readers import read_portion
 from lmcraft.preparation.output.histograms import count_length, count_measures
 from lmcraft.preparation.output.set_aside import SET_ASIDE_DOCUMENTS, SetAsideWriter
@@ -52,13 +52,14 @@ def run_pass(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, posit
         records = _read_sources(arguments, inputs, position, tally)
     else:
         records = _at_position(read_records(inputs[arguments["records"]]), position)
+    passage = _open_passage(_configs(arguments.get("scrubbed", ())))
     for stage, key in arguments["verdicts"]:
         config = StageConfig(**stage)
         verdicts = _open_global(config).verdicts(inputs[key])
-        records = _apply(records, config, verdicts, tally)
+        records = _apply(records, config, verdicts, tally, passage)
     stages = [(config, _open_stage(config, arguments, inputs)) for config in _configs(arguments["stages"])]
     aside = SetAsideWriter(out)
-    records = _judge(records, stages, tally, aside)
+    records = _judge(records, stages, tally, aside, passage)
     for config in _configs(arguments["sketches"]):
         folder = out / f"sketch-{config.name}"
         folder.mkdir()
@@ -91,6 +92,15 @@ def _open_global(config: StageConfig) -> GlobalStage:
 def _open_stage(config: StageConfig, arguments: JsonObject, inputs: Mapping[str, Path]) -> Stage:
     key = arguments["resources"].get(config.name)
     return _cached_stage(_Frozen(config), None if key is None else inputs[key])
+
+
+def _open_passage(scrubbing: Sequence[StageConfig]) -> Passage:
+    """What examples of all stages show of a text, if some stages of the recipe scrub it."""
+    if not scrubbing:
+        return plain_passage
+    from lmcraft.preparation.stages.scrub import open_passage
+
+    return open_passage([config.settings for config in scrubbing])
 
 
 class _Frozen:
@@ -150,15 +160,23 @@ def _at_position(records: Iterator[Record], position: Position) -> Iterator[Reco
 
 
 def _apply(
-    records: Iterator[Record], config: StageConfig, verdicts: Mapping[DocumentId, Verdict], tally: Tally
+    records: Iterator[Record],
+    config: StageConfig,
+    verdicts: Mapping[DocumentId, Verdict],
+    tally: Tally,
+    passage: Passage,
 ) -> Iterator[Record]:
     for record in records:
-        if _accept(record, config, verdicts.get(record.id, KEEP), tally):
+        if _accept(record, config, verdicts.get(record.id, KEEP), tally, passage):
             yield record
 
 
 def _judge(
-    records: Iterator[Record], stages: Sequence[tuple[StageConfig, Stage]], tally: Tally, aside: SetAsideWriter
+    records: Iterator[Record],
+    stages: Sequence[tuple[StageConfig, Stage]],
+    tally: Tally,
+    aside: SetAsideWriter,
+    passage: Passage,
 ) -> Iterator[Record]:
     for record in records:
         for config, stage in stages:
@@ -166,7 +184,7 @@ def _judge(
                 continue
             count_measures(tally, config.name, stage, record)
             verdict = stage.judge(record)
-            if not _accept(record, config, verdict, tally):
+            if not _accept(record, config, verdict, tally, passage):
                 if verdict.aside is not None:
                     aside.write(record, verdict)
                 break
@@ -174,14 +192,14 @@ def _judge(
             yield record
 
 
-def _accept(record: Record, config: StageConfig, verdict: Verdict, tally: Tally) -> bool:
+def _accept(record: Record, config: StageConfig, verdict: Verdict, tally: Tally, passage: Passage) -> bool:
     """Carry out and count a verdict; whether the document stays: one that a stage leaves no text of goes."""
     if verdict.text is not None and not verdict.text.strip():
         verdict = replace(verdict, text=None, reason=NOTHING_LEFT)
     size = _size(record.text)
     removed = bool(verdict.reason) and verdict.text is None
     new_size = 0 if removed else size if verdict.text is None else _size(verdict.text)
-    count_verdict(tally, config.name, record, verdict, size, new_size)
+    count_verdict(tally, config.name, record, verdict, size, new_size, passage)
     if verdict.text is not None:
         record.text, record.words = verdict.text, None
     if verdict.notes:

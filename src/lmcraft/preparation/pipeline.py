@@ -17,6 +17,7 @@ from lmcraft.preparation.stages.catalog import SHARE_A_PASS, build_stage
 RUN_PASS = "lmcraft.preparation.passes:run_pass"
 UNPACK = "unpack"
 MODERATE = "moderate"  # the kind of stage that sets documents aside
+SCRUB = "scrub"  # the kind of stage whose recipes have no personal data in any example
 Results = Mapping[str, Sequence[UnitResult]]
 
 
@@ -113,7 +114,7 @@ def _units(
     previous: Pass | None,
     opened: Mapping[str, Stage | GlobalStage],
 ) -> Callable[[Results], Sequence[Unit]]:
-    own = {
+    own: JsonObject = {
         "stages": [asdict(config) for config in current.stages],
         "sketches": [asdict(config) for config in current.sketches],
         "fingerprints": {
@@ -121,6 +122,9 @@ def _units(
             for config in (*current.stages, *current.sketches)
         },
     }
+
+    if scrubbed := [asdict(config) for config in recipe.stage if config.kind == SCRUB]:
+        own["scrubbed"] = scrubbed
 
     def units(results: Results) -> Sequence[Unit]:
         with_resource = [config.name for config in current.stages if _resource(config.name) in results]

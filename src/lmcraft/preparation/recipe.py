@@ -165,6 +165,7 @@ class Recipe:
                         f"stage {stage.name!r}: there is no source {name!r}: {suggest(name, dict.fromkeys(names))}"
                     )
         self._check_marks()
+        self._check_scrubbing()
         self._check_weights()
         self._check_languages()
         if not 0 <= self.validation < 1:
@@ -186,6 +187,18 @@ class Recipe:
                 f"stage {later.name!r} comes after stage {self.stage[kinds.index('mark')].name!r}, whose marks stand in the "
                 "finished text: move the stage of kind 'mark' to the end"
             )
+
+    def _check_scrubbing(self) -> None:
+        """Raise UserError for a stage that would set documents aside with their personal data."""
+        moderate: StageConfig | None = None
+        for stage in self.stage:
+            if stage.kind == "moderate":
+                moderate = moderate or stage
+            elif stage.kind == "scrub" and moderate:
+                raise UserError(
+                    f"stage {moderate.name!r} sets documents aside for review before stage {stage.name!r} has removed their "
+                    f"personal data: move stage {stage.name!r} before it"
+                )
 
     def _check_weights(self) -> None:
         """Raise UserError for weights of what is no source, and for weights that leave nothing to read."""

@@ -177,6 +177,8 @@ CHINESE = MODEL_REPORT | {
     "lost": "损失",
     "removed by {stage}": "由 {stage} 删除",
     "Items of tasks: {stage}": "任务题目：{stage}",
+    "kind of personal data": "个人信息类型",
+    "values": "处数",
     "long enough to check": "长度足以检查",
     "in the text": "出现在文本中",
     "These tasks could not be checked:": "以下任务无法检查：",

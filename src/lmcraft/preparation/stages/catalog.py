@@ -19,6 +19,7 @@ KINDS = {
     "repeated-passages": "duplicates.passages:RepeatedPassages",
     "decontaminate": "decontaminate:Decontaminate",
     "model": "model_filter:ModelFilter",
+    "scrub": "scrub:Scrub",
     "attributes": "attributes:Attributes",
     "moderate": "moderate:Moderate",
     "balance": "balance:Balance",

@@ -1,0 +1,116 @@
+"""The stage `scrub` removes personal data, counts it, and keeps it out of everything that is written beside the tokens."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lmcraft import prepare
+from lmcraft.errors import UserError
+from lmcraft.folder import DatasetFolder
+from lmcraft.preparation.contracts import KEEP, DocumentId, Record
+from lmcraft.preparation.counting import PERSONAL_DATA
+from lmcraft.preparation.stages.scrub import Scrub, open_passage
+
+EMAIL, PHONE, IDENTITY = "anna.kowalski@example.com", "13812345678", "110101199003074610"
+TEXTS = (
+    *(f"Log {n}: a fine day at sea, and the wind from the west." for n in range(40)),
+    f"Write to {EMAIL} or call.",
+    f"联系电话：{PHONE}，身份证号：{IDENTITY}。",
+    f"Two of them: {EMAIL} and {EMAIL}",
+)
+
+
+def make_record(text: str) -> Record:
+    return Record(DocumentId(0, 0, 0), text, "a.txt", 1, "en", notes={"source": "s"})
+
+
+def write_rows(path: Path, texts: tuple[str, ...]) -> None:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+
+
+def prepare_texts(tmp_path: Path, stages: str, texts: tuple[str, ...] = TEXTS) -> DatasetFolder:
+    write_rows(tmp_path / "rows.jsonl", texts)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"""
+vocab_size = 300
+validation = 0.1
+source = [{{ name = "logs", paths = ['{tmp_path / "rows.jsonl"}'], kind = "prose" }}]
+stage = [{stages}]
+""")
+    return prepare(str(recipe), out=tmp_path / "out")
+
+
+def contents(folder: Path) -> str:
+    """Everything in a folder as text, compressed files too."""
+    parts = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        parts.append(data.decode("utf-8", "replace"))
+    return "\n".join(parts)
+
+
+def test_redacted_documents_stay() -> None:
+    verdict = Scrub().judge(make_record(TEXTS[-3]))
+    assert (verdict.reason, verdict.text) == ("redacted", "Write to [EMAIL] or call.")
+    assert verdict.notes == {PERSONAL_DATA: {"email": 1}}
+    assert Scrub().judge(make_record(TEXTS[0])) == KEEP
+
+
+def test_documents_with_some_kinds_are_dropped() -> None:
+    stage = Scrub(kinds=("phone",), action="drop")
+    verdict = stage.judge(make_record(TEXTS[-2]))
+    assert (verdict.reason, verdict.text, verdict.notes) == ("personal-data", None, {PERSONAL_DATA: {"phone": 1}})
+    assert stage.judge(make_record(TEXTS[-1])) == KEEP
+
+
+def test_nothing_beside_the_tokens_shows_personal_data(tmp_path: Path) -> None:
+    repeated = f"{TEXTS[-1]}."
+    stages = '{ kind = "normalize" }, { kind = "exact-duplicates" }, { kind = "scrub" }, { kind = "quality", rules = "web.en" }'
+    folder = prepare_texts(tmp_path, stages, (*TEXTS, repeated, repeated, f"x\u0007 {EMAIL}"))
+    written = contents(folder.path)
+    assert not [value for value in (EMAIL, PHONE, IDENTITY) if value in written]
+    assert "kowalski" not in written
+    assert {"normalize", "exact-duplicates", "scrub"} <= {example["stage"] for example in read_examples(folder)}
+
+
+def read_examples(folder: DatasetFolder) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.decompress((folder.path / "stages.jsonl.gz").read_bytes()).splitlines()]
+
+
+def test_manifest_and_page_count_kinds(tmp_path: Path) -> None:
+    folder = prepare_texts(tmp_path, '{ kind = "scrub" }')
+    [stage] = folder.manifest()["stages"]
+    assert stage["personal_data"] == {
+        "email": {"documents": 2, "values": 3, "sources": {"logs": {"documents": 2, "values": 3}}},
+        "phone": {"documents": 1, "values": 1, "sources": {"logs": {"documents": 1, "values": 1}}},
+        "resident_id": {"documents": 1, "values": 1, "sources": {"logs": {"documents": 1, "values": 1}}},
+    }
+    assert {reason: counts["documents"] for reason, counts in stage["total"]["reasons"].items()} == {"redacted": 3}
+    examples = read_examples(folder)
+    assert {example["evidence"] for example in examples} == {"[EMAIL]", "[PHONE]"}
+    assert re.search(r"<td[^>]*>email</td><td[^>]*>2</td><td[^>]*>3</td>", (folder.path / "report.html").read_text())
+
+
+def test_a_stage_that_sets_documents_aside_comes_later(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'moderate' sets documents aside .* move stage 'scrub' before it"):
+        prepare_texts(tmp_path, '{ kind = "moderate" }, { kind = "scrub" }')
+
+
+@pytest.mark.parametrize("stop", range(4, 32))
+def test_passages_hide_what_they_cut(stop: int) -> None:
+    passage = open_passage([{}])
+    shown = passage(f"Write to {EMAIL} or call.", 3, stop)
+    assert not [part for part in ("anna", "kowal", "example") if part in shown]
+
+
+def test_pseudonyms_need_a_key(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="key"):
+        prepare_texts(tmp_path, '{ kind = "scrub", action = "pseudonymize" }')
+    with pytest.raises(UserError, match=r"lost\.key"):
+        prepare_texts(tmp_path, "{ kind = 'scrub', action = 'pseudonymize', key_file = 'lost.key' }")
+    with pytest.raises(UserError, match="emial"):
+        prepare_texts(tmp_path, "{ kind = 'scrub', kinds = ['emial'] }")
