@@ -1,20 +1,23 @@
-"""The stage `scrub`: redacts or pseudonymizes personal data, or removes the documents that have some."""
+"""The stage `scrub`: redacts personal data, or removes the documents that have some."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from lmcraft.folder import sha256_of
 from lmcraft.preparation.contracts import KEEP, JsonObject, Record, Verdict
 from lmcraft.preparation.counting import PERSONAL_DATA, Passage
-from lmcraft.privacy.scrubbing import Scrubber
-from lmcraft.setting_values import expand_user
+from lmcraft.privacy import scrubbing
+from lmcraft.privacy.scrubbing import KINDS, Scrubber
 
 CONTEXT_CHARS = 4096  # around a passage, in which personal data that begins or ends outside it is recognized
-REASONS = {"redact": "redacted", "pseudonymize": "pseudonymized", "drop": "personal-data"}
+REASONS = {"redact": "redacted", "drop": "personal-data"}
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,8 @@ class Scrub:
 
     kinds: tuple[str, ...] = ()
     """Kinds of personal data. [default: all]"""
-    action: Literal["redact", "pseudonymize", "drop"] = "redact"
-    """Replace values by their kind, or by pseudonyms; or remove the documents that have some."""
-    key_file: Path | None = None
-    """Key of the pseudonyms, which all workers read."""
+    action: Literal["redact", "drop"] = "redact"
+    """Replace values by their kind, or remove the documents that have some."""
 
     name: ClassVar[str] = "scrub"
     version: ClassVar[int] = 1
@@ -36,8 +37,9 @@ class Scrub:
         self._scrubber  # noqa: B018  # refuses impossible settings before the run
 
     def fingerprint(self) -> JsonObject:
-        """The settings, versions of tables and libraries, and a hash that tells keys apart."""
-        return self._scrubber.fingerprint()
+        """The settings, and what recognizes personal data: our code and tables, and versions of libraries."""
+        libraries = {name: version(name) for name in ("phonenumbers", "python-stdnum")}
+        return {"kinds": sorted(self._scrubber.kinds), "action": self.action, "sha256": _hash_package(), **libraries}
 
     def judge(self, record: Record) -> Verdict:
         """The text without personal data, and how many values of each kind it had."""
@@ -54,8 +56,7 @@ class Scrub:
 
     @cached_property
     def _scrubber(self) -> Scrubber:
-        key = None if self.key_file is None else read_key(expand_user(self.key_file))
-        return Scrubber(**({"kinds": self.kinds} if self.kinds else {}), action=self.action, key=key)
+        return Scrubber(self.kinds or KINDS, self.action)
 
 
 def open_passage(settings: Sequence[Mapping[str, Any]]) -> Passage:
@@ -65,7 +66,7 @@ def open_passage(settings: Sequence[Mapping[str, Any]]) -> Passage:
         settings: of stages, as the recipe has them.
     """
     kinds = [tuple(table.get("kinds", ())) for table in settings]
-    scrubber = Scrubber() if () in kinds else Scrubber(kinds=tuple(dict.fromkeys(chain.from_iterable(kinds))))
+    scrubber = Scrubber(KINDS if () in kinds else chain.from_iterable(kinds))
 
     def passage(text: str, start: int, stop: int) -> str:
         begin = max(0, start - CONTEXT_CHARS)
@@ -77,3 +78,12 @@ def open_passage(settings: Sequence[Mapping[str, Any]]) -> Passage:
         return "".join([*parts, text[position:stop]])
 
     return passage
+
+
+@cache
+def _hash_package() -> str:
+    """The sha256 of the code and the tables that recognize personal data."""
+    root = Path(scrubbing.__path__[0])
+    paths = sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    names = "".join(f"{sha256_of(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)
+    return hashlib.sha256(names.encode()).hexdigest()
