@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 
 from lmcraft.commands.finetune import finetune
+from lmcraft.data.canaries import Canaries
+from lmcraft.data.loader import TokenSplit
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig, MethodConfig, ObjectiveConfig
 from lmcraft.finetuning.privacy import private_batch_size
 from lmcraft.folder import ModelFolder
+from lmcraft.language_model import LanguageModel
 from lmcraft.privacy.guarantee import Guarantee
+from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.config import DPConfig
 from tests.finetuning.chat import chat_folder, message, write_rows
+from tests.tiny import tiny_dataset, tiny_model
 
 SETTINGS: dict[str, Any] = {"precision": "fp32", "attention": "matmul", "epochs": 1.0, "report_answers": 0}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -58,6 +63,29 @@ def conversations(file: Path, count: int = 80) -> Path:
 
 def texts(file: Path, count: int = 80) -> Path:
     return write_rows(file, [{"text": f"Line {n}: the fox", "label": "odd" if n % 2 else "even"} for n in range(count)])
+
+
+@pytest.mark.parametrize("epsilon", [8.0, 0.0])
+def test_continued_training_has_documents_and_canaries_as_units(tmp_path: Path, epsilon: float) -> None:
+    data = tiny_dataset(tmp_path)
+    tokenizer = Tokenizer.load(data)
+    LanguageModel(tiny_model(vocab_size=tokenizer.vocab_size), tokenizer).save(tmp_path / "base")
+    method, dp = MethodConfig(name="full"), DPConfig(epsilon=epsilon)
+    options = SETTINGS | {"objective": "continued", "dp": dp, "method": method, "canaries": 8, "max_steps": 2}
+    config = FinetuneConfig(str(tmp_path / "base"), (data,), out=tmp_path / "out", sequence_length=32, **options)
+    folder = finetune(config)
+    canaries = Canaries.read(folder.canaries)
+    assert canaries is not None and len(canaries.items) == 8 and (canaries.period == 0) == (epsilon > 0)
+    guarantee = Guarantee.read(folder)
+    assert (guarantee is None) == (epsilon == 0)
+    if guarantee is not None:
+        documents = TokenSplit(data, "train").documents
+        assert guarantee.unit == "document" and guarantee.units == documents + len(canaries.documents())
+
+
+def test_canaries_among_examples_are_refused() -> None:
+    with pytest.raises(UserError, match="canaries=4 are documents, which objective=sft does not read"):
+        FinetuneConfig("model", (Path("data.jsonl"),), canaries=4).resolved()
 
 
 @pytest.mark.parametrize("objective", ["sft", "classification"])

@@ -104,6 +104,8 @@ def _finetune(
         print_line(sentence)
     if run.private:
         print_line(run.private.start(folder, step))
+    if run.data.canaries and step is None and processes.is_main:
+        run.data.canaries.write(folder.canaries)
     facts = {"machine": hardware(machine.device, processes.count), "parameters": trainer.model.num_parameters()}
     account.start(trainer.progress, run.config.max_steps, **facts)
     return _train(run, trainer, before, print_line)

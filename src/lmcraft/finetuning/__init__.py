@@ -8,6 +8,7 @@
 | `rows.py`, `row_fields.py`, `messages.py` | the formats of rows: fields, messages, tool calls, labels |
 | `examples.py` | the types of examples |
 | `training_data.py` | `TrainingData`: examples tokenized, checked and packed |
+| `dataset_rows.py` | rows of a dataset folder, with canaries among them |
 | `template_checks.py` | what a chat template leaves out, and what it adds |
 | `encoding.py` | `ExampleEncoder`: the chat template applied, and the mask of trained tokens |
 | `packing.py` | several examples in one row |

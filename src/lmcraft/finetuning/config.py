@@ -213,6 +213,11 @@ class FinetuneConfig(TrainConfig):
             check_private_settings(self.objective, objective, method=method, unit=self.dp.unit, l2_sp=l2_sp)
         self.check_tasks()
         self.check_end()
+        if self.canaries and objective.example_type is not None:
+            raise UserError(
+                f"canaries={self.canaries} are documents, which objective={self.objective} does not read: use "
+                "--objective continued with a dataset folder, or leave them out"
+            )
         check_schedule(self.schedule)
         if self.tasks and objective.needs_head:
             raise UserError(

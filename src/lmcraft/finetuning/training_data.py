@@ -7,11 +7,13 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from lmcraft.data.canaries import Canaries
 from lmcraft.data.loader import Batch, Dataset, TokenDataset, TokenSplit
 from lmcraft.data.marks import MarkReading, Marks
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.data_checks import EncodedExample, LongExample, check_lengths, select_fitting
+from lmcraft.finetuning.dataset_rows import read_dataset_rows
 from lmcraft.finetuning.encoding import ExampleEncoder, LongTextError, TokenizedExample
 from lmcraft.finetuning.example_files import RowStats, list_origins, list_rows
 from lmcraft.finetuning.example_units import ExampleUnits
@@ -20,12 +22,11 @@ from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.packing import MixedRows, PackedRows
-from lmcraft.finetuning.privacy import check_private_text
 from lmcraft.finetuning.splits import Splits, describe_repetitions
 from lmcraft.folder import DatasetFolder
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
-from lmcraft.training.dp.units import DocumentUnits, Units
+from lmcraft.training.dp.units import Units
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class TrainingData:
     """The validation rows that are left out until the end of the run."""
     units: Units | None = None
     """The training data as units of differential privacy, if the run has a budget of it; then they are `training`, too."""
+    canaries: Canaries | None = None
+    """Those among the training data."""
     labels: Labels = field(default_factory=Labels)
     skipped: Sequence[Mapping[str, Any]] = ()
     """File, line and reason of each row that was left out."""
@@ -233,15 +236,23 @@ def _read_dataset(
     length = choose_row_length(config, context_length, objective.min_row_tokens)
     reading = _read_marks(tokenizer, config.data[0])
     print_line(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
-    text, units, border = TokenDataset(splits[0], length, config.seed, reading=reading), None, 1 - config.holdout
-    if config.dp.epsilon:
-        check_private_text(config.data[0], reading)
-        units = DocumentUnits(splits[0], length, tokenizer.eos_token_id)
-    training: Dataset = units or text
-    rows = len(units) if units else text.samples_per_epoch
+    training = read_dataset_rows(config, tokenizer, splits[0], length, reading)
+    if training.canaries is not None:
+        print_line(training.canaries.describe())
+    rows, border = training.rows_per_epoch, 1 - config.holdout
     validation = TokenDataset(splits[1], length, part=(0.0, border), reading=reading)
     holdout = TokenDataset(splits[1], length, part=(border, 1.0), reading=reading) if config.holdout else None
-    return TrainingData(training, validation, length, rows, validation.samples_per_epoch, rows, holdout=holdout, units=units)
+    return TrainingData(
+        training.rows,
+        validation,
+        length,
+        rows,
+        validation.samples_per_epoch,
+        rows,
+        holdout=holdout,
+        units=training.units,
+        canaries=training.canaries,
+    )
 
 
 def _read_marks(tokenizer: Tokenizer, data: Path) -> MarkReading | None:
