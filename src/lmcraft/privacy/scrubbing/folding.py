@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+"
-)
+HIDDEN = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
 """Characters that show nothing: zero-width spaces and joiners, soft hyphens, marks of direction, variation selectors."""
+INVISIBLE = re.compile(f"[{HIDDEN}]+")
 SIGNS = {
     **dict.fromkeys("\uff20\ufe6b", "@"),
     **dict.fromkeys("\uff0e\ufe52", "."),
@@ -23,6 +22,8 @@ SIGNS = {
 }
 STYLED = "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff"
 """Wide and mathematical digits and letters."""
+ASTRAL = re.compile("[\U00010000-\U0001ffff]+")
+"""Beyond the plane of most characters; kept apart, since one set of both is slow to search."""
 MAX_DIGIT = 0x1FFFF
 
 
@@ -47,9 +48,12 @@ def fold(text: str) -> Folded:
     """
     if text.isascii():
         return Folded(text, None)
-    pattern, table = _styles()
-    if pattern.search(text):
-        text = pattern.sub(lambda match: match[0].translate(table), text)
+    disguised, pattern, table = _styles()
+    if ASTRAL.search(text):
+        text = ASTRAL.sub(lambda match: match[0].translate(table), text)
+    if not disguised.search(text):
+        return Folded(text, None)
+    text = pattern.sub(lambda match: match[0].translate(table), text)
     if not INVISIBLE.search(text):
         return Folded(text, None)
     is_kept = np.ones(len(text), dtype=np.bool_)
@@ -59,14 +63,17 @@ def fold(text: str) -> Folded:
 
 
 @cache
-def _styles() -> tuple[re.Pattern[str], dict[int, str]]:
-    """What matches characters with another form in ASCII, and the table of these forms."""
+def _styles() -> tuple[re.Pattern[str], re.Pattern[str], dict[int, str]]:
+    """What matches disguises, what matches characters with another form in ASCII, and the table of these forms."""
     digits = re.findall(r"[^\W0-9_]", "".join(map(chr, range(0x80, MAX_DIGIT))))
     table = {character: str(unicodedata.decimal(character)) for character in digits if character.isdecimal()}
-    classes = "".join(map(re.escape, [*SIGNS, *table])) + STYLED
-    styled = re.findall(f"[{STYLED}]", "".join(map(chr, range(0xFF00, MAX_DIGIT))))
-    for character in styled:
+    for character in re.findall(f"[{STYLED}]", "".join(map(chr, range(0xFF00, MAX_DIGIT)))):
         plain = unicodedata.normalize("NFKC", character)
         if len(plain) == 1:
             table[character] = plain
-    return re.compile(f"[{classes}]+"), {ord(key): value for key, value in (table | SIGNS).items()}
+    classes = "".join(re.escape(character) for character in (table | SIGNS) if character <= "\uffff")
+    return (
+        re.compile(f"[{classes}{HIDDEN}]"),
+        re.compile(f"[{classes}]+"),
+        {ord(key): value for key, value in (table | SIGNS).items()},
+    )

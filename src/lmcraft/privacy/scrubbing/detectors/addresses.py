@@ -8,12 +8,11 @@ from lmcraft.privacy.scrubbing.kinds import Finding
 from lmcraft.privacy.scrubbing.tables import read_words
 
 NUMERALS = "0-9一二三四五六七八九十百零〇"
-ROADS = "大道|大街|路|街道|街|道|巷|弄|胡同|里|新村|村|苑|园区|园|庄园|庄|小区|花园|公寓|大厦|广场|家园|中心|城|"
-"府|湾|坊|屯|镇|乡|线|段"
+ROAD_ENDS = "道街路巷弄同里村苑区园庄寓厦场心城府湾坊屯镇乡线段"
+"""The last characters of what has numbers: roads, villages, residential areas."""
 UNITS = "号院|号楼|号|弄|栋|幢|座|单元|室|楼|层|组|队|排|户|门|#|期"
 ANCHOR = re.compile(
-    rf"(?:{ROADS})(?:[东西南北中]段?|[{NUMERALS}]{{1,2}}段)?(?:[甲乙丙]|"
-    rf"附)?[{NUMERALS}]{{1,5}}(?:[-之][0-9]{{1,4}}){{0,2}}(?:{UNITS})"
+    rf"[{ROAD_ENDS}](?:[东西南北中]段?|[{NUMERALS}]{{1,2}}段)?[甲乙丙附]?[{NUMERALS}]{{1,5}}(?:[-之][0-9]{{1,4}}){{0,2}}(?:{UNITS})"
 )
 UNIT = re.compile(
     rf"(?:[\s,，]?[0-9A-Za-z一二三四五六七八九十甲乙丙东西南北-]{{1,7}}(?:{UNITS})|附[0-9]{{1,4}}号|"
@@ -31,6 +30,9 @@ CUE = re.compile(
     "寄到|寄往|寄至|寄给|送到|送往|送至|发到|发往|搬到|搬至|放在|前往|来到|回到|"
     "到达|开到|停在|"
     "约在|就在|在|到|至|往|于|是|为|从|去|赴|由|将|给|经|住|的)"
+)
+AFTER_PLACE = re.compile(
+    r"省|市|自治区|壮族自治区|回族自治区|维吾尔自治区|特别行政区|自治州|地区|盟|州|[\u4e00-\u9fff]{1,6}(?:区|县|市|镇|路|街|大道)"
 )
 REGION = re.compile(r"(?:省|市|自治区|自治州|州|盟|地区|区|县|旗|镇|乡|街道|村|新区|开发区)")
 
@@ -59,9 +61,9 @@ def _chinese_start(text: str, first: int, stop: int) -> int | None:
     if before is None:
         return None
     start = before.start()
-    region = _place_pattern().search(text, start, stop)
-    if region is not None:
-        return region.start()
+    for position in range(start, stop - 1):
+        if _starts_with_place(text, position):
+            return position
     cue = CUE.match(text, start, stop - 1)
     if cue is not None:
         start = cue.end()
@@ -71,13 +73,18 @@ def _chinese_start(text: str, first: int, stop: int) -> int | None:
     return start if stop > start else None
 
 
+def _starts_with_place(text: str, start: int) -> bool:
+    """Whether a province or city stands at a position, with what makes it the beginning of an address."""
+    places = _places()
+    for size in (2, 3, 4):
+        if text[start : start + size] in places:
+            return AFTER_PLACE.match(text, start + size) is not None
+    return False
+
+
 @cache
-def _place_pattern() -> re.Pattern[str]:
-    """A province or city, with what makes it the beginning of an address."""
-    names = sorted(read_words("places.zh.txt"), key=len, reverse=True)
-    joined = "|".join(names)
-    kinds = "省|市|自治区|壮族自治区|回族自治区|维吾尔自治区|特别行政区|自治州|地区|盟|州"
-    return re.compile(rf"(?:中国)?(?:{joined})(?:{kinds}|(?=[\u4e00-\u9fff]{{1,6}}(?:区|县|市|镇|路|街|大道)))")
+def _places() -> frozenset[str]:
+    return frozenset(read_words("places.zh.txt"))
 
 
 STREET = (
@@ -87,8 +94,10 @@ STREET = (
     "Rise|View|Point|Ridge|Broadway|Embankment|Wharf|Vale|Parade"
 )
 CAPITALIZED = r"(?:[A-Z][A-Za-z.'’-]*|[0-9]{1,3}(?:st|nd|rd|th)|of|the|de|la)"
-PART = r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Room|Rm|Bldg|Building|No|PO Box)\.? ?#? ?[0-9A-Za-z-]{1,6}|"
-r"#\s?[0-9A-Za-z-]{1,6}|[0-9]{1,2}(?:st|nd|rd|th) Floor"
+PART = (
+    r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|Room|Rm|Bldg|Building|No|PO Box)\.? ?#? ?[0-9A-Za-z-]{1,6}|"
+    r"#\s?[0-9A-Za-z-]{1,6}|[0-9]{1,2}(?:st|nd|rd|th) Floor"
+)
 UK_POSTCODE = r"[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2}"
 US_STATE = (
     r"(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|"
@@ -108,26 +117,27 @@ TAIL = (
     rf"Australia))?"
 )
 ENGLISH = re.compile(
-    rf"(?:(?:{PART}),? )?[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?,? (?:[NSEW]\.?[EW]?\.? |North |South |East |"
+    rf"[0-9]{{1,6}}[A-Za-z]?(?:-[0-9]{{1,5}})?,? (?:[NSEW]\.?[EW]?\.? |North |South |East |"
     rf"West )?(?:{CAPITALIZED} ){{1,4}}(?:{STREET})\b\.?(?: (?:N|S|E|W|NE|NW|SE|SW|North|South|East|West)\b)?{TAIL}"
 )
 BOX = re.compile(rf"(?:P\.? ?O\.? Box|Post Office Box) [0-9]{{1,7}}{TAIL}")
-NUMBER = re.compile(r"(?<![0-9A-Za-z.,$£€#:/-])[0-9]{1,6}[A-Za-z]?(?:-[0-9]{1,5})?,? [A-Z0-9]")
 FLAT_BEFORE = re.compile(rf"(?:{PART}),? \Z")
 MAX_ADDRESS_CHARS = 220
+YEAR_AND_NAME = re.compile(r"(?:19|20)[0-9]{2},? (?:[A-Z][a-z]+ )(?:Green|Hill|Walk|View|Row|Rise|Court|Lane|Way)\Z")
+SIGNS_BEFORE_NO_HOUSE = frozenset(".,$£€#:/-")
 
 
-def find_english_addresses(text: str) -> Iterator[Finding]:
-    """English addresses: a house number, a street, then town, state and code."""
-    last = 0
-    for number in NUMBER.finditer(text):
-        if number.start() < last:
-            continue
-        match = ENGLISH.match(text, number.start(), number.start() + MAX_ADDRESS_CHARS)
-        if match is not None:
-            flat = FLAT_BEFORE.search(text, max(last, number.start() - 20), number.start())
-            last = match.end()
-            yield Finding("address", number.start() if flat is None else flat.start(), last)
+def match_english_address(text: str, start: int) -> tuple[int, int] | None:
+    """An English address whose house number starts at a position: street, town, state and code."""
+    match = ENGLISH.match(text, start, start + MAX_ADDRESS_CHARS)
+    if match is None or text[start - 1 : start] in SIGNS_BEFORE_NO_HOUSE or YEAR_AND_NAME.match(match[0]):
+        return None
+    flat = FLAT_BEFORE.search(text, max(0, start - 20), start)
+    return start if flat is None else flat.start(), match.end()
+
+
+def find_boxes(text: str) -> Iterator[Finding]:
+    """Post office boxes."""
     if " Box " in text:
         for match in BOX.finditer(text):
             yield Finding("address", *match.span())

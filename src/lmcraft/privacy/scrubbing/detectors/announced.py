@@ -1,96 +1,97 @@
-"""Numbers and names of accounts that have no shape of their own, so that only the word before them tells what they "
-"are."""
+"""Numbers and names of accounts without a shape of their own: only the word before them says what they are."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lmcraft.privacy.scrubbing.detectors.cues import GAP, LINKS
+from lmcraft.privacy.scrubbing.detectors.cues import Cues
 from lmcraft.privacy.scrubbing.kinds import Finding
 
-NUMBER = r"(?:no\.?|num(?:ber)?s?|#|id|card)"
-DIGITS_FIRST = r"(?=[a-z0-9 -]{0,4}[0-9])"
+NUMBER = r"(?:(?:[\s/#-]{0,2}(?:no\.?|num(?:ber)?s?|id|card|code|ein)){0,2}\.?)"
 
 
-class Announcement(NamedTuple):
-    """Words that announce a passage."""
+class Announced(NamedTuple):
+    """A kind of passage, the words before it, and its shape."""
 
     kind: str
-    stems: tuple[str, ...]
-    """Beginnings of the words, as a search finds them."""
-    pattern: re.Pattern[str]
-    """From the beginning of a word on; the group is the passage."""
+    cues: Cues
+    shape: re.Pattern[str]
 
 
-def _announcement(kind: str, stems: str, words: str, value: str) -> Announcement:
-    pattern = rf"(?:{words})(?: ?{NUMBER})?(?:{GAP}{LINKS}){{0,4}}{GAP}(?<![a-z0-9])({value})(?![a-z0-9_])"
-    return Announcement(kind, tuple(stems.split()), re.compile(pattern))
-
-
-ANNOUNCEMENTS = (
-    _announcement(
+KINDS_WITH_CUES = (
+    Announced(
         "passport",
-        "passport 护照 通行证 台胞证 回乡证",
-        "passports?|护照|通行证|台胞证|回乡证",
-        r"[a-z]{1,2}[0-9]{6,9}|[0-9]{8,9}|[a-z][0-9]{2}[a-z0-9]{5,6}",
+        Cues([rf"\bpassports?{NUMBER}", "护照", "通行证", "台胞证", "回乡证"], "passport passports 护 通 胞 乡"),
+        re.compile(r"(?:[A-Za-z]{1,2}[0-9]{6,9}|[0-9]{8,9}|[A-Za-z][0-9]{2}[A-Za-z0-9]{5,6})(?![A-Za-z0-9])"),
     ),
-    _announcement(
+    Announced(
         "driver_license",
-        "driver driving dl 驾驶证 驾照",
-        r"driver'?s?'? licen[cs]es?|driver'?s?'? id|driving licen[cs]es?|dl|驾驶证|驾照",
-        r"[a-z]{0,5}-?[0-9]{2}[0-9a-z-]{4,18}",
+        Cues(
+            [
+                rf"\b(?:driver'?s?'?|driving) licen[cs]es?{NUMBER}", rf"\bdriver'?s?{NUMBER}", rf"\bdl{NUMBER}",
+                "驾驶证", "驾照",
+            ],
+            "driver drivers driving dl 驾",
+        ),
+        re.compile(r"[A-Za-z]{0,5}-?[0-9]{2}[0-9A-Za-z-]{4,18}(?![A-Za-z0-9])"),
     ),
-    _announcement(
+    Announced(
         "national_id",
-        "national tax medicare nhs insurance identity aadhaar aadhar pan nino tin sin nric cpf "
-        "社保 社会保障 医保 公积金 军官证 士兵证 居住证 证件",
-        "national id(?:entity|entification)?|national insurance|tax id(?:entification)?|taxpayer "
-        "id(?:entification)?|medicare|nhs|insurance|identity|"
-        "aadhaar|aadhar|pan|nino|tin|sin|nric|cpf|社保卡?|社会保障卡?|医保卡?|公积金|军官证|士兵证|居住证|证件",
-        rf"{DIGITS_FIRST}[a-z]{{0,5}}[0-9](?:[ .-]?[0-9a-z]){{5,19}}",
+        Cues(
+            [
+                rf"\b(?:national (?:id|identity|identification|insurance)|tax(?:payer)?(?: id(?:entification)?)?|"
+                rf"medicare|nhs|"
+                rf"health (?:insurance|card)|social insurance|identity|aadhaa?r|pan|nino|tin|sin|nric|cpf){NUMBER}",
+                "社保卡?", "社会保障卡?", "医保卡?", "公积金", "军官证", "士兵证", "居住证", "证件",
+            ],
+            "national tax taxpayer medicare nhs health insurance identity aadhaar aadhar pan nino tin sin nric cpf "
+            "社 医 公 军 士 居 证",
+        ),
+        re.compile(r"[A-Za-z]{0,5}[0-9](?:[ .-]?[0-9A-Za-z]){5,19}?(?![ .-]?[0-9])(?![A-Za-z0-9])"),
     ),
-    _announcement("account", "qq 扣扣 企鹅号", "qq|扣扣|企鹅号", "[1-9][0-9]{4,11}"),
-    _announcement(
+    Announced(
         "account",
-        "wechat weixin vx 微信 支付宝 抖音 微博",
-        "wechat|weixin|vx|微信|支付宝|抖音|微博",
-        "[a-z][a-z0-9_-]{5,19}|[1-9][0-9]{4,11}",
+        Cues([rf"(?<![a-z])qq{NUMBER}", "扣扣", "企鹅号"], "qq 扣 企"),
+        re.compile(r"[1-9][0-9]{4,11}(?![A-Za-z0-9])"),
     ),
-    _announcement(
+    Announced(
         "account",
-        "username user login telegram instagram twitter skype discord 用户名",
-        "user ?name|user ?id|login|telegram|instagram|twitter|skype|discord|用户名",
-        "@?[a-z][a-z0-9_.]*[0-9_][a-z0-9_]{0,20}|@[a-z][a-z0-9_]{3,30}",
+        Cues(
+            [
+                rf"(?<![a-z])(?:wechat|weixin|vx|user ?name|user|login|telegram|instagram|twitter|skype|discord){NUMBER}",
+                "微信", "支付宝", "抖音", "微博", "用户名",
+            ],
+            "wechat weixin vx username user login telegram instagram twitter skype discord 微 支 抖 用",
+        ),
+        re.compile(r"[A-Za-z][A-Za-z0-9_.-]{4,23}(?<![.-])(?![A-Za-z0-9])|1[3-9][0-9]{9}(?![A-Za-z0-9])"),
     ),
+)  # fmt: skip
+WECHAT = re.compile(
+    r"(?:微信|wechat|vx)(?:号|id| id|账号|帐号)?\s?(?:[:：]|是|为|is)?\s?([a-z][a-z0-9_-]{5,19})(?![a-z0-9])"
 )
-WORD_LINKS = frozenset(
-    ["number", "account", "friend", "group", "public", "mobile", "please", "contact", "username", "password", "official"]
-)
+WORDS_NOT_NAMES = frozenset(["number", "account", "friend", "friends", "group", "public", "please", "contact", "official"])
 
 
-def find_announced(lowered: str, kinds: frozenset[str]) -> Iterator[Finding]:
-    """Passages after the words that announce them.
+def match_announced(text: str, start: int, kinds: frozenset[str]) -> Finding | None:
+    """A passage that starts at a position, and whose kind the words before tell."""
+    for kind, cues, shape in KINDS_WITH_CUES:
+        if kind in kinds and cues.may_announce(text, start):
+            match = shape.match(text, start)
+            if match is not None and cues.announce(text, start):
+                return Finding(kind, *match.span())
+    return None
+
+
+def find_accounts(lowered: str) -> Iterator[Finding]:
+    """Names of accounts at WeChat, also without a digit.
 
     Args:
         lowered: a text in lower case.
-        kinds: the kinds to look for.
     """
-    for kind, stems, pattern in ANNOUNCEMENTS:
-        if kind not in kinds:
-            continue
-        for stem in stems:
-            position = lowered.find(stem)
-            while position >= 0:
-                match = None if _is_inside_word(lowered, position) else pattern.match(lowered, position)
-                if match is not None and match[1] not in WORD_LINKS:
-                    yield Finding(kind, *match.span(1))
-                    position = match.end() - len(stem)
-                position = lowered.find(stem, position + len(stem))
-
-
-def _is_inside_word(lowered: str, position: int) -> bool:
-    return (
-        lowered[position].isascii()
-        and lowered[position - 1 : position].isascii()
-        and lowered[position - 1 : position].isalpha()
-    )
+    for stem in ("微信", "wechat", "vx"):
+        position = lowered.find(stem)
+        while position >= 0:
+            match = WECHAT.match(lowered, position)
+            if match is not None and match[1] not in WORDS_NOT_NAMES:
+                yield Finding("account", *match.span(1))
+            position = lowered.find(stem, position + len(stem))

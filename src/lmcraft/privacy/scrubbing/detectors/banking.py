@@ -1,12 +1,10 @@
 """Cards by Luhn's checksum, IBANs by theirs (ISO 13616), account numbers next to the word."""
 
 import re
-from collections.abc import Iterator
 
 from lmcraft.privacy.scrubbing.checksums import has_checksum
-from lmcraft.privacy.scrubbing.detectors.cues import compile_cues, has_cue, has_word
+from lmcraft.privacy.scrubbing.detectors.cues import Cues, has_word
 from lmcraft.privacy.scrubbing.detectors.identity import NOT_IN_NUMBER
-from lmcraft.privacy.scrubbing.kinds import Finding
 
 CARD = re.compile(
     rf"(?:[0-9]{{4}}([ -])[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{1,4}}(?:\1[0-9]{{1,3}})?|"
@@ -14,7 +12,7 @@ CARD = re.compile(
 )
 CARD_START = re.compile(r"4|5[0-8]|2[2-7]|3[0-9]|6[0-9]|9[0-9]|1[0-9]")
 CARD_WORDS = re.compile(r"card|visa|master|amex|credit|debit|银行|卡号|信用卡|储蓄卡|借记卡|尾号|银联|卡|pay")
-ACCOUNT_CUES = compile_cues(
+ACCOUNT_CUES = Cues(
     [
         r"\b(?:bank |checking |savings |current )?(?:account|acct|a/c)(?: ?(?:no\.?|num(?:ber)?s?|#))?",
         r"\brouting(?: ?(?:no\.?|num(?:ber)?))?",
@@ -27,7 +25,8 @@ ACCOUNT_CUES = compile_cues(
         "银行卡号?",
         "卡号",
         "开户行.{0,12}",
-    ]
+    ],
+    "account accounts acct a c routing sort 账 帐 卡 户",
 )
 ACCOUNT = re.compile(rf"[0-9]{{3,}}(?:[ -][0-9]{{2,6}}){{0,5}}{NOT_IN_NUMBER}")
 SORT_CODE = re.compile(rf"[0-9]{{2}}-[0-9]{{2}}-[0-9]{{2}}{NOT_IN_NUMBER}")
@@ -54,15 +53,14 @@ def match_account(text: str, start: int) -> tuple[int, int] | None:
     match = SORT_CODE.match(text, start) or ACCOUNT.match(text, start)
     if match is None or not 6 <= sum(map(str.isdigit, match[0])) <= 22:
         return None
-    return match.span() if has_cue(ACCOUNT_CUES, text, start) else None
+    return match.span() if ACCOUNT_CUES.announce(text, start) else None
 
 
-def find_ibans(text: str) -> Iterator[Finding]:
-    """IBANs, in groups or not."""
-    for match in IBAN.finditer(text):
-        stop = _iban_end(text, match.start(), match.end())
-        if stop is not None:
-            yield Finding("iban", match.start(), stop)
+def match_iban(text: str, start: int) -> tuple[int, int] | None:
+    """An IBAN, in groups or not, that starts at a position."""
+    match = IBAN.match(text, start)
+    stop = None if match is None else _iban_end(text, start, match.end())
+    return None if stop is None else (start, stop)
 
 
 def _iban_end(text: str, start: int, stop: int) -> int | None:

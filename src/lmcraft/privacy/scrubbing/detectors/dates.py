@@ -4,32 +4,28 @@ import re
 from collections.abc import Iterator
 from datetime import date
 
-from lmcraft.privacy.scrubbing.detectors.cues import compile_cues, has_cue
+from lmcraft.privacy.scrubbing.detectors.cues import Cues
 from lmcraft.privacy.scrubbing.kinds import Finding
 
-CUES = compile_cues(
+CUES = Cues(
     [
         r"\b(?:date of birth|birth ?dates?|birthdays?|d\.?o\.?b\.?|born(?: on| in)?|b\.)",
-        "出生日期",
-        "出生年月日?",
-        "出生时间",
-        "出生",
-        "生日",
-        "生于",
-        "诞生于",
-        "生辰",
-        "date de naissance",
-        "geburtsdatum",
-    ]
-)
+        "出生(?:日期|年月日?|时间|日|于)?", "生日", "生于", "诞生于", "生辰", "date de naissance", "geburtsdatum",
+    ],
+    "birth birthdate birthdates birthday birthdays dob d born b naissance geburtsdatum 生",
+)  # fmt: skip
+STEMS = ("born", "birth", "dob", "出生", "生日", "生于")
+MAX_DISTANCE_CHARS = 60
 AFTER = re.compile(r"\s*(?:出生|生(?![产活意病气成])|诞生|\(?(?:date of birth|dob)\b|is (?:my|his|her) birthday)")
 DATE = re.compile(
     r"(?:[0-9]{4}\s?[-/.年]\s?[0-9]{1,2}\s?[-/.月]\s?[0-9]{1,2}(?:\s?[日号])?|"
     r"[0-9]{1,2}[-/. ][0-9]{1,2}[-/. ](?:[0-9]{4}|[0-9]{2})|"
     r"(?:19|20)[0-9]{2}[01][0-9][0-3][0-9]|(?:19|20)[0-9]{2}\s?年(?:\s?[0-9]{1,2}\s?月)?)(?![0-9A-Za-z])"
 )
-MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun|"
-"Jul|Aug|Sept?|Oct|Nov|Dec"
+MONTHS = (
+    "January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun|"
+    "Jul|Aug|Sept?|Oct|Nov|Dec"
+)
 WRITTEN_DATE = re.compile(
     rf"\b(?:(?:{MONTHS})\.? [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}}|[0-9]{{1,2}}(?:st|nd|rd|"
     rf"th)?(?: of)?[ -](?:{MONTHS})\.?,?[ -][0-9]{{4}})\b"
@@ -45,17 +41,28 @@ def match_birth_date(text: str, start: int) -> tuple[int, int] | None:
     return match.span() if _is_plausible(match[0]) else None
 
 
-def find_written_birth_dates(text: str) -> Iterator[Finding]:
-    """Dates of birth with the month in letters, or in Chinese numerals."""
-    for pattern, sign in ((WRITTEN_DATE, "a"), (CHINESE_DATE, "年")):
-        if sign in text:
-            for match in pattern.finditer(text):
-                if _is_announced(text, *match.span()):
-                    yield Finding("birth_date", *match.span())
+def find_written_birth_dates(text: str, lowered: str) -> Iterator[Finding]:
+    """Dates of birth with the month in letters, or in Chinese numerals, around the words that announce them.
+
+    Args:
+        text: the text.
+        lowered: the same in lower case, as long.
+    """
+    last = 0
+    for stem in STEMS:
+        position, last = lowered.find(stem), 0
+        while position >= 0:
+            first = max(last, position - MAX_DISTANCE_CHARS)
+            for pattern in (WRITTEN_DATE, CHINESE_DATE):
+                for match in pattern.finditer(text, first, position + MAX_DISTANCE_CHARS):
+                    if _is_announced(text, *match.span()):
+                        last = match.end()
+                        yield Finding("birth_date", *match.span())
+            position = lowered.find(stem, max(last, position + len(stem)))
 
 
 def _is_announced(text: str, start: int, stop: int) -> bool:
-    return has_cue(CUES, text, start) or AFTER.match(text[stop : stop + 24].lower()) is not None
+    return CUES.announce(text, start) or AFTER.match(text[stop : stop + 24].lower()) is not None
 
 
 def _is_plausible(passage: str) -> bool:

@@ -11,7 +11,7 @@ MAX_LOCAL_CHARS, MAX_DOMAIN_CHARS = 64, 253
 LOCAL_END = re.compile(rf"[{LETTERS}.%&'+_-]+\Z")
 DOMAIN = re.compile(rf"[{LETTERS}.-]{{1,{MAX_DOMAIN_CHARS}}}+")
 LABEL = re.compile(rf"[{LETTERS}](?:[{LETTERS}-]*[{LETTERS}])?")
-AT = re.compile(r"@|[ ]?[\[({<][ ]?(?:at|AT|At|@)[ ]?[\])}>][ ]?")
+SPELLED_AT = re.compile(r"[\[({<] ?(?:at|AT|At|@) ?[\])}>] ?")
 SPELLED_DOMAIN = re.compile(
     rf"[{LETTERS}-]{{1,63}}(?:(?:\.| ?[\[({{<] ?(?:dot|DOT|Dot|\.) ?[\])}}>] ?| dot )[{LETTERS}-]{{1,63}}){{1,4}}"
 )
@@ -22,27 +22,33 @@ EDGES = ".%&'-"
 
 def find_emails(text: str) -> Iterator[Finding]:
     """E-mail addresses, "[at]" and "(dot)" written out, too."""
-    if "@" not in text and "[" not in text and "(" not in text and "{" not in text and "<" not in text:
-        return
-    last = 0
-    for at in AT.finditer(text):
-        local = LOCAL_END.search(text, max(last, at.start() - MAX_LOCAL_CHARS), at.start())
-        if local is None:
-            continue
-        start = at.start() - len(local[0].lstrip(EDGES))
-        stop = _domain_end(text, at.end(), at[0] != "@")
-        if stop is not None and start < at.start() and text[at.start() - 1] != ".":
+    at, last = text.find("@"), 0
+    while at >= 0:
+        stop = _domain_end(text, at + 1)
+        start = None if stop is None else _local_start(text, last, at)
+        if start is not None and stop is not None:
             last = stop
             yield Finding("email", start, stop)
+        at = text.find("@", at + 1)
+    for match in SPELLED_AT.finditer(text):
+        domain = SPELLED_DOMAIN.match(text, match.end())
+        at = match.start() - (text[match.start() - 1 : match.start()] == " ")
+        start = None if domain is None else _local_start(text, 0, at)
+        if start is not None and domain is not None and _is_top_level(re.split(r"[.\s\])}>]+", domain[0])[-1]):
+            yield Finding("email", start, domain.end())
 
 
-def _domain_end(text: str, start: int, is_spelled: bool) -> int | None:
+def _local_start(text: str, first: int, at: int) -> int | None:
+    """Where the part before the @ starts; None if there is none."""
+    local = LOCAL_END.search(text, max(first, at - MAX_LOCAL_CHARS), at)
+    if local is None or local[0].endswith("."):
+        return None
+    size = len(local[0].lstrip(EDGES))
+    return at - size if size else None
+
+
+def _domain_end(text: str, start: int) -> int | None:
     """The end of the domain that starts at a position; None if there is none."""
-    if is_spelled:
-        match = SPELLED_DOMAIN.match(text, start)
-        if match is None or not _is_top_level(re.split(r"[.\s\])}>]+", match[0])[-1]):
-            return None
-        return match.end()
     match = DOMAIN.match(text, start)
     if match is None:
         return None

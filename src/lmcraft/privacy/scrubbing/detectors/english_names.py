@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from lmcraft.privacy.scrubbing.kinds import Finding
 from lmcraft.privacy.scrubbing.tables import read_words
 
 UPPER, LETTER = "A-Z\u00c0-\u00de", "A-Za-z\u00c0-\u024f"
-WORD = re.compile(rf"(?<![{LETTER}0-9_@/.#-])[{UPPER}](?:[{LETTER}]|['’-](?=[{LETTER}]{{2}}))*+")
+WORD = re.compile(rf"[{UPPER}](?<![{LETTER}0-9_@/.#-].)[{LETTER}]*+(?:['’-][{LETTER}]++)*+")
 GAP = re.compile(r" |\. (?=[A-Z])|\.")
 PARTICLES = re.compile(
     r" (?:(?:van der|van den|van|von|de la|de|del|della|da|dos|di|du|bin|ibn|al|el|la|le|ter|ten|"
@@ -51,17 +51,45 @@ SYLLABLE = (
 PINYIN_GIVEN = re.compile(rf"{SYLLABLE}(?:['-]?{SYLLABLE})?", re.IGNORECASE)
 PINYIN_SURNAMES = frozenset(read_words("pinyin-surnames.txt"))
 MAX_WORDS = 5
+HINTS = frozenset(read_words("hints.en.txt"))
+"""The last words of cues and labels."""
+HINT_SIGNS = " \"'“<\n\t,!:="
+MAX_HINT_CHARS = 24
 
 
 def find_english_names(text: str) -> Iterator[Finding]:
     """Names in English texts, and Chinese names in pinyin."""
+    first_names, skipped = _given(), NOT_NAMES - _given()
     stop = 0
-    for first in WORD.finditer(text):
-        if first.start() < stop:
+    for word in WORD.finditer(text):
+        start = word.start()
+        if start < stop or word[0] in skipped:
             continue
-        words = _sequence(text, first)
-        stop = words[-1].end()
-        yield from _names_in(text, words)
+        form = _plain(word[0])
+        is_title = form in TITLES
+        if not (is_title or form in first_names or _may_be_pinyin(form) or _has_hint(text, start)):
+            continue
+        words = _sequence(text, word)
+        forms = [_plain(word[0]) for word in words]
+        first = int(is_title)
+        size = _name_size(text, words, forms, first)
+        if size:
+            stop = words[first + size - 1].end()
+            yield Finding("name", words[first].start(), stop - 2 * words[first + size - 1][0].endswith(("'s", "’s")))
+
+
+def _has_hint(text: str, start: int) -> bool:
+    """Whether the last word before a position may be a cue."""
+    before = text[max(0, start - MAX_HINT_CHARS) : start].rstrip(HINT_SIGNS)
+    first = len(before)
+    while first and before[first - 1].isalpha():
+        first -= 1
+    return before[first:].lower() in HINTS
+
+
+@lru_cache(maxsize=65536)
+def _may_be_pinyin(word: str) -> bool:
+    return word in PINYIN_SURNAMES or (len(word) > 3 and PINYIN_GIVEN.fullmatch(word) is not None)
 
 
 def _sequence(text: str, first: re.Match[str]) -> list[re.Match[str]]:
@@ -82,20 +110,10 @@ def _sequence(text: str, first: re.Match[str]) -> list[re.Match[str]]:
     return words
 
 
-def _names_in(text: str, words: Sequence[re.Match[str]]) -> Iterator[Finding]:
-    forms = [_plain(word[0]) for word in words]
-    position = 0
-    while position < len(words):
-        size = _name_size(text, words, forms, position)
-        if size:
-            yield Finding("name", words[position].start(), words[position + size - 1].end())
-        position += size or 1
-
-
 def _name_size(text: str, words: Sequence[re.Match[str]], forms: Sequence[str], position: int) -> int:
     """How many of the words from a position on are a name."""
     rest = list(forms[position:])
-    limit = _limit(text, words[position:], rest)
+    limit = _limit(text, words[position:], rest) if rest else 0
     if not limit:
         return 0
     start = words[position].start()
@@ -168,6 +186,7 @@ def _is_pinyin(first: str, second: str) -> bool:
 ENGLISH_PINYIN = frozenset(["change", "gone", "bone", "done", "none", "dance"])
 
 
+@lru_cache(maxsize=65536)
 def _plain(word: str) -> str:
     """A word as lists have it: "SMITH" and "Smith's" are "Smith"."""
     word = word.removesuffix("'s").removesuffix("’s")

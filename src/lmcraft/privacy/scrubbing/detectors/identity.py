@@ -4,7 +4,7 @@ import re
 from datetime import date
 
 from lmcraft.privacy.scrubbing.checksums import has_checksum
-from lmcraft.privacy.scrubbing.detectors.cues import compile_cues, has_cue, has_word
+from lmcraft.privacy.scrubbing.detectors.cues import Cues, has_word
 
 NOT_IN_NUMBER = r"(?![0-9A-Za-z_])(?![-.][0-9])"
 RESIDENT_ID = re.compile(
@@ -15,8 +15,9 @@ OLD_RESIDENT_ID = re.compile(rf"[1-9][0-9]{{5}}([0-9]{{2}})([0-9]{{2}})([0-9]{{2
 RESIDENT_ID_SHAPE = re.compile(rf"[0-9]{{17}}[0-9Xx]{NOT_IN_NUMBER}")
 SSN = re.compile(rf"(?!000|666|9)[0-9]{{3}}([- .])(?!00)[0-9]{{2}}\1(?!0000)[0-9]{{4}}{NOT_IN_NUMBER}")
 PLAIN_SSN = re.compile(rf"(?!000|666|9)[0-9]{{3}}(?!00)[0-9]{{2}}(?!0000)[0-9]{{4}}{NOT_IN_NUMBER}")
-SSN_CUES = compile_cues(
-    [r"(?:social security|soc\.? sec\.?|ss)(?: ?(?:no\.?|num(?:ber)?|#))?", r"\bssns?", r"\bitin", "社会安全号", "社安号"]
+SSN_CUES = Cues(
+    [r"(?:social security|soc\.? sec\.?|\bss)(?: ?(?:no\.?|num(?:ber)?|#))?", r"\bssns?", r"\bitin", "社会安全号", "社安号"],
+    "social soc ss ssn ssns itin 社",
 )
 RESIDENT_CUES = re.compile(
     "身份证|证件号|证件号码|公民身份|身分证|户口|resident id|id card|identity card|id number|citizen id"
@@ -43,10 +44,10 @@ def match_resident_id(text: str, start: int) -> tuple[int, int] | None:
 def match_ssn(text: str, start: int) -> tuple[int, int] | None:
     """A US social security number, in three groups; without separators only next to the word."""
     match = SSN.match(text, start)
-    if match is not None and (match[1] == "-" or has_cue(SSN_CUES, text, start)):
+    if match is not None and (match[1] == "-" or SSN_CUES.announce(text, start)):
         return match.span()
     match = PLAIN_SSN.match(text, start)
-    return match.span() if match is not None and has_cue(SSN_CUES, text, start) else None
+    return match.span() if match is not None and SSN_CUES.announce(text, start) else None
 
 
 def _is_date(year: str, month: str, day: str) -> bool:

@@ -1,15 +1,11 @@
 """Identity numbers of other countries than China and the US: by shape and checksum, most of them by python-stdnum."""
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from lmcraft.privacy.scrubbing.checksums import has_checksum
 from lmcraft.privacy.scrubbing.detectors.cues import has_word
 from lmcraft.privacy.scrubbing.detectors.identity import NOT_IN_NUMBER
-from lmcraft.privacy.scrubbing.kinds import Finding
-
-LETTERED = re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,6}[- ]?[0-9][0-9A-Z() -]{5,20}")
 
 
 class Shape(NamedTuple):
@@ -68,12 +64,9 @@ def match_national_id(text: str, start: int) -> tuple[int, int] | None:
     return _match(IN_DIGITS, text, start)
 
 
-def find_lettered_ids(text: str) -> Iterator[Finding]:
-    """Identity numbers that start with a letter."""
-    for candidate in LETTERED.finditer(text):
-        passage = _match(WITH_LETTERS, text, candidate.start())
-        if passage is not None:
-            yield Finding("national_id", *passage)
+def match_lettered_id(text: str, start: int) -> tuple[int, int] | None:
+    """An identity number that starts with a letter, at a position."""
+    return _match(WITH_LETTERS, text, start)
 
 
 def _is_valid(scheme: str | None, number: str) -> bool:

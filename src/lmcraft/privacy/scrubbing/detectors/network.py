@@ -7,7 +7,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from lmcraft.privacy.scrubbing.detectors.cues import has_word
 from lmcraft.privacy.scrubbing.kinds import Finding
 
-IPV4 = re.compile(r"(?<![0-9A-Za-z_.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|\.[0-9])")
+IPV4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9A-Za-z_]|\.[0-9])")
 VERSION_WORDS = re.compile(r"(?:\b(?:versions?|ver|release|section|chapter|firmware|build|v)|版本|版)[.\s:]*\Z")
 GROUP = re.compile(r":[0-9A-Fa-f]{0,4}:")
 IPV6_START = re.compile(r"[0-9A-Fa-f:]+\Z")
@@ -22,11 +22,16 @@ DOTTED_MAC = re.compile(r"\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])")
 FIRST_WORD = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\Z")
 
 
-def find_ips(text: str) -> Iterator[Finding]:
-    """IP addresses, without loopback and unspecified ones, which are the same everywhere."""
-    for match in IPV4.finditer(text):
-        if _is_ipv4(match[0]) and not has_word(VERSION_WORDS, text, match.start(), 12):
-            yield Finding("ip", *match.span())
+def match_ipv4(text: str, start: int) -> tuple[int, int] | None:
+    """An IPv4 address that starts at a position, without loopback and unspecified ones, which are the same everywhere."""
+    match = IPV4.match(text, start)
+    if match is None or not _is_ipv4(match[0]) or has_word(VERSION_WORDS, text, start, 12):
+        return None
+    return match.span()
+
+
+def find_ipv6(text: str) -> Iterator[Finding]:
+    """IPv6 addresses, without the loopback one."""
     last = 0
     for group in GROUP.finditer(text):
         if group.start() < last:

@@ -5,7 +5,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from lmcraft.extras import import_optional
-from lmcraft.privacy.scrubbing.detectors.cues import compile_cues, has_cue
+from lmcraft.privacy.scrubbing.detectors.cues import Cues
 from lmcraft.privacy.scrubbing.detectors.identity import NOT_IN_NUMBER
 
 EXTENSION = r"(?:\s?(?:ext\.?|x|转|分机|#)\s?[0-9]{1,6})?"
@@ -23,9 +23,9 @@ CHINESE_SERVICE = re.compile(
 AMERICAN = re.compile(
     rf"(?:\+?1[-. ]?)?(?:\([2-9][0-9]{{2}}\)[-. ]?|[2-9][0-9]{{2}}([-. ]))[2-9][0-9]{{2}}[-. ][0-9]{{4}}{END}"
 )
-INTERNATIONAL = re.compile(rf"(?:\+|00)[1-9][0-9]{{0,2}}(?:[-. /]{{0,2}}\(?[0-9]{{1,5}}\)?){{2,7}}{END}")
-NATIONAL = re.compile(rf"\(?[0-9]{{2,6}}\)?(?:[-. /]{{0,2}}\(?[0-9]{{1,8}}\)?){{0,6}}{END}")
-CUES = compile_cues(
+INTERNATIONAL = re.compile(rf"(?:\+|00)[1-9][0-9]{{0,2}}(?:[-. /]{{0,2}}+\(?+[0-9]{{1,14}}+\)?+){{1,7}}+{END}")
+NATIONAL = re.compile(rf"\(?[0-9]{{2,15}}+\)?+(?:[-. /]{{0,2}}+\(?+[0-9]{{1,8}}+\)?+){{0,6}}+{END}")
+CUES = Cues(
     [
         r"\b(?:tele)?phones?", r"\btel\.?", r"\bmobiles?", r"\bcell(?:ular|phone)?s?", r"\bcall(?:ed|ing| me| us|"
         r" him| her| them)?(?: back)?", r"\bfax", r"\bwhatsapp", r"\bsms", r"\btext(?: me| us| him| her)?",
@@ -33,7 +33,10 @@ CUES = compile_cues(
         r"\bhotline", r"\bring(?: me)?", r"\bext", r"\bp:", r"\bt:", r"\bm:",
         "电话", "手机", "联系方式", "联系", "致电", "拨打", "来电", "座机", "热线", "传真", "固话", "号码",
         "打给", "回电", "短信", "移动", "办公室", "家里", "家",
-    ]
+    ],
+    "phone phones telephone telephones tel mobile mobiles cell cells cellular cellphone call called calling fax "
+    "whatsapp sms text dial reach "
+    "reached contact hotline ring ext p t m 电 手 联 致 拨 来 座 热 传 固 号 打 回 短 移 办 家",
 )  # fmt: skip
 MIN_DIGITS, MAX_DIGITS = 7, 15
 
@@ -50,7 +53,7 @@ def match_phone(text: str, start: int) -> tuple[int, int] | None:
     match = CHINESE_LANDLINE.match(text, first)
     if match is not None and _is_landline(text, first, match[0]):
         return match.span()
-    if not has_cue(CUES, text, first):
+    if not CUES.announce(text, first):
         return None
     match = CHINESE_SERVICE.match(text, first)
     if match is not None:
@@ -72,10 +75,10 @@ def _match_international(text: str, start: int) -> tuple[int, int] | None:
     match = INTERNATIONAL.match(text, start)
     if match is None or not _has_phone_digits(match[0]):
         return None
-    if text[start] != "+" and not has_cue(CUES, text, start):
+    if text[start] != "+" and not CUES.announce(text, start):
         return None
     number = match[0] if text[start] == "+" else "+" + match[0][2:]
-    return match.span() if is_possible_number(number) or has_cue(CUES, text, start) else None
+    return match.span() if is_possible_number(number) or CUES.announce(text, start) else None
 
 
 def _is_landline(text: str, start: int, passage: str) -> bool:
@@ -83,7 +86,7 @@ def _is_landline(text: str, start: int, passage: str) -> bool:
     digits = re.sub("[^0-9]", "", passage)
     has_area = passage.lstrip("(（+86 -").startswith("0") and len(digits) >= 10
     is_cut = re.search("[-)） ]", passage) is not None
-    return has_area and (is_cut or has_cue(CUES, text, start))
+    return has_area and (is_cut or CUES.announce(text, start))
 
 
 def _has_phone_digits(passage: str) -> bool:

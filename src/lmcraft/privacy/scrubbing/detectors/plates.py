@@ -14,13 +14,17 @@ WORDS = re.compile(
     r"(?:plate|registration|tag)s?(?: (?:number|no\.?|#))?(?: (?:is|was|reads|reading|"
     r"of))?[\s:：\"'(#]{1,3}(?P<value>(?=[A-Z0-9 -]*[0-9])[A-Z0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,2})(?![A-Za-z0-9])"
 )
-STEMS = ("plate", "registration", "tag")
+STEMS = ("plate", "registration")
+
+
+def find_chinese_plates(text: str) -> Iterator[Finding]:
+    """Chinese license plates."""
+    for match in CHINESE.finditer(text):
+        yield Finding("plate", *match.span())
 
 
 def find_plates(text: str) -> Iterator[Finding]:
-    """License plates."""
-    for match in CHINESE.finditer(text):
-        yield Finding("plate", *match.span())
+    """License plates of other countries, next to the word."""
     for stem in STEMS:
         position = text.find(stem)
         while position >= 0:

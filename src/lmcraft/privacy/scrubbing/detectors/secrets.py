@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from lmcraft.privacy.scrubbing.detectors.cues import Cues
 from lmcraft.privacy.scrubbing.kinds import Finding
 
-RUN = re.compile(r"[A-Za-z0-9_.~+/=-]{16,}+")
 TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"sk-[A-Za-z0-9_-]{20,}|(?:gh[pousr]_|hf_|npm_|gsk_|r8_|xai-|pplx-|nvapi-|sk_|api_org_)[A-Za-z0-9_-]{20,}|"
@@ -22,45 +22,63 @@ TOKEN = re.compile(
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]{8,})*"
     r")"
 )
+LETTERS_ONLY = "hf_"
+"""Begins tokens that need not have a digit."""
 TELEGRAM = re.compile(r":AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])")
 KEY_BEGIN, KEY_END = "-----BEGIN ", re.compile(r"-----END [A-Z0-9 ]{1,40}-----")
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 MAX_KEY_CHARS = 16_384
 USER_INFO = re.compile(r"://([^\s/:@?#\"'<>]{0,128}:[^\s/@\"'<>]{1,256})@")
-STEMS = (
-    "passw", "pwd", "passphrase", "passcode", "secret", "token", "api", "_key", "-key", " key", "accesskey", "bearer ",
-    "authorization", "credential", "密码", "口令", "密钥", "令牌", "验证码",
-)  # fmt: skip
-WORDS = (
-    "passw(?:or[dt]s?|ds?)|pwd|passphrase|passcode|secrets?(?:[ _-]?(?:access[ _-]?)?key)?|tokens?|"
-    "api[ _-]?(?:secrets?|tokens?|keys?)(?:[ _-]?id)?|[ _-]key(?:[ _-]?id)?|accesskey(?:id|secret)?|authorization|"
-    "credentials?|"
-    "密码|口令|密钥|令牌|验证码"
+STEMS = ("passw", "pwd", "passphrase", "passcode", "密码", "口令")
+SIGN = (
+    r"[\"'`]?[ \t]{0,9}(?::=|=>|[:=：＝]|\bis\b|\bwas\b|是|为|改成|设为|设置为|重置为)[ \t]{0,9}[\"'“‘「`]?|"
+    r"[ \t]{1,9}(?=[^\s]{0,40}[0-9])"
 )
-"""Each begins with a stem, so that a search for the stems finds them."""
 VALUE = r"[^\s\"'“”‘’「」,，;；。、<>(){}\[\]\u4e00-\u9fff]{4,200}"
-ASSIGNMENT = re.compile(
-    rf"(?:{WORDS})(?P<sign>[\"'`]?[ \t]*(?::=|=>|[:=：＝]|\bis\b|\bwas\b|是|为|改成|设为|设置为|"
-    rf"重置为)[ \t]*(?:bearer |basic |"
-    rf"token )?[\"'“‘「`]?|[ \t]+(?=\S*[0-9]))(?P<value>{VALUE})"
-)
-BEARER = re.compile(r"(?:bearer|basic) (?P<value>[a-z0-9._~+/=-]{16,})")
-STRONG = re.compile(r"passw|pwd|passphrase|passcode|密码|口令|验证码")
+PASSWORD = re.compile(rf"(?:passw(?:or[dt]s?|ds?)|pwd|passphrase|passcode|密码|口令)(?P<sign>{SIGN})(?P<value>{VALUE})")
+"""Each begins with a stem, so that a search for the stems finds it."""
 CODE = re.compile(r"[(\[{$<]|\.[a-z_]+|^[a-z_]+$|none|null|true|false|self|^\*+$|^x+$|^\W+$")
+TOKEN_CUES = Cues(
+    [
+        r"(?:secrets?(?:[ _-]?(?:access[ _-]?)?key)?|tokens?|api[ _-]?keys?(?:[ _-]?id)?|(?<![a-z])key(?:[ _-]?id)?|"
+        r"accesskey(?:id|secret)?|authorization|credentials?)[\"'`]?\s{0,9}(?::=|=>|[:=：＝]|\bis\b|是|"
+        r"为)\s{0,9}(?:bearer |basic |token )?",
+        r"\bbearer ", "密钥", "令牌",
+    ],
+    "secret secrets token tokens key keys accesskey authorization credential credentials bearer id apikey keyid 密 令 "
+    "accesskeyid accesskeysecret",
+)  # fmt: skip
 MIN_TOKEN_CHARS = 12
 
 
+def match_token(text: str, start: int, stop: int) -> Iterator[Finding]:
+    """Tokens of well-known shapes in a run of their characters, or all of it if a word announces one."""
+    is_known = False
+    for match in TOKEN.finditer(text, start, stop):
+        is_known = True
+        yield Finding("secret", match.start(), match.start() + len(match[0].rstrip("-_.")))
+    if not is_known and stop - start >= MIN_TOKEN_CHARS:
+        first = text.rfind("=", start, stop - MIN_TOKEN_CHARS) + 1 or start  # NAME=VALUE
+        value = text[first:stop].rstrip(".")
+        has_letter = any(map(str.isalpha, value))
+        if has_letter and any(map(str.isdigit, value)) and TOKEN_CUES.announce(text, first):
+            yield Finding("secret", first, first + len(value))
+
+
 def find_secrets(text: str, lowered: str) -> Iterator[Finding]:
-    """Tokens, keys and passwords.
+    """Private keys and passwords.
 
     Args:
         text: the text.
         lowered: the same in lower case, as long.
     """
-    for run in RUN.finditer(text):
-        for match in TOKEN.finditer(text, run.start(), run.end()):
-            yield Finding("secret", match.start(), match.start() + len(match[0].rstrip("-_.")))
     yield from _private_keys(text)
+    start = text.find(LETTERS_ONLY)
+    while start >= 0:
+        token = TOKEN.match(text, start)
+        if token is not None:
+            yield Finding("secret", *token.span())
+        start = text.find(LETTERS_ONLY, start + 1)
     if ":AA" in text:
         for match in TELEGRAM.finditer(text):
             digits = re.search(r"[0-9]{6,12}\Z", text[max(0, match.start() - 12) : match.start()])
@@ -69,7 +87,7 @@ def find_secrets(text: str, lowered: str) -> Iterator[Finding]:
     if "://" in text:
         for match in USER_INFO.finditer(text):
             yield Finding("secret", *match.span(1))
-    yield from _announced(text, lowered)
+    yield from _passwords(text, lowered)
 
 
 def _private_keys(text: str) -> Iterator[Finding]:
@@ -84,23 +102,20 @@ def _private_keys(text: str) -> Iterator[Finding]:
         start = text.find(KEY_BEGIN, stop)
 
 
-def _announced(text: str, lowered: str) -> Iterator[Finding]:
+def _passwords(text: str, lowered: str) -> Iterator[Finding]:
     for stem in STEMS:
         position = lowered.find(stem)
         while position >= 0:
-            match = BEARER.match(lowered, position) or ASSIGNMENT.match(lowered, position)
-            if match is not None and _is_secret(match, text[match.start("value") : match.end("value")]):
+            match = PASSWORD.match(lowered, position)
+            if match is not None and _is_password(match["sign"], text[match.start("value") : match.end("value")]):
                 yield Finding("secret", match.start("value"), match.start("value") + len(match["value"].rstrip(".:!?`*")))
                 position = match.end() - 1
             position = lowered.find(stem, position + len(stem))
 
 
-def _is_secret(match: re.Match[str], value: str) -> bool:
+def _is_password(sign: str, value: str) -> bool:
     """Whether a value is one rather than code that handles it."""
-    word = match[0][: match.start("value") - match.start()]
     has_digit, has_letter = any(map(str.isdigit, value)), any(map(str.isalpha, value))
-    if CODE.search(value.lower()) and not (has_digit and word[-1:] in "\"'`"):
+    if CODE.search(value.lower()) and not (has_digit and sign[-1:] in "\"'`"):
         return False
-    if STRONG.search(word):
-        return has_digit or (has_letter and not value.strip("_-.").isalnum())
-    return len(value) >= MIN_TOKEN_CHARS and has_digit and has_letter
+    return has_digit or (has_letter and not value.strip("_-.").isalnum())
