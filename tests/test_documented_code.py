@@ -44,6 +44,7 @@ NOT_RUN = {
     "generate hf:": "downloads from the hub",
     "inspect gguf:some-model": "needs a file of the reader's own",
     "scaling datasets/python": "tells how the figures were measured",
+    "keys ": "needs data of a key",
     "chat http://127.0.0.1:8000": "needs a running server",
     "chat --continue": "needs a conversation",
     "chat --resume": "needs a conversation",

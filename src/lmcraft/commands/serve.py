@@ -168,10 +168,15 @@ def serve(config: ServeConfig = ServeConfig()) -> None:
     if config.new_api_key:
         _add_key(config)
         return
-    from lmcraft.server.http.server import end_process, end_process_after, listen, make_server
-    from lmcraft.server.privacy.scrubbed_logs import install_logs, make_scrub
+    from lmcraft.server.privacy.scrubbed_logs import make_scrub, scrubbed_logs
 
-    install_logs(config.log_level, make_scrub())
+    with scrubbed_logs(config.log_level, make_scrub()):
+        _serve(config)
+
+
+def _serve(config: ServeConfig) -> None:
+    from lmcraft.server.http.server import end_process, end_process_after, listen, make_server
+
     sys.setswitchinterval(SWITCH_SECONDS)
     keys = _read_keys(config)
     socket = listen(config.host, config.port)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmcraft.server.privacy.scrubbed_logs import ScrubbingFormatter, install_logs
+from lmcraft.server.privacy.scrubbed_logs import ScrubbingFormatter, scrubbed_logs
 
 SECRET = "ada@example.org"
 
@@ -53,18 +53,29 @@ def test_at_the_level_debug_they_have_scrubbed_messages() -> None:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """The standard error of a process with these logs; afterwards, logging is as it was."""
-    root, output = logging.getLogger(), io.StringIO()
-    handlers, hooks = list(root.handlers), (threading.excepthook, sys.unraisablehook)
-    level = logging.getLogger("lmcraft").level
-    root.handlers.clear()
+    """The standard error of a process with these logs."""
+    output = io.StringIO()
     monkeypatch.setattr(sys, "stderr", output)
-    install_logs("warning", scrub)
-    yield output
-    root.handlers[:] = handlers
-    threading.excepthook, sys.unraisablehook = hooks
-    logging.getLogger("lmcraft").setLevel(level)
-    logging.captureWarnings(False)
+    with scrubbed_logs("warning", scrub):
+        yield output
+
+
+def test_afterwards_logging_is_as_it_was() -> None:
+    def state() -> tuple[object, ...]:
+        loggers = logging.getLogger(), logging.getLogger("lmcraft"), logging.getLogger("py.warnings")
+        handlers = tuple(tuple(logger.handlers) for logger in loggers)
+        return handlers, loggers[1].level, threading.excepthook, sys.unraisablehook
+
+    before = state()
+    with scrubbed_logs("debug", scrub):
+        assert state() != before
+    assert state() == before
+
+
+def test_a_line_that_cannot_be_formatted_is_withheld() -> None:
+    record = logging.LogRecord("other", logging.ERROR, "", 0, "%d", (SECRET,), None)
+    text = ScrubbingFormatter(scrub, shows_messages=True).format(record)
+    assert text == "ERROR: a line of 'other' cannot be logged (TypeError)"
 
 
 def test_all_loggers_and_ends_of_threads_are_scrubbed(installed: io.StringIO) -> None:

@@ -94,13 +94,14 @@ class PromptLog:
 
     def _run(self) -> None:
         while batch := self._next_batch():
+            lines = [line for request in batch if (line := self._attempt_line(request)) is not None]
             try:
-                append_lines(self.path, [self._line(request) for request in batch])
+                append_lines(self.path, lines)
             except Exception as error:
                 self._complain(error)
-                self._metrics.record_logged_prompts("lost", len(batch))
-            else:
-                self._metrics.record_logged_prompts("kept", len(batch))
+                lines = []
+            self._metrics.record_logged_prompts("kept", len(lines))
+            self._metrics.record_logged_prompts("lost", len(batch) - len(lines))
             with self._change:
                 for request in batch:
                     self._waiting.popleft()
@@ -117,6 +118,13 @@ class PromptLog:
             self._next_complaint = time.monotonic() + SECONDS_BETWEEN_COMPLAINTS
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             log.error("prompts cannot be logged to log_prompts='%s' (%s); they are lost", self.path, reason)
+
+    def _attempt_line(self, request: LoggedRequest) -> bytes | None:
+        try:
+            return self._line(request)
+        except Exception as error:
+            self._complain(error)
+            return None
 
     def _line(self, request: LoggedRequest) -> bytes:
         scrub = self._scrub or str

@@ -5,6 +5,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from lmcraft.privacy.scrubbing import Scrubber
@@ -36,6 +37,8 @@ class ScrubbingFormatter(logging.Formatter):
         record.exc_text = None  # of another formatter
         try:
             return self._scrub(super().format(record))
+        except Exception as error:  # logging would print the arguments of the record
+            return f"{record.levelname}: a line of '{record.name}' cannot be logged ({type(error).__name__})"
         finally:
             record.exc_text = None
 
@@ -47,7 +50,8 @@ class ScrubbingFormatter(logging.Formatter):
         return "\n".join(_lines_without_messages(ei[1]))
 
 
-def install_logs(level: str, scrub: Callable[[str], str]) -> None:
+@contextmanager
+def scrubbed_logs(level: str, scrub: Callable[[str], str]) -> Iterator[None]:
     """Send all logs of this process to standard error, scrubbed; also exceptions that end a thread.
 
     Args:
@@ -56,11 +60,18 @@ def install_logs(level: str, scrub: Callable[[str], str]) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(ScrubbingFormatter(scrub, shows_messages=level == "debug"))
-    logging.basicConfig(handlers=[handler], force=True)
-    logging.getLogger("lmcraft").setLevel(level.upper())
+    root, lmcraft = logging.getLogger(), logging.getLogger("lmcraft")
+    earlier = root.handlers[:], lmcraft.level, threading.excepthook, sys.unraisablehook
+    root.handlers[:] = [handler]
+    lmcraft.setLevel(level.upper())
     logging.captureWarnings(True)
-    threading.excepthook = _log_end_of_thread
-    sys.unraisablehook = _log_unraisable
+    threading.excepthook, sys.unraisablehook = _log_end_of_thread, _log_unraisable
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:], _, threading.excepthook, sys.unraisablehook = earlier
+        lmcraft.setLevel(earlier[1])
 
 
 def _log_end_of_thread(arguments: threading.ExceptHookArgs) -> None:
