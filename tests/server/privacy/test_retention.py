@@ -12,7 +12,7 @@ from lmcraft.errors import RunError
 from lmcraft.server.conversations.tables import conversations, responses
 from lmcraft.server.privacy import retention
 from lmcraft.server.privacy.key_data import count_data
-from lmcraft.server.privacy.retention import Housekeeping, delete_old, interval_seconds
+from lmcraft.server.privacy.retention import Housekeeping, delete_old, interval_seconds, purge_all
 from lmcraft.server.privacy.stores import Stores
 from tests.server.privacy.conftest import MARKER, OTHER, Place, fill
 
@@ -45,6 +45,7 @@ def test_old_data_leaves_no_byte_and_new_data_stays(place: Place, stores: Stores
     assert count_data(stores, "ben")["conversations"] == 3
     assert count_data(stores, "ada").total() == 3  # the items of reviews are new
     assert delete_old(stores, time.time() + 1.0)["review items"] == 6
+    purge_all(stores)
     assert place.files_with(MARKER) == place.files_with(OTHER) == []
 
 
@@ -74,16 +75,15 @@ def test_a_store_that_fails_does_not_keep_the_others_from_being_swept(
 ) -> None:
     fill(sqlite_stores, "ada", MARKER, count=1)
 
-    def fail(engine: sa.Engine, metadata: sa.MetaData) -> None:
-        raise RunError("no purge")
+    def fail(engine: sa.Engine, moment: float) -> None:
+        raise RunError("no disk")
 
-    monkeypatch.setattr(retention, "purge_deleted", fail)
-    with pytest.raises(RunError, match="no purge"):
+    monkeypatch.setattr(retention, "delete_before", fail)
+    with pytest.raises(RunError, match="no disk"):
         delete_old(sqlite_stores, time.time() + 1.0)
-    assert count_data(sqlite_stores, "ada").total() == 0
-    fill(sqlite_stores, "ada", MARKER, count=1)
+    assert count_data(sqlite_stores, "ada")["review items"] == count_data(sqlite_stores, "ada")["logged prompts"] == 0
     thread = Housekeeping(sqlite_stores, 30.0, lambda: math.inf)
-    wait_until(lambda: "no purge" in caplog.text)
+    wait_until(lambda: "no disk" in caplog.text)
     thread.close()
 
 

@@ -43,7 +43,7 @@ def purge_all(stores: Stores) -> None:
 
 
 def delete_old(stores: Stores, moment: float) -> Counter[str]:
-    """Delete what was last changed before a moment, in seconds since 1970, and purge the databases that had some.
+    """Delete what was last changed before a moment, in seconds since 1970; `purge_all` removes its bytes.
 
     Returns:
         How much was deleted, by what it is.
@@ -55,18 +55,12 @@ def delete_old(stores: Stores, moment: float) -> Counter[str]:
     def sweep_conversations() -> Counter[str]:
         if stores.database is None:
             return Counter()
-        deleted = Counter(delete_before(stores.database, moment))
-        if deleted.total():
-            purge_deleted(stores.database, metadata)
-        return deleted
+        return Counter(delete_before(stores.database, moment))
 
     def sweep_reviews() -> Counter[str]:
         if stores.reviews is None:
             return Counter()
-        count = erase_items_before(stores.reviews, moment, ACTOR)
-        if count:
-            purge_deleted(stores.reviews.engine, REVIEW_SCHEMA.metadata)
-        return Counter({REVIEW_ITEMS: count})
+        return Counter({REVIEW_ITEMS: erase_items_before(stores.reviews, moment, ACTOR)})
 
     def sweep_prompts() -> Counter[str]:
         if stores.prompt_log is None:
@@ -87,7 +81,8 @@ class Housekeeping:
 
     def __init__(self, stores: Stores, retention: float, clock: Callable[[], float] = time.time) -> None:
         self._stores, self.retention, self._clock = stores, retention, clock
-        self._wake, self._is_ending, self._needs_purge = threading.Event(), False, False
+        self._wake, self._is_ending = threading.Event(), False
+        self._needs_purge = retention > 0  # an earlier server may have been killed before its purge
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
         self._thread.start()
 
@@ -122,6 +117,7 @@ class Housekeeping:
     def _sweep(self) -> None:
         deleted = delete_old(self._stores, self._clock() - self.retention)
         if deleted.total():
+            self._needs_purge = True
             log.info("deleted, since it is older than the retention: %s", describe_counts(deleted))
 
     def _attempt(self, work: Callable[[], None]) -> None:
