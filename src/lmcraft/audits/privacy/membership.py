@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lmcraft.errors import UserError
@@ -53,6 +54,13 @@ class TokenScores:
     """Mean log-probability of a token that the model would draw there, (T,): minus the entropy."""
     deviations: Floats
     """Standard deviation of that log-probability, (T,)."""
+    greedy: NDArray[np.bool_]
+    """Whether each token is the most likely one, (T,)."""
+
+    @classmethod
+    def blank(cls, size: int) -> "TokenScores":
+        """Scores to be filled in."""
+        return cls(np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size, np.bool_))
 
     @property
     def loss(self) -> float:
@@ -75,7 +83,7 @@ def score_tokens(model: Transformer, documents: Sequence[Sequence[int]]) -> list
         for start in range(0, max(1, len(ids) - 1), max(1, context - 1))
     ]
     sizes = [max(0, len(ids) - 1) for ids in documents]
-    scores = [TokenScores(*(np.zeros(size) for _ in range(3))) for size in sizes]
+    scores = [TokenScores.blank(size) for size in sizes]
     was_training = model.training
     model.eval()
     try:
@@ -84,7 +92,8 @@ def score_tokens(model: Transformer, documents: Sequence[Sequence[int]]) -> list
                 for (number, start, ids), columns in zip(batch, _score_rows(model, [row[2] for row in batch]), strict=True):
                     places = slice(start, start + len(ids) - 1)
                     score = scores[number]
-                    for values, column in zip((score.logprobs, score.means, score.deviations), columns, strict=True):
+                    arrays = (score.logprobs, score.means, score.deviations, score.greedy)
+                    for values, column in zip(arrays, columns, strict=True):
                         values[places] = column[: len(ids) - 1]
     finally:
         model.train(was_training)
@@ -108,7 +117,7 @@ def _batches(windows: Sequence[Window]) -> Iterator[list[Window]]:
 
 
 def _score_rows(model: Transformer, rows: Sequence[list[int]]) -> Iterator[Floats]:
-    """Of each row, the log-probabilities of its tokens, with their means and deviations, (3, T); padding included."""
+    """Of each row, the columns of `TokenScores`, (4, T); padding included."""
     length = max(map(len, rows))
     ids_BT = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=model.device)
     hidden_NC = model.hidden_states(ids_BT)[:, :-1].flatten(0, 1)
@@ -118,7 +127,7 @@ def _score_rows(model: Transformer, rows: Sequence[list[int]]) -> Iterator[Float
         _score_targets(model.logits(hidden_NC[start : start + count]), targets_N[start : start + count])
         for start in range(0, len(targets_N), count)
     ]
-    yield from torch.cat(chunks, dim=1).reshape(3, len(rows), length - 1).transpose(0, 1).cpu().numpy()
+    yield from torch.cat(chunks, dim=1).reshape(4, len(rows), length - 1).transpose(0, 1).cpu().numpy()
 
 
 def _score_targets(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
@@ -128,7 +137,8 @@ def _score_targets(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
     means_N = (probabilities_NV * logprobs_NV).sum(dim=-1)
     squares_N = (probabilities_NV * (logprobs_NV - means_N[:, None]).square()).sum(dim=-1)
     chosen_N = logprobs_NV.gather(1, targets_N[:, None]).squeeze(1)
-    return torch.stack([chosen_N, means_N, squares_N.sqrt()]).double()
+    greedy_N = logprobs_NV.argmax(dim=-1) == targets_N
+    return torch.stack([chosen_N, means_N, squares_N.sqrt(), greedy_N.to(means_N)]).double()
 
 
 def _least_likely(values: Floats) -> float:

@@ -136,6 +136,22 @@ class TrainingRun:
         return model
 
 
+def read_settings(folder: ModelFolder, data: Path | None) -> tuple[PretrainConfig, int]:
+    """The settings of the run of a folder, with the data where they are now, and the steps that made its weights.
+
+    Args:
+        folder: of the model.
+        data: the dataset folder, if it is neither where it was nor beside the model.
+
+    Raises:
+        UserError: no pretraining run of lmcraft made the folder, or its data are not here or have changed.
+    """
+    config = _read_config(folder)
+    config = replace(config, data=data or _find_data(folder, config), out=folder.path)
+    _check_data(folder, config)
+    return config, _trained_steps(folder)
+
+
 def _read_config(folder: ModelFolder) -> PretrainConfig:
     """The settings of the run."""
     if not is_model_folder(folder.path):

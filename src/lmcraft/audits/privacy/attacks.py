@@ -1,0 +1,115 @@
+"""The attacks on final weights, as figures and bounds."""
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import get_args
+
+import numpy as np
+
+from lmcraft.audits.privacy.exposure import CanaryScores, ExposureLevel, exposure_by_repetitions
+from lmcraft.audits.privacy.extraction import SAMPLES, measure_extraction
+from lmcraft.audits.privacy.membership import Attack, TokenScores, attack_scores, auc_with_interval, true_positive_rate
+from lmcraft.audits.privacy.one_run import audit_one_run
+from lmcraft.audits.privacy.results import Attacked, EpsilonBound, PrivacyFigure
+from lmcraft.data.canaries import Canaries
+from lmcraft.statistics.intervals import Floats, Metric
+
+FALSE_POSITIVE_RATE = 0.01
+AREA, RATE = "area under the ROC curve", "true positives at 1% false positives"
+ATTACK_TITLES = {
+    "loss": "loss",
+    "zlib": "loss / compressed size",
+    "min-k": "Min-K%",
+    "min-k++": "Min-K%++",
+}
+
+
+def membership_figures(
+    members: Sequence[TokenScores], others: Sequence[TokenScores], texts: Callable[[bool], Sequence[str]]
+) -> list[PrivacyFigure]:
+    """How well each attack tells documents that training read from others.
+
+    Args:
+        members: scores of the former.
+        others: scores of the latter.
+        texts: of the members (True) or the others.
+    """
+    figures = []
+    for attack in get_args(Attack):
+        scores = [
+            attack_scores(group, attack, texts(is_member) if attack == "zlib" else ())
+            for group, is_member in ((members, True), (others, False))
+        ]
+        figures += separation_figures("membership", ATTACK_TITLES[attack], *scores)
+    return figures
+
+
+def separation_figures(
+    kind: Attacked, title: str, positives: Floats, negatives: Floats
+) -> list[PrivacyFigure]:
+    """How far scores tell two groups apart."""
+    positives, negatives = (scores[np.isfinite(scores)] for scores in (positives, negatives))
+    count = len(positives) + len(negatives)
+    area, rate = auc_with_interval(positives, negatives), true_positive_rate(positives, negatives, FALSE_POSITIVE_RATE)
+    metrics: list[tuple[str, Metric, float]] = [(AREA, area, 0.5), (RATE, rate, FALSE_POSITIVE_RATE)]
+    return [
+        PrivacyFigure(kind, name, title, metric, count, chance) for name, metric, chance in metrics if isfinite(metric.value)
+    ]
+
+
+def extraction_figures(
+    members: Sequence[TokenScores], others: Sequence[TokenScores], tokens: int
+) -> list[PrivacyFigure]:
+    """How many documents a model writes on verbatim, beside documents that it cannot know."""
+    found, baseline = measure_extraction(members, tokens), measure_extraction(others, tokens)
+    if not found.count:
+        return []
+    figures = []
+    for name, title in (("greedy", f"{tokens} tokens, greedy"), ("sampled", f"{tokens} tokens, best of {SAMPLES} samples")):
+        for group, extraction in (("training documents", found), ("other documents", baseline)):
+            metric: Metric = getattr(extraction, name)
+            if isfinite(metric.value):
+                figures.append(PrivacyFigure("extraction", title, group, metric, extraction.count))
+    return figures
+
+
+def canary_figures(canaries: Canaries, scores: CanaryScores, times: Sequence[int] | None) -> list[PrivacyFigure]:
+    """The exposure of canaries by how often training read them, and how well their coins can be told.
+
+    Args:
+        canaries: of the run.
+        scores: of their secrets.
+        times: how often training read each; None: it drew the included ones at random.
+    """
+    included = np.array([item.included for item in canaries.items])
+    counts = [item.included * item.repetitions for item in canaries.items] if times is None else times
+    figures = []
+    for level in exposure_by_repetitions(scores, counts):
+        title = "not in the data" if not level.last else "in the data" if times is None else _describe_level(level)
+        figures.append(PrivacyFigure("exposure", "exposure in bits", title, level.exposure, level.count, scores.by_chance))
+    if included.any() and not included.all():
+        figures += separation_figures("canaries", "canaries", scores.scores[included], scores.scores[~included])
+    return figures
+
+
+def _describe_level(level: ExposureLevel) -> str:
+    return f"read {level.first} to {level.last} times" if level.first < level.last else f"read {level.first} times"
+
+
+def canary_bounds(canaries: Canaries, scores: Floats, delta: float, confidence: float) -> list[EpsilonBound]:
+    """Lower bounds on epsilon from the coins of canaries, by an attacker who sees the final weights.
+
+    Args:
+        canaries: of the run.
+        scores: that do not depend on the coins other than through the weights.
+        delta: of the guarantee.
+        confidence: of both bounds together.
+    """
+    included = [item.included for item in canaries.items]
+    bounds = []
+    for method, gaussian in (("one run", False), ("one run, Gaussian", True)):
+        bound = audit_one_run(scores, included, delta, gaussian=gaussian, confidence=(1 + confidence) / 2)
+        guesses = bound.guesses
+        detail = f"{guesses.right:,} of {guesses.count:,} coins guessed right, {guesses.canaries:,} canaries"
+        bounds.append(EpsilonBound("final weights", method, bound.epsilon, detail))
+    return bounds
