@@ -6,14 +6,12 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from lmcraft.audits.privacy.results import PrivacyAudit
-from lmcraft.config import ADVANCED, MACHINE, OFF, OUTPUT, Config, automatic, command_config, quantity, takes_settings
-from lmcraft.errors import RunError, UserError
+from lmcraft.config import ADVANCED, MACHINE, OFF, OUTPUT, Config, automatic, command_config, quantity
+from lmcraft.errors import UserError
 from lmcraft.quantities import Duration
-from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
-    from lmcraft.audits.privacy.audit import AuditedRun
+    pass
 
 RECORD = "audit.json"
 KIND = "audit privacy"  # in energy.json

@@ -39,7 +39,8 @@ Input = tuple[str, str | Path]  # a setting and the path that it names
 # The files of `lmcraft/` that a run writes before its first checkpoint.
 STARTED_RUN = (
     *("run.toml", "history.jsonl", "before.json", "reference-*.npy"),
-    *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "canaries.jsonl", "range_test.html", "coordinate_check.html", "tensorboard"),
+    *("metrics.jsonl", "samples.jsonl", "skipped.jsonl", "range_test.html", "coordinate_check.html", "tensorboard"),
+    "canaries.jsonl",
 )
 # The files of `lmcraft/` in a model folder that no run wrote.
 MODEL_RECORDS = (

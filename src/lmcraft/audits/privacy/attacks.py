@@ -44,9 +44,7 @@ def membership_figures(
     return figures
 
 
-def separation_figures(
-    kind: Attacked, title: str, positives: Floats, negatives: Floats
-) -> list[PrivacyFigure]:
+def separation_figures(kind: Attacked, title: str, positives: Floats, negatives: Floats) -> list[PrivacyFigure]:
     """How far scores tell two groups apart."""
     positives, negatives = (scores[np.isfinite(scores)] for scores in (positives, negatives))
     count = len(positives) + len(negatives)
@@ -57,9 +55,7 @@ def separation_figures(
     ]
 
 
-def extraction_figures(
-    members: Sequence[TokenScores], others: Sequence[TokenScores], tokens: int
-) -> list[PrivacyFigure]:
+def extraction_figures(members: Sequence[TokenScores], others: Sequence[TokenScores], tokens: int) -> list[PrivacyFigure]:
     """How many documents a model writes on verbatim, beside documents that it cannot know."""
     found, baseline = measure_extraction(members, tokens), measure_extraction(others, tokens)
     if not found.count:

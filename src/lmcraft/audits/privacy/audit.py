@@ -20,10 +20,9 @@ from lmcraft.privacy.accounting import default_delta
 from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
-
 UNLIKE = (
-    "The held-out documents are the end of the text, so attacks may tell texts apart rather than what was read: prepare with "
-    "--split hash, or train with --without, for a fair comparison."
+    "The held-out documents are the end of the text, so attacks may tell texts apart rather than what was read: for a fair "
+    "comparison prepare with --split hash, or train with --without."
 )
 NO_CANARIES = (
     "The run has no canaries, so exposure was not measured, and nothing bounds epsilon from the final weights: train with "
@@ -54,7 +53,7 @@ class AuditedRun:
         Raises:
             UserError: no run of lmcraft made the folder, its data are not here or have changed, or a file is damaged.
         """
-        config, steps = read_settings(folder, data, "a privacy audit")
+        config, steps = read_settings(folder, data)
         return cls(folder, config, steps, Guarantee.read(folder), Canaries.read(folder.canaries))
 
     @property

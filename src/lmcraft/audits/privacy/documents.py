@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
 from lmcraft.data.document_numbers import number_rows
-from lmcraft.data.loader import Int64, TokenSplit
-from lmcraft.data.splits import TRAIN, VALIDATION
+from lmcraft.data.splits import VALIDATION
 from lmcraft.folder import DatasetFolder
+from lmcraft.interpretability.influence.documents import Documents
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.run_data import RunData
 
@@ -43,51 +42,33 @@ def sample_documents(config: PretrainConfig, rows_read: int | None, count: int, 
     Raises:
         UserError: the dataset has no such split, or a shard is damaged.
     """
-    manifest, rng = DatasetFolder(config.data).token_manifest(), np.random.default_rng(seed)
-    training, held_out = (_Texts.open(config.data, name) for name in (TRAIN, VALIDATION))
-    draw = training.drawing(rng) if rows_read is None else _drawing_from_rows(config, rows_read, rng)
-    members = training.choose(draw, count, excluded=config.without)
-    others = [training.read(number) for number in config.without]
-    others = others or [held_out.read(number) for number in held_out.choose(held_out.drawing(rng), count)]
-    is_like = bool(config.without) or manifest.get("settings", {}).get("split", "hash") != "tail"
-    return DocumentSample([training.read(number) for number in members], members, others, is_like)
+    folder, rng = DatasetFolder(config.data), np.random.default_rng(seed)
+    training, held_out = Documents(folder), Documents(folder, VALIDATION)
+    draws = _drawing_tokens(training, rng) if rows_read is None else _drawing_from_rows(config, rows_read, rng)
+    members = _choose(training, draws, count, excluded=config.without)
+    others = [training.sequence(number).tolist() for number in config.without]
+    if not others:
+        chosen = _choose(held_out, _drawing_tokens(held_out, rng), count)
+        others = [held_out.sequence(number).tolist() for number in chosen]
+    is_like = bool(config.without) or folder.token_manifest().get("settings", {}).get("split", "hash") != "tail"
+    return DocumentSample([training.sequence(number).tolist() for number in members], members, others, is_like)
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """The documents of a split."""
+def _choose(documents: Documents, draws: Iterator[int], count: int, excluded: Collection[int] = ()) -> list[int]:
+    """The numbers of different documents that are long enough."""
+    numbers: dict[int, None] = {}
+    for number in islice(draws, DRAWS_PER_DOCUMENT * count):
+        if number >= 0 and documents.lengths[number] >= MIN_TOKENS and number not in excluded:
+            numbers[number] = None
+        if len(numbers) == count:
+            break
+    return list(numbers)
 
-    split: TokenSplit
-    starts: Int64
-    end: int | None
 
-    @classmethod
-    def open(cls, data: Path, name: str) -> "_Texts":
-        folder = DatasetFolder(data)
-        split = TokenSplit(folder, name)
-        return cls(split, split.document_starts(0, len(split)), folder.token_manifest().get("eos_token_id"))
-
-    def drawing(self, rng: np.random.Generator) -> Iterator[int]:
-        """The numbers of the documents of random tokens, without end."""
-        while True:
-            yield int(np.searchsorted(self.starts, rng.integers(len(self.split)), side="right")) - 1
-
-    def choose(self, draws: Iterator[int], count: int, excluded: Collection[int] = ()) -> list[int]:
-        """The numbers of different documents that are long enough."""
-        sizes = np.diff(self.starts, append=len(self.split))
-        numbers: dict[int, None] = {}
-        for number in islice(draws, DRAWS_PER_DOCUMENT * count):
-            if number >= 0 and sizes[number] >= MIN_TOKENS and number not in excluded:
-                numbers[number] = None
-            if len(numbers) == count:
-                break
-        return list(numbers)
-
-    def read(self, number: int) -> list[int]:
-        """The tokens of a document after the end token."""
-        stop = int(self.starts[number + 1]) if number + 1 < len(self.starts) else len(self.split)
-        before = [] if self.end is None else [self.end]
-        return [*before, *self.split.slice(int(self.starts[number]), stop).tolist()]
+def _drawing_tokens(documents: Documents, rng: np.random.Generator) -> Iterator[int]:
+    """The numbers of the documents of random tokens, without end."""
+    while True:
+        yield int(np.searchsorted(documents.starts, rng.integers(len(documents.split)), side="right")) - 1
 
 
 def _drawing_from_rows(config: PretrainConfig, rows_read: int, rng: np.random.Generator) -> Iterator[int]:

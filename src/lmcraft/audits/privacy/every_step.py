@@ -1,9 +1,9 @@
 """An audit of all steps at once, by an attacker who sees the noisy gradient of each step.
 
-Each canary is a gradient of its own, which is orthogonal to all others and as long as a unit's can be: the strongest one that
-there is (Dirac canaries, arXiv 2302.07956, section 4.2). A coin puts it into the data. If it is in, the run's sampler says in
-which steps, and each of these has it in its gradient; the noise is the trainer's. The attacker adds up the logarithms of the
-likelihood ratios of what it sees along the canary, and guesses the coins (`one_run`).
+Each canary is a gradient of its own, which is orthogonal to all others and as long as a unit's can be: the strongest one
+that there is (Dirac canaries, arXiv 2302.07956, section 4.2). A coin puts it into the data. If it is in, the run's sampler
+says in which steps, and each of these has it in its gradient; the noise is the trainer's. The attacker adds up the
+logarithms of the likelihood ratios of what it sees along the canary, and guesses the coins (`one_run`).
 
 Shapes: N canaries.
 """
@@ -73,4 +73,5 @@ def _noise(source: PrivateGradients, step: int, places: NDArray[np.int64]) -> Fl
         values = weight.grad.flatten()[torch.from_numpy(places[begin:stop] - first).to(weight.device)]
         seen[begin:stop] = values.double().cpu().numpy()
         first += weight.numel()
-    return seen / source.mechanism.max_grad_norm
+    seen /= source.mechanism.max_grad_norm
+    return seen

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmcraft.audits.privacy.every_step import watch_steps
-from lmcraft.audits.privacy.one_run import CONFIDENCE, audit_one_run
+from lmcraft.audits.privacy.one_run import audit_one_run
 from lmcraft.audits.privacy.private_step import (
     NoiseMeasurement,
     SamplingMeasurement,
@@ -79,6 +79,7 @@ def _step_checks(
     claim: Guarantee, sensitivity: Sensitivity, noise: NoiseMeasurement, sampling: SamplingMeasurement
 ) -> list[StepCheck]:
     assert noise.std.high is not None and sampling.rate.low is not None
+    multiplier, rate = claim.noise_multiplier, claim.sampling_rate
     return [
         StepCheck(
             "clipping",
@@ -87,29 +88,28 @@ def _step_checks(
             sensitivity.passed,
         ),
         StepCheck(
-            "noise", f"{claim.noise_multiplier:.4g} x the limit", f"{noise.std.value:.4g}", noise.std.high >= claim.noise_multiplier
+            "noise",
+            f"{multiplier:.4g} x the limit",
+            f"{noise.std.value:.4g}",
+            noise.std.high >= multiplier,
         ),
         StepCheck(
             "noise of each weight",
-            f"{claim.noise_multiplier:.4g} x the limit",
+            f"{multiplier:.4g} x the limit",
             f"at most {noise.least:.4g} in {noise.weight}",
-            noise.least >= claim.noise_multiplier,
+            noise.least >= multiplier,
         ),
         StepCheck(
             "independent noise", "no correlation", "none" if noise.is_independent else "correlated", noise.is_independent
         ),
-        StepCheck(
-            "sampling rate", f"{claim.sampling_rate:.4g}", f"{sampling.rate.value:.4g}", sampling.rate.low <= claim.sampling_rate
-        ),
+        StepCheck("sampling rate", f"{rate:.4g}", f"{sampling.rate.value:.4g}", sampling.rate.low <= rate),
         StepCheck(
             "sampling rate of each unit",
-            f"{claim.sampling_rate:.4g}",
+            f"{rate:.4g}",
             f"at least {sampling.most_drawn:.4g} for the most frequent one",
-            sampling.most_drawn <= claim.sampling_rate,
+            sampling.most_drawn <= rate,
         ),
-        StepCheck(
-            "independent draws", "Poisson", "Poisson" if sampling.is_poisson else "not Poisson", sampling.is_poisson
-        ),
+        StepCheck("independent draws", "Poisson", "Poisson" if sampling.is_poisson else "not Poisson", sampling.is_poisson),
         StepCheck(
             "rows of a step",
             "as many as units are drawn",
@@ -141,6 +141,3 @@ def _compose(
         epsilon,
         f"noise at most {most_noise:.4g} x the longest gradient, sampling rate at least {rate:.4g}, {claim.steps:,} steps",
     )
-
-
-__all__ = ["CONFIDENCE", "MechanismAudit", "audit_mechanism"]

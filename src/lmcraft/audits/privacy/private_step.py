@@ -10,6 +10,7 @@ Shapes: N numbers of all weights, U units.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from time import monotonic
 from typing import Any
@@ -157,15 +158,19 @@ def measure_sensitivity(source: PrivateGradients, seed: int = 0) -> Sensitivity:
 def made_rows(source: PrivateGradients, rng: np.random.Generator) -> list[Sample]:
     """Rows that no data have: one token again and again, random tokens, a single target."""
     vocab_size, length = source.model.config.vocab_size, source.units.sequence_length
-    texts = [np.full(length + 1, rng.integers(vocab_size)), rng.integers(vocab_size, size=length + 1), rng.integers(vocab_size, size=2)]
-    return [Sample(text[:-1].astype(np.int64), text[1:].astype(np.int64), np.zeros(len(text) - 1, np.int64)) for text in texts]
+    texts = [
+        np.full(length + 1, rng.integers(vocab_size)),
+        rng.integers(vocab_size, size=length + 1),
+        rng.integers(vocab_size, size=2),
+    ]
+    return [Sample(text[:-1], text[1:], np.zeros(len(text) - 1, np.int64)) for text in texts]
 
 
 def _largest_part(source: PrivateGradients, numbers: Sequence[int], rng: np.random.Generator) -> float:
     """The largest norm of the difference that one of the units makes, to an empty step and to one of other units."""
     companions = rng.integers(len(source.units), size=COMPANIONS).tolist()
     largest = 0.0
-    for others in ([], companions):
+    for others in (companions[:0], companions):
         without = _sum_of(source, others)
         largest = max(largest, *(float((_sum_of(source, [*others, number]) - without).norm()) for number in numbers))
     return largest
@@ -184,7 +189,7 @@ def _true_norm(source: PrivateGradients, number: int) -> float:
     for weight in source.weights.values():
         weight.grad = None
     loss = source.clipper.objective.loss(source.model, batch) / max(1, int((batch.targets != IGNORE_INDEX).sum()))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     squares = [weight.grad.double().square().sum() for weight in source.weights.values() if weight.grad is not None]
     return float(torch.stack(squares).sum().sqrt())
 
@@ -212,7 +217,7 @@ def measure_noise(source: PrivateGradients, steps: int = NOISE_STEPS) -> NoiseMe
         with replaced(source, noise=NoNoise()):
             without = step_sum(source, step)
         noise = step_sum(source, step) - without
-        squares += [float(part.square().sum()) for part in noise.split(sizes)]
+        squares += [float(part.square().sum()) for part in torch.split(noise, sizes)]
         vectors.append(noise)
     counts = steps * np.array(sizes)
     total = int(counts.sum())
@@ -221,18 +226,20 @@ def measure_noise(source: PrivateGradients, steps: int = NOISE_STEPS) -> NoiseMe
     ends = np.sqrt(squares / counts) * (1 + NORMAL.inv_cdf(1 - LEVEL / len(sizes)) / np.sqrt(2 * counts))
     lowest = int(np.argmin(ends))
     independent = _are_uncorrelated(vectors) and all(_are_uncorrelated(_equal_parts(vector, sizes)) for vector in vectors)
-    return NoiseMeasurement(Metric(std, std - half, std + half), float(ends[lowest]), list(source.weights)[lowest], independent, total)
+    return NoiseMeasurement(
+        Metric(std, std - half, std + half), float(ends[lowest]), list(source.weights)[lowest], independent, total
+    )
 
 
 def _equal_parts(vector: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     """The parts of the most frequent size."""
     size = max(set(sizes), key=sizes.count)
-    return [part for part in vector.split(list(sizes)) if len(part) == size]
+    return [part for part in torch.split(vector, list(sizes)) if len(part) == size]
 
 
 def _are_uncorrelated(vectors: Sequence[Tensor]) -> bool:
     """Whether neighboring vectors correlate no more than independent ones would."""
-    for first, second in zip(vectors, vectors[1:], strict=False):
+    for first, second in pairwise(vectors):
         norms = float(first.norm() * second.norm())
         if norms and abs(float(first @ second)) / norms > (Z + 2) / sqrt(len(first)):
             return False
@@ -257,7 +264,8 @@ class SamplingMeasurement:
 def measure_sampling(source: PrivateGradients, max_steps: int, seconds: float) -> SamplingMeasurement:
     """Count how often each unit is drawn in many steps, and whether the rows that reach the clipper are as many."""
     size = source.mechanism.units
-    counts, sizes, repeats = np.zeros(size, np.int64), [], 0
+    counts, repeats = np.zeros(size, np.int64), 0
+    sizes: list[int] = []
     before, begin = np.empty(0, np.int64), monotonic()
     for step in range(FIRST_STEP, FIRST_STEP + max_steps):
         if sizes and monotonic() - begin > seconds:
@@ -275,7 +283,7 @@ def measure_sampling(source: PrivateGradients, max_steps: int, seconds: float) -
 
 
 def _is_poisson(sizes: Sequence[int], repeats: int, units: int) -> bool:
-    """Whether the variance of the batches' sizes, and the units that two steps in a row share, are those of independent draws."""
+    """Whether batches vary in size, and steps in a row share units, as with independent draws."""
     steps, rate = len(sizes), sum(sizes) / (len(sizes) * units)
     if steps < MIN_STEPS or not 0 < rate < 1:
         return True  # too little to tell
