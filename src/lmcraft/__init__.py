@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from lmcraft.commands import COMMANDS
 
 if TYPE_CHECKING:
+    from lmcraft.commands.audit_privacy import AuditPrivacyConfig as AuditPrivacyConfig
+    from lmcraft.commands.audit_privacy import audit_privacy as audit_privacy
     from lmcraft.commands.audit_safety import AuditSafetyConfig as AuditSafetyConfig
     from lmcraft.commands.audit_safety import audit_safety as audit_safety
     from lmcraft.commands.chat import ChatConfig as ChatConfig

@@ -72,6 +72,12 @@ COMMANDS = {
     "audit safety": Command(
         "audit_safety", "audit_safety", "AuditSafetyConfig", "Measure a model's toxicity, refusals and gaps between groups."
     ),
+    "audit privacy": Command(
+        "audit_privacy",
+        "audit_privacy",
+        "AuditPrivacyConfig",
+        "Measure what a model gives away about its training data, and audit its claimed epsilon.",
+    ),
     "guard pairs": Command(
         "guard_pairs",
         "guard_pairs",
@@ -115,6 +121,6 @@ GROUPS = {
     "keys": "Export or erase what a server has stored for one API key.",
     "review": "Have people judge texts by written guidelines.",
     "tokenizer": "Train and inspect tokenizers.",
-    "audit": "Measure what models do to people.",
+    "audit": "Measure what models do to people, and what they give away about them.",
     "guard": "Keep harmful text out of training data, prompts and answers.",
 }

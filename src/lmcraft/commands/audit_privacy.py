@@ -6,12 +6,13 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from lmcraft.config import ADVANCED, MACHINE, OFF, OUTPUT, Config, automatic, command_config, quantity
-from lmcraft.errors import UserError
+from lmcraft.audits.privacy.results import PrivacyAudit
+from lmcraft.config import ADVANCED, MACHINE, OFF, OUTPUT, Config, automatic, command_config, quantity, takes_settings
+from lmcraft.errors import RunError, UserError
 from lmcraft.quantities import Duration
 
 if TYPE_CHECKING:
-    pass
+    from lmcraft.audits.privacy.audit import AuditedRun
 
 RECORD = "audit.json"
 KIND = "audit privacy"  # in energy.json
@@ -67,3 +68,87 @@ class AuditPrivacyConfig(Config):
             canaries=self.canaries or (DEFAULT_CANARIES if self.retrain else 0),
             time_limit=self.time_limit or Duration(DEFAULT_SECONDS),
         )
+
+
+@takes_settings(AuditPrivacyConfig)
+def audit_privacy(config: AuditPrivacyConfig) -> PrivacyAudit:
+    """Attack the model, print the figures, and write the page.
+
+    Raises:
+        UserError: no run of lmcraft made the folder, its data are not here or have changed, or `out` holds something else.
+        RunError: the audit contradicts the claimed epsilon, or the disk is full.
+        InterruptedRunError: a signal stopped the training of a copy; the same command continues it.
+    """
+    from lmcraft.training.environment import set_up_environment
+
+    set_up_environment()
+    from lmcraft.audits.privacy.audit import AuditedRun
+    from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
+    from lmcraft.energy.recording import describe_row, recording_energy
+    from lmcraft.folder import ModelFolder, write_json
+    from lmcraft.folder.lock import lock_folder
+    from lmcraft.reports.card import update_card
+    from lmcraft.reports.privacy_audit import TITLE, privacy_audit_tables, write_privacy_audit
+    from lmcraft.reports.template import check_page
+    from lmcraft.terminal import line_printer, print_result
+
+    config = config.resolved()
+    run = AuditedRun.open(ModelFolder(config.model), config.data)
+    out = config.out or run.folder.privacy_audit
+    check_page(out, TITLE, "audit")
+    out.mkdir(parents=True, exist_ok=True)
+    with lock_folder(out, wait=False), recording_energy(out / ENERGY_FILE, KIND) as energy:
+        audit = _audit(config, run, out)
+        energy.count(config.documents)
+    write_json(out / RECORD, audit.to_json())
+    page = write_privacy_audit(out, audit)
+    total = EnergyRecord.read(out / ENERGY_FILE).total
+    print_result(*privacy_audit_tables(audit), *filter(None, [describe_row(total, "documents")]))
+    line_printer()(f"results: {out / RECORD}; report: {page}")
+    if out == run.folder.privacy_audit:
+        update_card(run.folder, line_printer())
+    if failure := audit.describe_failure():
+        raise RunError(failure)
+    return audit
+
+
+def _audit(config: AuditPrivacyConfig, run: AuditedRun, out: Path) -> PrivacyAudit:
+    from lmcraft.audits.privacy.audit import (
+        attack_canaries,
+        attack_documents,
+        attack_with_shadows,
+        audit_step,
+        train_with_canaries,
+    )
+    from lmcraft.audits.privacy.one_run import CONFIDENCE
+    from lmcraft.machine import choose_machine
+    from lmcraft.model.storage import load_model
+    from lmcraft.reports.evidence.evaluations import identify_weights
+    from lmcraft.terminal import line_printer
+    from lmcraft.tokenizer.tokenizer import Tokenizer
+
+    print_line = line_printer()
+    machine = choose_machine(config.device, "fp32")
+    model = load_model(run.folder.path, device=machine.device).float()
+    tokenizer = Tokenizer.load(run.folder.path)
+    options = {"documents": config.documents, "seed": config.seed}
+    findings = attack_documents(run, model, tokenizer, extraction_tokens=config.extraction_tokens, **options)
+    audited, attacked = run, model
+    if config.retrain:
+        audited = train_with_canaries(run, config.canaries, out, print_line)
+        attacked = load_model(audited.folder.path, device=machine.device).float()
+    findings.add(attack_canaries(audited, attacked))
+    if config.shadow_models:
+        findings.add(attack_with_shadows(audited, attacked, config.shadow_models, out, print_line, **options))
+    step = audit_step(run, model, machine, seconds=float(config.time_limit), seed=config.seed)
+    return PrivacyAudit(
+        model=str(config.model),
+        weights=identify_weights(run.folder),
+        claim=run.claim,
+        confidence=CONFIDENCE,
+        figures=findings.figures,
+        bounds=[*findings.bounds, *(step.bounds if step else ())],
+        checks=step.checks if step else (),
+        notes=findings.notes,
+        settings={**options, "extraction_tokens": config.extraction_tokens, "shadow_models": config.shadow_models},
+    )

@@ -10,17 +10,18 @@ from lmcraft.audits.privacy.exposure import CanaryScores, ExposureLevel, exposur
 from lmcraft.audits.privacy.extraction import SAMPLES, measure_extraction
 from lmcraft.audits.privacy.membership import Attack, TokenScores, attack_scores, auc_with_interval, true_positive_rate
 from lmcraft.audits.privacy.one_run import audit_one_run
-from lmcraft.audits.privacy.results import Attacked, EpsilonBound, PrivacyFigure
+from lmcraft.audits.privacy.results import Attacked, EpsilonBound, PrivacyFigure, Statement
 from lmcraft.data.canaries import Canaries
 from lmcraft.statistics.intervals import Floats, Metric
 
 FALSE_POSITIVE_RATE = 0.01
+EXTRACTION_NAMES = {"greedy": "extracted by greedy decoding", "sampled": f"extracted by the best of {SAMPLES} samples"}
 AREA, RATE = "area under the ROC curve", "true positives at 1% false positives"
 ATTACK_TITLES = {
-    "loss": "loss",
-    "zlib": "loss / compressed size",
-    "min-k": "Min-K%",
-    "min-k++": "Min-K%++",
+    "loss": Statement("loss"),
+    "zlib": Statement("loss / compressed size"),
+    "min-k": Statement("Min-K%"),
+    "min-k++": Statement("Min-K%++"),
 }
 
 
@@ -44,7 +45,7 @@ def membership_figures(
     return figures
 
 
-def separation_figures(kind: Attacked, title: str, positives: Floats, negatives: Floats) -> list[PrivacyFigure]:
+def separation_figures(kind: Attacked, title: Statement, positives: Floats, negatives: Floats) -> list[PrivacyFigure]:
     """How far scores tell two groups apart."""
     positives, negatives = (scores[np.isfinite(scores)] for scores in (positives, negatives))
     count = len(positives) + len(negatives)
@@ -61,11 +62,12 @@ def extraction_figures(members: Sequence[TokenScores], others: Sequence[TokenSco
     if not found.count:
         return []
     figures = []
-    for name, title in (("greedy", f"{tokens} tokens, greedy"), ("sampled", f"{tokens} tokens, best of {SAMPLES} samples")):
+    for kind, name in EXTRACTION_NAMES.items():
         for group, extraction in (("training documents", found), ("other documents", baseline)):
-            metric: Metric = getattr(extraction, name)
+            metric: Metric = getattr(extraction, kind)
+            title = Statement(f"{group}, {{tokens}} tokens", {"tokens": tokens})
             if isfinite(metric.value):
-                figures.append(PrivacyFigure("extraction", title, group, metric, extraction.count))
+                figures.append(PrivacyFigure("extraction", name, title, metric, extraction.count))
     return figures
 
 
@@ -81,18 +83,22 @@ def canary_figures(canaries: Canaries, scores: CanaryScores, times: Sequence[int
     counts = [item.included * item.repetitions for item in canaries.items] if times is None else times
     figures = []
     for level in exposure_by_repetitions(scores, counts):
-        title = "not in the data" if not level.last else "in the data" if times is None else _describe_level(level)
+        title = _describe_level(level) if times else Statement("in the data" if level.last else "not in the data")
         figures.append(PrivacyFigure("exposure", "exposure in bits", title, level.exposure, level.count, scores.by_chance))
     if included.any() and not included.all():
-        figures += separation_figures("canaries", "canaries", scores.scores[included], scores.scores[~included])
+        figures += separation_figures("canaries", Statement("secrets"), scores.scores[included], scores.scores[~included])
     return figures
 
 
-def _describe_level(level: ExposureLevel) -> str:
-    return f"read {level.first} to {level.last} times" if level.first < level.last else f"read {level.first} times"
+def _describe_level(level: ExposureLevel) -> Statement:
+    if level.last <= 1:
+        return Statement("read once" if level.last else "not read")
+    return Statement("read {first} to {last} times", {"first": level.first, "last": level.last})
 
 
-def canary_bounds(canaries: Canaries, scores: Floats, delta: float, confidence: float) -> list[EpsilonBound]:
+def canary_bounds(
+    canaries: Canaries, scores: Floats, delta: float, confidence: float, suffix: str = ""
+) -> list[EpsilonBound]:
     """Lower bounds on epsilon from the coins of canaries, by an attacker who sees the final weights.
 
     Args:
@@ -100,12 +106,16 @@ def canary_bounds(canaries: Canaries, scores: Floats, delta: float, confidence: 
         scores: that do not depend on the coins other than through the weights.
         delta: of the guarantee.
         confidence: of both bounds together.
+        suffix: of the methods' names.
     """
     included = [item.included for item in canaries.items]
     bounds = []
     for method, gaussian in (("one run", False), ("one run, Gaussian", True)):
         bound = audit_one_run(scores, included, delta, gaussian=gaussian, confidence=(1 + confidence) / 2)
         guesses = bound.guesses
-        detail = f"{guesses.right:,} of {guesses.count:,} coins guessed right, {guesses.canaries:,} canaries"
-        bounds.append(EpsilonBound("final weights", method, bound.epsilon, detail))
+        detail = Statement(
+            "{right} of {guesses} coins guessed right, {canaries} canaries",
+            {"right": guesses.right, "guesses": guesses.count, "canaries": guesses.canaries},
+        )
+        bounds.append(EpsilonBound("final weights", method + suffix, bound.epsilon, detail))
     return bounds

@@ -3,32 +3,49 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lmcraft.audits.privacy.attacks import canary_bounds, canary_figures, extraction_figures, membership_figures
+import numpy as np
+
+from lmcraft.audits.privacy.attacks import (
+    canary_bounds,
+    canary_figures,
+    extraction_figures,
+    membership_figures,
+    separation_figures,
+)
+from lmcraft.audits.privacy.copies import COPY, train_copy, train_shadows
 from lmcraft.audits.privacy.documents import sample_documents
 from lmcraft.audits.privacy.exposure import score_canaries
-from lmcraft.audits.privacy.membership import score_tokens
+from lmcraft.audits.privacy.mechanism import MechanismAudit, audit_mechanism
+from lmcraft.audits.privacy.membership import attack_scores, score_tokens
 from lmcraft.audits.privacy.one_run import CONFIDENCE
-from lmcraft.audits.privacy.results import EpsilonBound, PrivacyFigure
+from lmcraft.audits.privacy.results import EpsilonBound, PrivacyFigure, Statement
 from lmcraft.data.canaries import Canaries
 from lmcraft.data.loader import TokenSplit
 from lmcraft.data.splits import TRAIN
 from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence.training_run import read_settings
+from lmcraft.machine import Machine
+from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PretrainConfig
+from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.privacy.accounting import default_delta
 from lmcraft.privacy.guarantee import Guarantee
+from lmcraft.statistics.intervals import Floats
+from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.training.dp.gradients import PrivateGradients
 
-UNLIKE = (
+UNLIKE = Statement(
     "The held-out documents are the end of the text, so attacks may tell texts apart rather than what was read: for a fair "
     "comparison prepare with --split hash, or train with --without."
 )
-NO_CANARIES = (
+TOO_SHORT = "Extraction was not measured, since no document has {tokens} tokens."
+NO_CANARIES = Statement(
     "The run has no canaries, so exposure was not measured, and nothing bounds epsilon from the final weights: train with "
     "--canaries, or audit with --retrain."
 )
-REPEATED = (
+REPEATED = Statement(
     "Some canaries were read several times an epoch, so the bounds from final weights are those of documents that are "
     "repeated as often."
 )
@@ -80,7 +97,7 @@ class Findings:
 
     figures: list[PrivacyFigure] = field(default_factory=list)
     bounds: list[EpsilonBound] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Statement] = field(default_factory=list)
 
     def add(self, other: "Findings") -> None:
         """Add what another attack got."""
@@ -106,7 +123,7 @@ def attack_documents(
     ]
     notes = [] if sample.is_like else [UNLIKE]
     if not any(figure.kind == "extraction" for figure in figures):
-        notes.append(f"Extraction was not measured: no document has {2 * extraction_tokens + 1} tokens.")
+        notes.append(Statement(TOO_SHORT, {"tokens": 2 * extraction_tokens + 1}))
     return Findings(figures, notes=notes)
 
 
@@ -122,3 +139,70 @@ def attack_canaries(run: AuditedRun, model: Transformer) -> Findings:
         canary_bounds(run.canaries, scores.scores, run.delta, CONFIDENCE),
         [REPEATED] if repeated else [],
     )
+
+
+def attack_with_shadows(
+    run: AuditedRun, model: Transformer, count: int, out: Path, print_line: PrintLine, *, documents: int, seed: int
+) -> Findings:
+    """Compare the scores of documents and canaries with those that models with other coins give them.
+
+    Raises:
+        UserError, RunError, InterruptedRunError: as in `train_copy`.
+    """
+    sample = sample_documents(run.config, run.rows_read, documents, seed)
+    numbers = [] if run.claim else sample.member_numbers  # a private run reads all documents
+    texts = [*sample.members, *sample.others] if numbers else []
+    canaries = run.canaries
+    first_document = 0 if canaries is None else len(canaries.items)
+
+    def score(model: Transformer) -> Floats:
+        known = np.empty(0) if canaries is None else score_canaries(model, canaries).scores
+        return np.concatenate([known, attack_scores(score_tokens(model, texts))])
+
+    shadows = train_shadows(
+        run.config,
+        out,
+        count,
+        print_line,
+        canaries=canaries,
+        documents=numbers,
+        unread=len(texts) - len(numbers),
+        score=lambda folder: score(load_model(folder.path, device=model.device)),
+        seed=seed,
+    )
+    own = score(model)
+    title, findings = Statement("LiRA, {count} shadow models", {"count": count}), Findings()
+    if canaries is not None:
+        coins = np.array([item.included for item in canaries.items])
+        known = shadows.likelihood_ratios(own)[:first_document]
+        findings.figures += separation_figures("canaries", title, known[coins], known[~coins])
+        findings.bounds += canary_bounds(canaries, known, run.delta, CONFIDENCE, suffix=", LiRA")
+    if numbers:
+        unknown = shadows.differences(own)[first_document:]
+        findings.figures += separation_figures("membership", title, unknown[: len(numbers)], unknown[len(numbers) :])
+    return findings
+
+
+def audit_step(run: AuditedRun, model: Transformer, machine: Machine, *, seconds: float, seed: int) -> MechanismAudit | None:
+    """Measure the private step of the run with the weights that are audited; None if it was not private.
+
+    Raises:
+        UserError: the run cannot be opened any more.
+    """
+    if run.claim is None:
+        return None
+    private = PretrainingRun.open(run.config, machine, run.folder).with_privacy(None)
+    trainer = private.build_trainer()
+    trainer.model.load_state_dict(model.state_dict())
+    assert isinstance(trainer.source, PrivateGradients)
+    return audit_mechanism(trainer.source, run.claim, seconds=seconds, seed=seed)
+
+
+def train_with_canaries(run: AuditedRun, count: int, out: Path, print_line: PrintLine) -> AuditedRun:
+    """A copy of the run whose data has canaries.
+
+    Raises:
+        UserError, RunError, InterruptedRunError: as in `train_copy`.
+    """
+    folder = train_copy(run.config, out / COPY, print_line, canaries=count)
+    return AuditedRun.open(folder, run.config.data)

@@ -13,14 +13,26 @@ Attacked = Literal["membership", "extraction", "exposure", "canaries"]
 
 
 @dataclass(frozen=True)
+class Statement:
+    """A text for people, which reports translate."""
+
+    text: str
+    """With the names of values in braces."""
+    values: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text.format(**self.values)
+
+
+@dataclass(frozen=True)
 class PrivacyFigure:
     """What one attack got."""
 
     kind: Attacked
     name: str
     """What was measured, such as the area under the ROC curve."""
-    title: str
-    """What it was measured on, for people."""
+    title: Statement
+    """What it was measured on."""
     metric: Metric
     count: int
     """Documents or canaries."""
@@ -36,8 +48,8 @@ class EpsilonBound:
     """What the attacker sees."""
     method: str
     epsilon: float
-    detail: str
-    """What it follows from, in a few words."""
+    detail: Statement
+    """What it follows from."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +57,8 @@ class StepCheck:
     """A part of the private step, as it is claimed and as it was measured."""
 
     name: str
-    claimed: str
-    measured: str
+    claimed: Statement
+    measured: Statement
     passed: bool
 
 
@@ -63,7 +75,7 @@ class PrivacyAudit:
     figures: Sequence[PrivacyFigure] = ()
     bounds: Sequence[EpsilonBound] = ()
     checks: Sequence[StepCheck] = ()
-    notes: Sequence[str] = ()
+    notes: Sequence[Statement] = ()
     """What could not be measured, and why."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -108,7 +120,7 @@ class PrivacyAudit:
             "figures": [
                 {
                     "name": figure.name,
-                    "title": figure.title,
+                    "title": str(figure.title),
                     "kind": figure.kind,
                     **asdict(figure.metric),
                     "count": figure.count,
@@ -116,8 +128,10 @@ class PrivacyAudit:
                 }
                 for figure in self.figures
             ],
-            "bounds": [asdict(bound) for bound in self.bounds],
-            "checks": [asdict(check) for check in self.checks],
-            "notes": list(self.notes),
+            "bounds": [{**asdict(bound), "detail": str(bound.detail)} for bound in self.bounds],
+            "checks": [
+                {**asdict(check), "claimed": str(check.claimed), "measured": str(check.measured)} for check in self.checks
+            ],
+            "notes": list(map(str, self.notes)),
             "settings": dict(self.settings),
         }
