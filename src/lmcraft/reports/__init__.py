@@ -10,6 +10,7 @@
 | `scaling` | the page of a scaling law |
 | `evaluation` | the page of an evaluation |
 | `safety` | the page of a safety audit, and its tables |
+| `privacy_audit` | the page of a privacy audit, and its tables |
 | `comparison` | the page of compared models |
 | `task_curves` | the tasks of a family, in its page |
 | `strategies` | the page of compared strategies against harm |
@@ -20,7 +21,7 @@
 | `preparation`, `preparation_charts` | the page of a prepared dataset |
 | `template` | fills the HTML templates, whose head is the same |
 | `explanation/` | the page of an explanation: what a model does with a text |
-| `language`, `chinese`, `chinese_model`, `chinese_explanation` | the texts of a page in English and Chinese |
+| `language`, `chinese`, `chinese_*` | the texts of a page in English and Chinese |
 | `chart`, `axis`, `table` | SVG charts, sparklines and HTML tables |
 | `chart_text` | charts in words, for people who do not see them |
 """

@@ -3,6 +3,7 @@
 from lmcraft.reports.chinese_explanation import EXPLANATION
 from lmcraft.reports.chinese_forgetting import FORGETTING
 from lmcraft.reports.chinese_model import MODEL_REPORT
+from lmcraft.reports.chinese_privacy_audit import PRIVACY_AUDIT
 
 CHINESE = MODEL_REPORT | {
     # Any page
@@ -277,4 +278,4 @@ CHINESE = MODEL_REPORT | {
         "模型写出的文字保存在本页旁的 .jsonl 文件中，其中可能有冒犯性内容。"
     ),
 }
-CHINESE |= EXPLANATION | FORGETTING
+CHINESE |= EXPLANATION | FORGETTING | PRIVACY_AUDIT

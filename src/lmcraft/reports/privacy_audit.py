@@ -89,7 +89,7 @@ def privacy_audit_tables(audit: PrivacyAudit) -> list["RenderableType"]:
 
 def figure_rows(figures: Sequence[PrivacyFigure]) -> Table:
     """The headings and rows of a table of figures."""
-    head = [say(name) for name in ("figure", "measured on", "count", "value (95% interval)", "by chance")]
+    head = [say(name) for name in ("figure", "measured on", "count", "value (95% interval)", "chance")]
     rows = [
         [
             say(figure.name),

@@ -189,7 +189,7 @@ def _true_norm(source: PrivateGradients, number: int) -> float:
     for weight in source.weights.values():
         weight.grad = None
     loss = source.clipper.objective.loss(source.model, batch) / max(1, int((batch.targets != IGNORE_INDEX).sum()))
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     squares = [weight.grad.double().square().sum() for weight in source.weights.values() if weight.grad is not None]
     return float(torch.stack(squares).sum().sqrt())
 
