@@ -73,7 +73,8 @@ PRIVACY_AUDIT = {
     "one per drawn unit": "每个抽中的单元一行",
     "more": "更多",
     "epsilon {epsilon} after {steps} steps": "{steps} 步后 ε = {epsilon}",
-    "epsilon {epsilon}": "ε = {epsilon}",
+    "spends epsilon {epsilon}": "消耗 ε = {epsilon}",
+    "epsilon": "ε（隐私损失）",
     # Attacks
     "Membership inference": "成员推断",
     "Extraction": "训练数据提取",

@@ -58,12 +58,12 @@ def separation_figures(kind: Attacked, title: Statement, positives: Floats, nega
 
 def extraction_figures(members: Sequence[TokenScores], others: Sequence[TokenScores], tokens: int) -> list[PrivacyFigure]:
     """How many documents a model writes on verbatim, beside documents that it cannot know."""
-    found, baseline = measure_extraction(members, tokens), measure_extraction(others, tokens)
-    if not found.count:
+    verbatim, baseline = measure_extraction(members, tokens), measure_extraction(others, tokens)
+    if not verbatim.count:
         return []
     figures = []
     for kind, name in EXTRACTION_NAMES.items():
-        for group, extraction in (("training documents", found), ("other documents", baseline)):
+        for group, extraction in (("training documents", verbatim), ("other documents", baseline)):
             metric: Metric = getattr(extraction, kind)
             title = Statement(f"{group}, {{tokens}} tokens", {"tokens": tokens})
             if isfinite(metric.value):

@@ -156,8 +156,8 @@ def attack_with_shadows(
     first_document = 0 if canaries is None else len(canaries.items)
 
     def score(model: Transformer) -> Floats:
-        known = np.empty(0) if canaries is None else score_canaries(model, canaries).scores
-        return np.concatenate([known, attack_scores(score_tokens(model, texts))])
+        secrets = np.empty(0) if canaries is None else score_canaries(model, canaries).scores
+        return np.concatenate([secrets, attack_scores(score_tokens(model, texts))])
 
     shadows = train_shadows(
         run.config,
@@ -174,12 +174,12 @@ def attack_with_shadows(
     title, findings = Statement("LiRA, {count} shadow models", {"count": count}), Findings()
     if canaries is not None:
         coins = np.array([item.included for item in canaries.items])
-        known = shadows.likelihood_ratios(own)[:first_document]
-        findings.figures += separation_figures("canaries", title, known[coins], known[~coins])
-        findings.bounds += canary_bounds(canaries, known, run.delta, CONFIDENCE, suffix=", LiRA")
+        ratios = shadows.likelihood_ratios(own)[:first_document]
+        findings.figures += separation_figures("canaries", title, ratios[coins], ratios[~coins])
+        findings.bounds += canary_bounds(canaries, ratios, run.delta, CONFIDENCE, suffix=", LiRA")
     if numbers:
-        unknown = shadows.differences(own)[first_document:]
-        findings.figures += separation_figures("membership", title, unknown[: len(numbers)], unknown[len(numbers) :])
+        differences = shadows.differences(own)[first_document:]
+        findings.figures += separation_figures("membership", title, differences[: len(numbers)], differences[len(numbers) :])
     return findings
 
 

@@ -145,9 +145,9 @@ def train_shadows(
         drawn = None if canaries is None else redraw_coins(canaries, int(rng.integers(1 << 31)))
         kept = rng.random(len(documents)) < 0.5
         without = [document for document, is_kept in zip(documents, kept, strict=True) if not is_kept]
-        place = out / SHADOWS.format(number=number)
+        copy = out / SHADOWS.format(number=number)
         print_line(f"shadow model {number + 1} of {count}")
-        folder = train_copy(config, place, print_line, canaries=drawn or 0, without=without)
+        folder = train_copy(config, copy, print_line, canaries=drawn or 0, without=without)
         coins = [] if drawn is None else [item.included for item in drawn.items]
         scores.append(score(folder))
         included.append(np.array([*coins, *kept, *[False] * unread], np.bool_))
