@@ -50,7 +50,7 @@ def test_export_then_erasure(folder: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_misspelled_name_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["erase", "adda"], ["erase", "adda", "--dry-run"], ["export", "adda", "--out", "export"]):
         assert main(["keys", *command, *STORES]) == 2
-        assert "nothing is stored for key='adda'; there is data of 'ada', 'ben': check the name" in capsys.readouterr().err
+        assert "nothing is stored for key='adda'; there is data of 'ada', 'ben': check its name" in capsys.readouterr().err
     assert not (folder / "export").exists()
 
 
@@ -79,10 +79,12 @@ def test_what_stays_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) ->
         ([], "there is no store"),
         (["--store", "none.sqlite"], "does not exist"),
         (["--store", "none", "--log-prompts", "none.jsonl"], "does not exist"),
+        (["--store", "none", "--log-prompts", "chats.sqlite"], "holds something else than logged prompts"),
+        (["--store", "none", "--log-prompts", "/dev/null"], "is no file"),
         (["--store", "reviews.sqlite"], "none of the tables"),
         (["--store", "mysql://x/y"], "unknown database type"),
     ],
-    ids=["no store", "no file", "no log", "another kind", "another database"],
+    ids=["no store", "no file", "no log", "another file", "a device", "another kind", "another database"],
 )
 def test_stores_that_cannot_be_opened(
     folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lmcraft.commands.serve import DEFAULT_REVIEWS, DEFAULT_STORE
 from lmcraft.config import Config, command_config, takes_settings
-from lmcraft.errors import UserError
+from lmcraft.errors import RunError, UserError
 from lmcraft.extras import import_optional
 from lmcraft.setting_values import expand_user
 from lmcraft.terminal import print_result
@@ -114,7 +114,10 @@ def erase_key_data(config: KeysEraseConfig) -> dict[str, int]:
             print_result(f"to erase: {describe_counts(counts)}")
             return dict(counts)
         counts = erase_data(stores, config.key)
-        purge_all(stores)  # also if there is nothing: an earlier call may have ended before
+        try:
+            purge_all(stores)  # also if there is nothing: an earlier call may have ended before its purge
+        except RunError as error:
+            raise RunError(f"{error}: run the command again") from error
         num_verdicts, num_unattributed = count_remaining(stores, config.key)
         if not counts.total():
             _check_known(stores, config.key)
@@ -141,7 +144,7 @@ def _check_known(stores: Stores, key: str) -> None:
         return
     names = sorted(keys_with_data(stores))
     known = f"; there is data of {', '.join(map(repr, names))}" if names else ""
-    raise UserError(f"nothing is stored for key={key!r}{known}: check the name, and --store, --reviews and --log-prompts")
+    raise UserError(f"nothing is stored for key={key!r}{known}: check its name, and --store, --reviews and --log-prompts")
 
 
 @contextmanager
@@ -156,6 +159,7 @@ def _opened(config: KeyConfig) -> Iterator[Stores]:
     from lmcraft.annotation.tables import SCHEMA
     from lmcraft.database import open_database
     from lmcraft.server.conversations.store import Store
+    from lmcraft.server.privacy.prompt_files import check_log
     from lmcraft.server.privacy.stores import Stores
 
     def is_present(location: str, default: str) -> bool:
@@ -170,8 +174,8 @@ def _opened(config: KeyConfig) -> Iterator[Stores]:
             reviews = ReviewStore(open_database(config.reviews, SCHEMA, create=False))
             stack.callback(reviews.close)
         path = None if config.log_prompts is None else expand_user(config.log_prompts)
-        if path is not None and not path.is_file():
-            raise UserError(f"log_prompts='{path}' does not exist; check the path")
+        if path is not None:
+            check_log(path)
         if conversations is None and reviews is None and path is None:
             raise UserError("there is no store: name the server's --store, --reviews or --log-prompts")
         yield Stores(conversations, None if conversations is None else conversations.engine, reviews, path)

@@ -332,14 +332,14 @@ def _open_reviews(config: ServeConfig) -> "ReviewStore | None":
 
 
 def _open_prompt_log(config: ServeConfig, metrics: "Metrics") -> "PromptLog | None":
-    from lmcraft.server.privacy.prompt_files import check_log
+    from lmcraft.server.privacy.prompt_files import open_log
     from lmcraft.server.privacy.prompt_log import PromptLog
     from lmcraft.server.privacy.scrubbed_logs import make_scrub
 
     if config.log_prompts is None:
         return None
     path = expand_user(config.log_prompts)
-    check_log(path)
+    open_log(path)
     return PromptLog(path, make_scrub() if config.scrub_prompts else None, metrics)
 
 

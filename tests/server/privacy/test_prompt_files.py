@@ -9,7 +9,7 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.server.privacy import prompt_files
-from lmcraft.server.privacy.prompt_files import append_lines, check_log, read_entries, remove_entries, time_of
+from lmcraft.server.privacy.prompt_files import append_lines, open_log, read_entries, remove_entries, time_of
 
 
 def line(key: str, number: int = 0) -> bytes:
@@ -63,14 +63,20 @@ def test_nothing_is_lost_while_entries_are_removed(path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    check_log(tmp_path / "prompts.jsonl")
+    open_log(tmp_path / "prompts.jsonl")
+    open_log(tmp_path / "prompts.jsonl")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
     for path, message in (
+        (notes, "holds something else"),
+        (Path("/dev/null"), "is no file"),
         (tmp_path, "is a folder"),
         (tmp_path / "none" / "prompts.jsonl", "No such file or directory"),
         (Path("/proc/prompts.jsonl"), "cannot be written"),
     ):
         with pytest.raises(UserError, match=message):
-            check_log(path)
+            open_log(path)
+    assert notes.read_text() == "mine"
 
 
 def test_an_entry_without_a_time_is_the_oldest() -> None:

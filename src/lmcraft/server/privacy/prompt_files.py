@@ -17,23 +17,41 @@ from lmcraft.json_lines import parse_json
 
 MAX_FILE_BYTES = 64 * 2**20
 MAX_OLD_FILES = 9
+LINE_BEGINNING = b'{"time": "'
 Entry = Mapping[str, Any]
 
 
-def check_log(path: Path) -> None:
-    """Create the file of a log, for its owner only.
+def open_log(path: Path) -> None:
+    """Create the file of a log, for its owner only; it may exist.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or is something else.
     """
     try:
-        if path.is_dir():
-            raise UserError(f"log_prompts='{path}' is a folder; name a file in it, such as {path / 'prompts.jsonl'}")
+        if path.exists():
+            check_log(path)
         os.close(_open(path))
         with _locked(path):
             path.chmod(0o600)
     except OSError as error:
         raise UserError(f"log_prompts='{path}' cannot be written ({error.strerror}); choose another file") from error
+
+
+def check_log(path: Path) -> None:
+    """Raise UserError unless a path is the file of a log, or empty: lines would be added to any other, and removed."""
+    if path.is_dir():
+        raise UserError(f"log_prompts='{path}' is a folder; name a file in it, such as {path / 'prompts.jsonl'}")
+    if not path.exists():
+        raise UserError(f"log_prompts='{path}' does not exist; check the path")
+    if not path.is_file():
+        raise UserError(f"log_prompts='{path}' is no file, but a device, a pipe or a socket; name a file")
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(LINE_BEGINNING))
+    except OSError as error:
+        raise UserError(f"log_prompts='{path}' cannot be read ({error.strerror}); check its permissions") from error
+    if not LINE_BEGINNING.startswith(beginning):
+        raise UserError(f"log_prompts='{path}' holds something else than logged prompts; name another file")
 
 
 def append_lines(path: Path, lines: Sequence[bytes]) -> None:

@@ -61,10 +61,10 @@ def _wait_for_readers(engine: sa.Engine, are_gone: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READERS_SECONDS
     while not are_gone():
         if time.monotonic() > deadline:
-            raise RunError(_incomplete(engine, "another program has been reading it all the time"))
+            raise RunError(_incomplete(engine, "another program kept a transaction open"))
         time.sleep(SECONDS_BETWEEN_ATTEMPTS)
 
 
 def _incomplete(engine: sa.Engine, reason: str) -> str:
     name = display_name(engine.url)
-    return f"rows are deleted from '{name}', but old copies of them may be left in its files ({reason}); run this again"
+    return f"rows are deleted from '{name}', but old copies of them are left in its files until the next purge ({reason})"
