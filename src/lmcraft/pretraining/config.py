@@ -316,6 +316,11 @@ class ScalingConfig(PretrainConfig):
         for name in SINGLE_RUN_SETTINGS:
             if value := getattr(self, name):
                 raise UserError(f"{name}={value} is for a single run: use --depths and --tokens-per-parameter for a family")
+        if self.dp.epsilon:
+            raise UserError(
+                f"dp.epsilon={self.dp.epsilon:g} is for a single run: each run of a family would spend as much again, so "
+                "use public data for the family, and `lmcraft pretrain` for the private run"
+            )
         self.check_task_ranges()
         from lmcraft.data.loader import TokenSplit  # imports numpy, which --help does without
 

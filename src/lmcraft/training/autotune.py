@@ -30,6 +30,7 @@ from lmcraft.training.budget import Use
 from lmcraft.training.compilation import USUAL_SHARE_OF_PEAK, choose_compile
 from lmcraft.training.config import TrainConfig
 from lmcraft.training.costs import Costs
+from lmcraft.training.dp.memory import row_bytes
 from lmcraft.training.length import PLANNED_SHARE
 from lmcraft.training.micro_batch import StepMemory, choose_micro_batch, estimate_step_memory
 from lmcraft.training.objective import Objective
@@ -216,9 +217,11 @@ def _estimate_seconds(config: TrainConfig, model: TransformerConfig, length: int
 def _estimate_memory(
     config: TrainConfig, model: TransformerConfig, objective: Objective, length: int, machine: Machine
 ) -> StepMemory:
-    return estimate_step_memory(
+    memory = estimate_step_memory(
         model, objective, config.optimizer, length, machine.dtype, checkpointing=config.activation_checkpointing
     )
+    more = row_bytes(model, length, machine.dtype) if config.dp.epsilon else 0
+    return replace(memory, first_row=memory.first_row + more, next_row=memory.next_row + more)
 
 
 def choose_run_attention(

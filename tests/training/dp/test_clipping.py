@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch
-from lmcraft.training.dp import row_gradients
+from lmcraft.training.dp import projection, row_gradients
 from lmcraft.training.dp.clipping import GhostClipper
 from lmcraft.training.objective import NextToken
 from tests.tiny import GPT2, tiny_model
@@ -64,14 +64,38 @@ def check(model: Transformer, batch: TensorBatch, max_norm: float, tolerance: fl
 @pytest.mark.parametrize("form", ["chosen", "kept", "products"])
 def test_norms_and_sums_equal_those_of_each_row(family: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if form != "chosen":
-        from lmcraft.training.dp import projection
-
-        limit = 1e9 if form == "kept" else 0
-        monkeypatch.setattr(row_gradients, "MAX_NUMBERS_PER_PAIR", limit)
-        monkeypatch.setattr(projection, "MAX_WIDTH_PER_TOKEN", limit)
+        monkeypatch.setattr(row_gradients, "keeps_gradients", lambda *sizes: form == "kept")
+        monkeypatch.setattr(projection, "MAX_WIDTH_PER_TOKEN", 1e9 if form == "kept" else 0)
     model = tiny_model(**FAMILIES[family]).double()
     model.compute_dtype = torch.float64
     batch = rows()
     norms = [g.flatten(1) for g in reference(model, batch).values()]
     median = float(torch.cat(norms, 1).norm(dim=1).median())
     check(model, batch, median, tolerance=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_no_row_adds_more_than_the_limit(dtype: torch.dtype, is_kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_gradients, "keeps_gradients", lambda *sizes: is_kept)
+    model = tiny_model()
+    model.compute_dtype = dtype
+    whole = rows(count=6)
+    for n in range(6):
+        clipper = GhostClipper(model, NextToken(), 0.25)
+        for p in model.parameters():
+            p.grad = None
+        batch = TensorBatch(whole.input_ids[n : n + 1], whole.targets[n : n + 1], None)
+        clipped = clipper.add_clipped(batch)
+        total = torch.stack([p.grad.square().sum() for p in model.parameters() if p.grad is not None]).sum().sqrt()
+        assert float(clipped.norms) > 0.25 and 0.24 < float(total) <= 0.25
+
+
+def test_the_model_is_as_before_after_an_error() -> None:
+    model = tiny_model()
+    clipper = GhostClipper(model, NextToken(), 1.0)
+    batch = rows()
+    with pytest.raises(IndexError):
+        clipper.add_clipped(TensorBatch(batch.input_ids + 1000, batch.targets, None))
+    assert all(p.requires_grad for p in model.parameters())
+    assert not any(module._forward_hooks for module in model.modules())

@@ -13,6 +13,7 @@ Each step draws units at random, clips the gradient of each, and adds noise to t
 | `layers` | the gradients of the weights of each kind of layer for each row |
 | `projection` | the same for the fused output projection and cross-entropy, and for tied embeddings |
 | `row_gradients` | norms and weighted sums of the rows' gradients |
+| `memory` | what a private step keeps beside an ordinary one |
 | `noise` | Gaussian noise |
 | `secret` | the key from which sampling and noise follow |
 | `checks` | what cannot be trained privately |

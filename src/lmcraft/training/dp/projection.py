@@ -24,6 +24,11 @@ from lmcraft.training.dp.row_gradients import (
 MAX_WIDTH_PER_TOKEN = 2  # up to which the rows' gradients (V x C) are kept, and beyond it those of their logits (T x V)
 
 
+def keeps_products(width: int, tokens: int) -> bool:
+    """Whether the gradients of the projection's weight are kept for each row, rather than those of its logits."""
+    return width <= MAX_WIDTH_PER_TOKEN * tokens
+
+
 class ProjectionGradients:
     """The gradients of the output projection's weight (V, C) for each row.
 
@@ -95,20 +100,20 @@ class _RowCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         w_VC, B = weight_VC.to(x_NC.dtype), record.rows
         (V, C), T = w_VC.shape, len(x_NC) // B
-        keeps_products = C <= MAX_WIDTH_PER_TOKEN * T
+        is_kept = keeps_products(C, T)
         x_BTC, targets_BT = x_NC.view(B, T, C), targets_N.view(B, T)
         grad_x_BTC, total = torch.empty_like(x_BTC), torch.zeros((), device=x_NC.device)
-        kept = x_NC.new_empty((B, V, C) if keeps_products else (B, T, V))
+        kept = x_NC.new_empty((B, V, C) if is_kept else (B, T, V))
         chunk = max(1, CHUNK_BYTES // x_NC.itemsize // V // T)
         for start in range(0, B, chunk):
             rows = slice(start, start + chunk)
             x = x_BTC[rows].flatten(0, 1)
-            logits = multiply(x, w_VC.T, None if keeps_products else kept[rows].view(-1, V))
+            logits = multiply(x, w_VC.T, None if is_kept else kept[rows].view(-1, V))
             total += _differentiate(logits, targets_BT[rows].flatten(), settings)
             multiply(logits, w_VC, grad_x_BTC[rows].view(-1, C))
-            if keeps_products:
-                kept[rows] = row_products(logits.view(-1, T, V), x_BTC[rows])
-        gradients = KeptGradients(kept) if keeps_products else ProductGradients(x_BTC.detach(), kept)
+            if is_kept:
+                row_products(logits.view(-1, T, V), x_BTC[rows], kept[rows])
+        gradients = KeptGradients(kept) if is_kept else ProductGradients(x_BTC.detach(), kept)
         record.gradients = ctx.gradients = ProjectionGradients(gradients)
         ctx.save_for_backward(grad_x_BTC.view_as(x_NC))
         return total

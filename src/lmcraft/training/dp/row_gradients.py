@@ -8,6 +8,7 @@ and the weighted sum is one product (Goodfellow, arXiv 1510.01799; Li et al., ar
 Shapes: B rows, T tokens, I inputs, O outputs, C width, V vocabulary, U different tokens of all rows.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,11 @@ from torch import Tensor
 
 from lmcraft.model.kernels.product import can_compute, multiply
 
-MAX_NUMBERS_PER_PAIR = 4  # of a kept gradient per number of the activations; beyond it, the pairs of tokens are cheaper
+# A number of a kept gradient is written once and read twice, in the time of so many operations of products.
+OPERATIONS_PER_NUMBER = 80
+MAX_NUMBERS_PER_INPUT = 4  # of a kept gradient per number of the inputs and outputs, whose memory it takes
+# Numbers in narrow types that are widened at a time: on a CPU, as many as stay in the cache.
+CPU_WIDENED_NUMBERS, WIDENED_NUMBERS = 2**18, 2**26
 
 
 class RowGradients(Protocol):
@@ -36,17 +41,16 @@ class KeptGradients:
     gradients: Tensor
 
     def squared_norms(self) -> Tensor:
-        rows = self.gradients.flatten(1)
-        norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=wide_type(rows))
-        return norms.square()
+        norms: Tensor = sum(
+            torch.linalg.vector_norm(part, dim=1).square() for part in _wide_parts(self.gradients.flatten(1))
+        )  # type: ignore[assignment]
+        return norms
 
     def add_sum(self, total: Tensor, coefficients_B: Tensor) -> None:
-        rows = self.gradients.flatten(1)
-        if rows.dtype == coefficients_B.dtype and total.is_contiguous():
-            total.view(-1).addmv_(rows.T, coefficients_B)
-            return
-        for gradient, coefficient in zip(self.gradients, coefficients_B, strict=True):
-            total.add_(gradient * coefficient)
+        start, flat = 0, total.view(-1)
+        for part in _wide_parts(self.gradients.flatten(1)):
+            flat[start : start + part.shape[1]].addmv_(part.to(total.dtype).T, coefficients_B)
+            start += part.shape[1]
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,13 @@ class ProductGradients:
     gradients: Tensor
 
     def squared_norms(self) -> Tensor:
-        a_BTI, g_BTO = (x.to(wide_type(x)) for x in (self.inputs, self.gradients))
-        a_BTT, g_BTT = (torch.bmm(x, x.transpose(1, 2)) for x in (a_BTI, g_BTO))
-        return a_BTT.mul_(g_BTT).sum((1, 2)).clamp_(min=0)
+        a_BTI, g_BTO = self.inputs, self.gradients
+        rows = max(1, _widened_numbers(a_BTI) // (a_BTI[0].numel() + g_BTO[0].numel()))
+        squares = []
+        for a, g in zip(torch.split(a_BTI, rows), torch.split(g_BTO, rows), strict=True):
+            a_BTT, g_BTT = (torch.bmm(x, x.transpose(1, 2)) for x in (a.to(wide_type(a)), g.to(wide_type(g))))
+            squares.append(a_BTT.mul_(g_BTT).sum((1, 2)))
+        return torch.cat(squares).clamp_(min=0)
 
     def add_sum(self, total: Tensor, coefficients_B: Tensor) -> None:
         weighted = self.gradients * coefficients_B.to(self.gradients.dtype)[:, None, None]
@@ -92,20 +100,39 @@ class LookupGradients:
 
 def matrix_gradients(inputs: Tensor, gradients: Tensor) -> RowGradients:
     """The gradients of a matrix (O, I) from inputs (B, T, I) and gradients of the outputs (B, T, O), in the cheaper form."""
-    T, numbers = inputs.shape[1], inputs.shape[2] * gradients.shape[2]
-    if numbers > MAX_NUMBERS_PER_PAIR * T * (inputs.shape[2] + gradients.shape[2]):
-        return ProductGradients(inputs, gradients)
-    return KeptGradients(row_products(gradients, inputs))
+    if keeps_gradients(inputs.shape[1], inputs.shape[2], gradients.shape[2]):
+        return KeptGradients(row_products(gradients, inputs))
+    return ProductGradients(inputs, gradients)
 
 
-def row_products(g_BTO: Tensor, a_BTI: Tensor) -> Tensor:
-    """g^T a of each row, (B, O, I)."""
+def keeps_gradients(T: int, inputs: int, outputs: int) -> bool:
+    """Whether it is cheaper to keep a row's gradient of a matrix than to multiply all pairs of its T tokens."""
+    operations = 2 * T * T * (inputs + outputs)
+    fits = inputs * outputs <= MAX_NUMBERS_PER_INPUT * T * (inputs + outputs)
+    return fits and operations > OPERATIONS_PER_NUMBER * inputs * outputs
+
+
+def row_products(g_BTO: Tensor, a_BTI: Tensor, out: Tensor | None = None) -> Tensor:
+    """g^T a of each row, (B, O, I), in `out` if it is given."""
+    products = g_BTO.new_empty(len(g_BTO), g_BTO.shape[2], a_BTI.shape[2]) if out is None else out
     if not can_compute(g_BTO[0].T, a_BTI[0]):
-        return torch.bmm(g_BTO.transpose(1, 2), a_BTI)
-    products = torch.empty(len(g_BTO), g_BTO.shape[2], a_BTI.shape[2])
+        return torch.bmm(g_BTO.transpose(1, 2), a_BTI, out=products)
     for g_TO, a_TI, product in zip(g_BTO, a_BTI, products, strict=True):
         multiply(g_TO.T, a_TI, product)
     return products
+
+
+def _wide_parts(rows_BN: Tensor) -> Iterator[Tensor]:
+    """The columns of a matrix in parts, in float32 at least; all at once if they are already."""
+    if rows_BN.dtype == wide_type(rows_BN):
+        yield rows_BN
+        return
+    for part in torch.split(rows_BN, max(1, _widened_numbers(rows_BN) // len(rows_BN)), dim=1):
+        yield part.to(wide_type(part))
+
+
+def _widened_numbers(x: Tensor) -> int:
+    return CPU_WIDENED_NUMBERS if x.device.type == "cpu" else WIDENED_NUMBERS
 
 
 def wide_type(x: Tensor) -> torch.dtype:
