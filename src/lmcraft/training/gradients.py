@@ -61,7 +61,7 @@ class BatchGradients:
         self.device, self.processes, self._seed = device, processes, config.seed
         self._rows = config.batch_size // processes.data_count
         self.micro_batch_size = gcd(self._rows, config.micro_batch_size)
-        self._prefetcher = Prefetcher(self._read)
+        self._prefetcher = Prefetcher(self.read)
 
     def compute(self, step: int) -> StepGradients:
         """Set the parameters' gradients to those of a step's mean loss.
@@ -87,7 +87,8 @@ class BatchGradients:
         loss = objective.loss(self.model, to_device(batch, self.device)) / max(1, self.objective.count(batch))
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def _read(self, step: int) -> list[Batch]:
+    def read(self, step: int) -> list[Batch]:
+        """The micro-batches of this process in a step."""
         first = (step * self.processes.data_count + self.processes.data_rank) * self._rows
         starts = range(first, first + self._rows, self.micro_batch_size)
         return [self.training.batch(range(start, start + self.micro_batch_size)) for start in starts]

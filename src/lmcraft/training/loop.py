@@ -179,7 +179,7 @@ class Trainer:
         self.account.count(positions * flops, self.processes)
         speed = positions / seconds
         shown = {} if self.private else {"loss": loss}  # which is not private
-        status = self.private.describe() if self.private else f"loss {loss:.3f}"
+        status = self.private.describe(p.step, config) if self.private else f"loss {loss:.3f}"
         status += f"  {speed:,.0f} tok/s"
         if self.all_trained:  # with frozen weights, the operations saved depend on which weights are frozen
             shown["share_of_peak"] = share = speed * flops / self.machine.peak_flops

@@ -13,6 +13,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.machine import Machine
 from lmcraft.pretraining.run import PretrainingRun
+from lmcraft.training.gradients import BatchGradients
 from lmcraft.training.schedule import learning_rate_factor
 
 MACHINE = Machine(torch.device("cpu"), torch.float32, 1e12, "")
@@ -28,7 +29,8 @@ def copy_of(folder: ModelFolder, target: Path) -> ModelFolder:
 def test_a_step_has_the_rows_that_the_training_loop_read(run: TrainingRun) -> None:
     trainer = PretrainingRun.open(run.config, MACHINE, run.folder).build_trainer()
     trainer.gradients(0)
-    parts = trainer._prefetcher.micro_batches(5)
+    assert isinstance(trainer.source, BatchGradients)
+    parts = trainer.source.read(5)
     batch = run.batch(5)
     assert torch.equal(batch.input_ids, torch.cat([torch.from_numpy(part.input_ids) for part in parts]))
     assert torch.equal(batch.targets, torch.cat([torch.from_numpy(part.targets) for part in parts]))

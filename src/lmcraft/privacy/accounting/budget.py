@@ -81,7 +81,11 @@ def noise_multiplier_for(
         noise *= spent / epsilon * (1 + TOLERANCE)  # epsilon falls at least as fast as the noise grows
     raise UserError(
         f"no noise keeps {steps:,} steps within epsilon {epsilon:g} at delta {delta:g}"
-        + (", as the rdp accountant counts; use the prv accountant" if accountant == "rdp" else "; train fewer steps")
+        + (
+            ", as the rdp accountant counts; use the prv accountant"
+            if accountant == "rdp"
+            else "; raise epsilon, or train fewer steps"
+        )
     )
 
 

@@ -41,10 +41,8 @@ class KeptGradients:
     gradients: Tensor
 
     def squared_norms(self) -> Tensor:
-        norms: Tensor = sum(
-            torch.linalg.vector_norm(part, dim=1).square() for part in _wide_parts(self.gradients.flatten(1))
-        )  # type: ignore[assignment]
-        return norms
+        norms = [torch.linalg.vector_norm(part, dim=1) for part in _wide_parts(self.gradients.flatten(1))]
+        return torch.stack(norms).square().sum(0)
 
     def add_sum(self, total: Tensor, coefficients_B: Tensor) -> None:
         start, flat = 0, total.view(-1)

@@ -83,8 +83,10 @@ class PrivateRun:
         self.epsilon = self.mechanism.spent(step)
         return self.epsilon
 
-    def describe(self) -> str:
-        """What is spent, in a few words."""
+    def describe(self, step: int, config: TrainConfig) -> str:
+        """What is spent, in a few words: counted anew after the last step, and at steps that are evaluated or saved."""
+        if step in (config.max_steps, self.last_step) or not step % config.eval_every or not step % config.save_every:
+            self.spent(step)
         return f"epsilon {self.epsilon:.2f} of {self.mechanism.target_epsilon:g}"
 
     def note(self, folder: ModelFolder, step: int) -> None:
