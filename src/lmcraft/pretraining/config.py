@@ -133,7 +133,12 @@ class PretrainConfig(TrainConfig):
         config = replace(self, model=model, depth=depth, sequence_length=length, optimizer=optimizer)
         if (self.time_budget or self.energy_budget) and not self.max_steps:
             return config
-        return depth_rule.resolve_length(config, length, self.max_tokens or depth_rule.optimal_tokens(model))
+        tokens = self.max_tokens or depth_rule.optimal_tokens(model)
+        sized = depth_rule.resolve_length(config, length, tokens)
+        if not self.dp.epsilon or self.batch_size:
+            return sized
+        documents = DatasetFolder(self.data).token_manifest()["splits"]["train"]["documents"]
+        return depth_rule.resolve_length(replace(config, batch_size=min(sized.batch_size, documents)), length, tokens)
 
     @property
     def rates_width(self) -> int:

@@ -22,6 +22,7 @@ from lmcraft.training.config import OptimizerConfig, TrainConfig
 
 HEAD_DIM = 64
 TOKENS_PER_PARAMETER = 20
+PRIVATE_BATCH = 8  # times as large, since noise of the same size is added to a larger sum
 EVALUATIONS = 20  # per run
 SAMPLES = 5  # per run
 EVAL_TOKENS_PER_TOKEN = 0.15  # a forward pass costs a third of a step, so validation takes 5% of the time
@@ -101,7 +102,8 @@ def count_parameters(model: TransformerConfig) -> int:
 
 def resolve_length(config: T, sequence_length: int, tokens: int) -> T:
     """Fill in the batch, the number of steps and the intervals of a run of `tokens`."""
-    batch_size = config.batch_size or max(1, (1 << round(log2(batch_tokens(tokens)))) // sequence_length)
+    size = batch_tokens(tokens) * (PRIVATE_BATCH if config.dp.epsilon else 1)
+    batch_size = config.batch_size or max(1, (1 << round(log2(size))) // sequence_length)
     steps = config.max_steps or max(1, tokens // (batch_size * sequence_length))
     return resolve_intervals(replace(config, batch_size=batch_size), steps, sequence_length)
 
