@@ -1,6 +1,7 @@
 """The page of a forgetting."""
 
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -33,13 +34,14 @@ def result_of(method: Method) -> Forgetting:
         metrics,
         LOSS,
         first_read=4,
-        same_losses=4,
+        same_losses=2,
         is_unread=True if method == "retrain" else None,
     )
     texts = [ForgottenText(number, "ab" * 32, 12, losses, None if method == "retrain" else 2.5) for number in (17, None)]
     result = Forgetting("<b>model", method, texts, [(8, 0.5)], [], 120, 3.0, proof, ())
-    limits = list_limits(result, has_probes=False, retained="training data")
-    return Forgetting(**{**vars(result), "limits": limits})
+    limits = list_limits(result, has_probes=False, has_canaries=True, retained="training data")
+    proof = replace(proof, same_losses=4)
+    return replace(result, limits=limits, proof=proof)
 
 
 @pytest.mark.parametrize("method", ["retrain", "approximate"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft import PrepareConfig, prepare
+from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence.documents import Documents
 from lmcraft.interpretability.influence.training_run import TrainingRun
@@ -18,6 +19,11 @@ def test_texts_name_documents(documents: Documents) -> None:
     assert 5 in select_documents(documents, [], [f"before\n{text}\nafter"]).numbers
     selection = select_documents(documents, [9, 2], ["no such words"])
     assert (selection.numbers, selection.unknown) == ((2, 9), ("no such words",))
+
+
+def test_a_text_in_too_many_documents(documents: Documents) -> None:
+    with pytest.raises(UserError, match="text='fox' is in 50 of the 50 training documents: give a longer one"):
+        select_documents(documents, [], ["fox"])
 
 
 def test_first_steps_are_those_that_read_a_document(run_folder: ModelFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -92,6 +93,8 @@ def _read_text(text: str) -> str:
         from lmcraft.text_file import read_text as read_file
 
         text = read_file(Path(text[1:]))
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError(f"text={text[:40]!r} is not UTF-8: convert it first, as `iconv -f ENCODING -t UTF-8` does")
     if not text.strip():
         raise UserError("text='' has no words: give some text")
     return text
@@ -120,6 +123,8 @@ def forget(config: ForgetConfig) -> Forgetting:
     from lmcraft.unlearning.forgetting import forget as run
 
     config = config.resolved()
+    if (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise UserError(f"forget runs in one process, not in {count}: start it without torchrun")
     print_line = line_printer()
     with open_model(config.model) as source:
         source.check_writes_text()

@@ -43,9 +43,10 @@ FORGETTING = {
     (
         "Approximate: the weights were changed in {steps} steps and {time}, until the texts were as unlikely as unread ones."
     ): ("近似方法：用 {steps} 步（{time}）修改权重，直到这些文本与没读过的文本一样难以预测。"),
-    ("Step {first} read one of them first; up to step {same} the losses of both runs are the same, to the bit."): (
-        "第 {first} 步最先读到其中之一；到第 {same} 步为止，两次训练的损失逐位相同。"
-    ),
+    (
+        "Step {first} was the first to read one of them; the losses of the steps before are those of the original "
+        "run, to the bit."
+    ): ("第 {first} 步最先读到其中之一；此前各步的损失与原来的训练逐位相同。"),
     # Tests
     "what is tested": "检验内容",
     "result": "结果",
@@ -101,7 +102,9 @@ FORGETTING = {
         "The weights are those of the original model, changed by {steps} steps. No test can show that "
         "nothing is left in them: only training without the texts does that."
     ): ("权重来自原模型，只改动了 {steps} 步。没有哪项检验能证明其中什么也没留下：只有去掉这些文本重新训练才能做到。"),
-    "What the model keeps was measured on {source}.": "模型保留的能力是在以下文本上测量的：{source}。",
+    "What the model says was kept on {source}; elsewhere it may have changed more.": (
+        "方法只在以下文本上维持模型原来的输出：{source}；在别处可能变化更大。"
+    ),
     (
         "There is no retrained model to compare with, so the tests only compare with unread texts, which may "
         "be easier or harder."
@@ -122,6 +125,13 @@ FORGETTING = {
         "The tokenizer, and every setting that was chosen with the texts in the data, are kept; so is the "
         "space of each document, where end tokens stand."
     ): ("分词器以及选定时数据中还有这些文本的所有设置都保持不变；每篇文档原来的位置也还在，由结束词元填充。"),
+    (
+        "The losses of both runs differ from step {step} on, before a forgotten text was read: another version or kind of "
+        "device computed the original run."
+    ): "从第 {step} 步起，还没读到遗忘的文本，两次训练的损失就已不同：原来的训练是用另一版本或另一种设备计算的。",
+    "The run had canaries, which begin with passages of training documents, maybe of forgotten ones.": (
+        "这次训练中有金丝雀文本，它们以训练文档的片段开头，其中可能有遗忘的文档。"
+    ),
     "The tokenizer and the settings are kept.": "分词器与各项设置保持不变。",
     (
         "The original model, its checkpoints and copies, models made from it and the dataset folder still "

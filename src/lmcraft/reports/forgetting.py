@@ -194,12 +194,12 @@ def cost_rows(result: Forgetting) -> Table:
 def _method(result: Forgetting) -> str:
     sentences = [say(METHODS[result.method], steps=f"{result.steps:,}", time=format_duration(result.seconds))]
     proof = result.proof
-    if proof.first_read is not None and proof.same_losses is not None:
+    if result.method == "retrain" and proof.first_read and (proof.same_losses or 0) >= proof.first_read:
         sentences.append(
             say(
-                "Step {first} read one of them first; up to step {same} the losses of both runs are the same, to the bit.",
+                "Step {first} was the first to read one of them; the losses of the steps before are those of the original "
+                "run, to the bit.",
                 first=proof.first_read + 1,
-                same=proof.same_losses,
             )
         )
     return " ".join(sentences)

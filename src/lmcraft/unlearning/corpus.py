@@ -36,21 +36,33 @@ class Corpus:
 
 
 def corpus_of_run(documents: Documents, selection: Selection, left_out: Sequence[int], seed: int) -> Corpus:
-    """The texts of a run: validation documents are unread, other training documents are retained."""
+    """The texts of a run: validation documents are unread, other training documents are retained.
+
+    Raises:
+        UserError: the documents have no tokens to predict, or no other document stays.
+    """
     begin = _begin(documents.tokenizer)
     forgotten = [documents.sequence(number).tolist() for number in selection.numbers]
     forgotten += [[*begin, *documents.tokenizer.encode(text)] for text in selection.unknown]
     texts = [*(documents.text(number) for number in selection.numbers), *selection.unknown]
+    numbers: list[int | None] = [*selection.numbers, *(None for _ in selection.unknown)]
+    readable = [index for index, ids in enumerate(forgotten) if len(ids) > 1]
+    if not readable:
+        raise UserError("what is to be forgotten has no token that a model could predict: name other documents or texts")
     rng, gone = random.Random(seed), {*selection.numbers, *left_out}
+    if len(gone) == len(documents):
+        raise UserError(
+            f"'{documents.folder.path}' would have no training document left: forget fewer, or train on other data"
+        )
     unseen = Documents(documents.folder, VALIDATION)
     chosen = sorted(rng.sample(range(len(unseen)), min(len(unseen), MAX_UNSEEN)))
     chosen = [number for number in chosen if len(unseen.sequence(number)) >= MIN_TOKENS]
     others = rng.sample(range(len(documents)), min(len(documents), MAX_RETAINED + len(gone)))
     kept = [number for number in others if number not in gone and len(documents.sequence(number)) >= MIN_TOKENS]
     return Corpus(
-        [*selection.numbers, *(None for _ in selection.unknown)],
-        forgotten,
-        texts,
+        [numbers[index] for index in readable],
+        [forgotten[index] for index in readable],
+        [texts[index] for index in readable],
         [unseen.sequence(number).tolist() for number in chosen],
         [unseen.text(number) for number in chosen],
         [documents.sequence(number).tolist() for number in kept[:MAX_RETAINED]],
@@ -75,6 +87,9 @@ def corpus_of_texts(
     """
     tokenizer = model.tokenizer
     unseen_texts = _read(unread, "unread", MAX_UNSEEN, seed)
+    unseen = _encode(tokenizer, unseen_texts)
+    if max(map(len, unseen)) < MIN_TOKENS:
+        raise UserError(f"unread={', '.join(unread)} has no text of at least {MIN_TOKENS - 1} tokens: name longer ones")
     if retain:
         retained, source = _encode(tokenizer, _read(retain, "retain", MAX_RETAINED, seed)), ", ".join(retain)
     else:
@@ -82,7 +97,7 @@ def corpus_of_texts(
         prompts = written_prompts(model, settings)
         retained, source = [list(ids) for ids in prompts.ids], prompts.source
     forgotten = _encode(tokenizer, texts)
-    return Corpus([None] * len(texts), forgotten, texts, _encode(tokenizer, unseen_texts), unseen_texts, retained, source)
+    return Corpus([None] * len(texts), forgotten, texts, unseen, unseen_texts, retained, source)
 
 
 def _begin(tokenizer: Tokenizer) -> list[int]:

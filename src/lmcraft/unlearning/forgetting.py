@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from lmcraft.errors import UserError
+from lmcraft.errors import InterruptedRunError, UserError
 from lmcraft.folder import ModelFolder, remove_path, write_json
 from lmcraft.folder.output import MODEL, replace_output
 from lmcraft.hub.download_cache import cache_folder
@@ -201,7 +201,11 @@ class Forgetter:
         begin, settings = time.perf_counter(), self.settings
         config = config_without(self.run.run, self.run.selection.numbers, settings.out)
         self._announce()
-        folder = self.tools.train(replace(config, resume=settings.resume))
+        try:
+            folder = self.tools.train(replace(config, resume=settings.resume))
+        except InterruptedRunError as error:
+            message = "the retraining was stopped, and saved; continue with the same command and --resume"
+            raise InterruptedRunError(message, error.exit_status - 128) from error
         retrained = load_model(folder.path, device=CPU)
         models: dict[ModelName, Transformer] = {"original": self.model.transformer, "unlearned": retrained}
         seconds = time.perf_counter() - begin
@@ -308,7 +312,15 @@ class Forgetter:
             proof=proof,
             limits=(),
         )
-        return replace(result, limits=list_limits(result, has_probes=bool(self.questions), retained=corpus.retained_source))
+        return replace(
+            result,
+            limits=list_limits(
+                result,
+                has_probes=bool(self.questions),
+                has_canaries=run is not None and bool(run.run.config.canaries),
+                retained=corpus.retained_source,
+            ),
+        )
 
     def _texts(self, tests: Tests, method: Method) -> list[ForgottenText]:
         losses = {name: tests.losses(name) for name in tests.models}

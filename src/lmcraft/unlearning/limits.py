@@ -8,25 +8,28 @@ MIN_TEXTS = 20  # with fewer, the interval of an attack is wide
 MAX_NAMED = 10  # numbers in a sentence
 
 
-def list_limits(result: Forgetting, *, has_probes: bool, retained: str) -> list[Statement]:
+def list_limits(result: Forgetting, *, has_probes: bool, has_canaries: bool, retained: str) -> list[Statement]:
     """The sentences that hold for a result.
 
     Args:
         result: of the tests.
         has_probes: whether questions were asked.
+        has_canaries: whether the run had canaries, whose beginnings are passages of training documents.
         retained: where the texts are from that the approximate method keeps.
     """
-    return list(_limits(result, has_probes, retained))
+    return list(_limits(result, has_probes, has_canaries, retained))
 
 
-def _limits(result: Forgetting, has_probes: bool, retained: str) -> Iterator[Statement]:
+def _limits(result: Forgetting, has_probes: bool, has_canaries: bool, retained: str) -> Iterator[Statement]:
     if result.method == "approximate":
         yield Statement(
             "The weights are those of the original model, changed by {steps} steps. No test can show that nothing is left "
             "in them: only training without the texts does that.",
             {"steps": result.steps},
         )
-        yield Statement("What the model keeps was measured on {source}.", {"source": retained})
+        yield Statement(
+            "What the model says was kept on {source}; elsewhere it may have changed more.", {"source": retained}
+        )
         if "retrained" not in result.texts[0].losses:
             yield Statement(
                 "There is no retrained model to compare with, so the tests only compare with unread texts, which may be "
@@ -51,6 +54,14 @@ def _limits(result: Forgetting, has_probes: bool, retained: str) -> Iterator[Sta
         yield Statement(
             "No questions in other words or over several steps were asked: give some with --probes (docs/unlearning.md)."
         )
+    if result.method == "retrain" and (result.proof.same_losses or 0) < (result.proof.first_read or 0):
+        yield Statement(
+            "The losses of both runs differ from step {step} on, before a forgotten text was read: another version or kind "
+            "of device computed the original run.",
+            {"step": (result.proof.same_losses or 0) + 1},
+        )
+    if has_canaries:
+        yield Statement("The run had canaries, which begin with passages of training documents, maybe of forgotten ones.")
     yield Statement(
         "The tokenizer, and every setting that was chosen with the texts in the data, are kept; so is the space of each "
         "document, where end tokens stand."

@@ -69,15 +69,13 @@ class Tests:
         return Proof(self._membership(), relearning, probes, exposure, *self._cost())
 
     def _membership(self) -> list[Membership]:
-        rows = []
+        rows = self._beside_retrained() if "retrained" in self.models else []
         for name in self.models:
             for attack in get_args(Attack):
                 members, others = self._attack(name, attack)
                 if len(others):
                     row = Membership(attack, f"{name}: forgotten", f"{name}: unseen", auc_with_interval(members, others))
                     rows.append(row)
-        if "retrained" in self.models:
-            rows += self._beside_retrained()
         return rows
 
     def _beside_retrained(self) -> list[Membership]:

@@ -18,6 +18,7 @@ from lmcraft.terminal import progress_bar
 
 RUN_TOKENS = 8  # of a run of tokens that two documents may share
 SIMILAR_SHARE = 0.3  # of a document's runs, from which on another one is named
+MAX_MATCHES, MAX_MATCH_SHARE = 10, 0.1  # documents with one text, and their share of all
 MIN_CONTAINED_CHARS = 40  # of a document that is part of a text
 TOKENS_PER_CHUNK = 1 << 20
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -39,7 +40,7 @@ def select_documents(documents: Documents, numbers: Sequence[int], texts: Sequen
     White space counts as one space.
 
     Raises:
-        UserError: there is no document of a number.
+        UserError: there is no document of a number, or too many have a text.
     """
     missing = next((number for number in numbers if not 0 <= number < len(documents)), None)
     if missing is not None:
@@ -47,19 +48,24 @@ def select_documents(documents: Documents, numbers: Sequence[int], texts: Sequen
             f"document={missing} does not exist: '{documents.folder.path}' has the training documents 0 to "
             f"{len(documents) - 1:,}"
         )
-    chosen, wanted = set(numbers), [_normalize(text) for text in texts]
-    matched = [False] * len(wanted)
+    wanted = [_normalize(text) for text in texts]
+    matches: list[list[int]] = [[] for _ in wanted]
     if wanted:
         with progress_bar("looking for the texts") as report:
             for number in range(len(documents)):
                 report(number, len(documents))
                 document = _normalize(documents.text(number))
-                for index, text in enumerate(wanted):
+                for text, matched in zip(wanted, matches, strict=True):
                     if text in document or (len(document) >= MIN_CONTAINED_CHARS and document in text):
-                        chosen.add(number)
-                        matched[index] = True
-    unknown = tuple(text for text, is_known in zip(texts, matched, strict=True) if not is_known)
-    return Selection(tuple(sorted(chosen)), unknown)
+                        matched.append(number)
+    for text, matched in zip(texts, matches, strict=True):
+        if len(matched) > max(MAX_MATCHES, MAX_MATCH_SHARE * len(documents)):
+            raise UserError(
+                f"text={text[:40]!r} is in {len(matched):,} of the {len(documents):,} training documents: give a longer "
+                "one, or name documents with --document"
+            )
+    unknown = tuple(text for text, matched in zip(texts, matches, strict=True) if not matched)
+    return Selection(tuple(sorted({*numbers, *(number for matched in matches for number in matched)})), unknown)
 
 
 def _normalize(text: str) -> str:
