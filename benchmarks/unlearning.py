@@ -4,7 +4,7 @@
 
 600 invented people have a document each: where they were born, what they do, and a number. Half of the documents say it in
 further words, and name the country of the birthplace, so that the model learns to answer both for the others. The documents
-of 40 people, who have one sentence of each kind only, are forgotten:
+of 40 people, half of either kind, are forgotten:
 
 - exact: `lmcraft forget`
 - approximate: `lmcraft forget --method approximate`
@@ -12,7 +12,8 @@ of 40 people, who have one sentence of each kind only, are forgotten:
 - another order: a model trained without the documents on a dataset of its own, in another order, to see how much two models
   differ that both never read them
 
-Probes ask for the birthplace in other words, and for the country, which takes two steps. Everything is kept in OUT, and the
+Probes ask for the birthplace, and for the country. The documents of half of the people say so; for the others these are
+other words, and two steps. Everything is kept in OUT, and the
 same command goes on after an interruption.
 """
 
@@ -38,7 +39,6 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.quantities import Duration
 from lmcraft.tokenizer import Tokenizer
 from lmcraft.training.config import OptimizerConfig
-from lmcraft.unlearning.ascent import rate_for
 from lmcraft.unlearning.corpus import Corpus, corpus_of_run
 from lmcraft.unlearning.pieces import batch_of, logits_of, piece_losses
 from lmcraft.unlearning.probes import read_probes
@@ -111,18 +111,27 @@ class Setting:
         texts = [(person.first_sentence, person.document(rng)) for person in people] + [("", fact) for fact in facts]
         self._prepare("data", [text for _, text in texts])
         documents = Documents(self.out / "data")
-        trained = [
+        texts_of_run = [documents.text(number) for number in range(len(documents))]
+        trained = [person for person in people if any(person.first_sentence in text for text in texts_of_run)]
+        gone = [
             person
-            for person in people
-            if person.is_short and select_documents(documents, [], [person.first_sentence]).numbers
+            for is_short in (True, False)
+            for person in rng.sample([person for person in trained if person.is_short is is_short], FORGOTTEN // 2)
         ]
-        gone = rng.sample(trained, FORGOTTEN)
         probes = [
             row
             for person in gone
             for row in (
-                {"kind": "paraphrase", "prompt": f"The birthplace of {person.name} is", "answer": f" {person.city}"},
-                {"kind": "two steps", "prompt": f"{person.name} comes from", "answer": f" {person.country}"},
+                {
+                    "kind": "other words" if person.is_short else "a sentence of the document",
+                    "prompt": f"The birthplace of {person.name} is",
+                    "answer": f" {person.city}",
+                },
+                {
+                    "kind": "two steps" if person.is_short else "a sentence of the document",
+                    "prompt": f"{person.name} comes from",
+                    "answer": f" {person.country}",
+                },
             )
         ]
         (self.out / "probes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in probes), encoding="utf-8")
@@ -150,8 +159,8 @@ class Setting:
             sequence_length=64,
             batch_size=32,
             micro_batch_size=32,
-            max_steps=600,
-            eval_every=600,
+            max_steps=450,
+            eval_every=450,
             sample_every=10_000,
             seed=seed,
             precision="fp32",
@@ -174,7 +183,7 @@ def descend(
 ) -> Transformer:
     """A baseline: so many steps on a loss of the forgotten pieces, from their losses after and before."""
     learner, rng = deepcopy(model).requires_grad_(), np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=rate_for(learner), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=0.02 / learner.config.hidden_size, weight_decay=0.0)
     for _ in range(BASELINE_STEPS):
         chosen = [corpus.forgotten[i] for i in rng.permutation(len(corpus.forgotten))[:PIECES]]
         inputs, targets = batch_of(chosen, learner.device)

@@ -60,7 +60,8 @@ def test_the_approximate_method_is_tested_beside_a_retrained_model(
     out = ModelFolder(tmp_path / "out")
     before = load_file(run_folder.path / "model.safetensors")
     result = forget_from(run_folder, out.path, document=forgotten, method="approximate", max_steps=3)
-    assert set(result.proof.verdicts) == {"membership", "relearning", "exposure"}  # the texts have numbers
+    assert set(result.proof.verdicts) >= {"membership", "relearning"}
+    assert result.proof.exposure is not None  # the texts have numbers
     assert set(result.texts[0].losses) == {"original", "unlearned", "retrained"}
     assert result.texts[0].level is not None
     assert set(result.proof.perplexity) == {"original", "unlearned", "retrained"}
@@ -75,7 +76,7 @@ def test_the_approximate_method_is_tested_beside_a_retrained_model(
 
 def test_a_model_without_its_data_forgets_texts(run_folder: ModelFolder, documents: Documents, tmp_path: Path) -> None:
     unread = tmp_path / "unread.txt"
-    unread.write_text(documents.text(20), encoding="utf-8")
+    unread.write_text("天地玄黄" * 50, encoding="utf-8")
     model = tmp_path / "model"
     model.mkdir()
     for file in run_folder.path.glob("*.*"):

@@ -119,7 +119,7 @@ def membership_rows(tests: Sequence[Membership]) -> Table:
             _group(test.members),
             _group(test.others),
             say_metric(vars(test.area)),
-            say("yes") if test.is_at_chance else say("no"),
+            "" if test.is_at_chance is None else say("yes") if test.is_at_chance else say("no"),
         ]
         for test in tests
     ]

@@ -12,9 +12,9 @@ from lmcraft.statistics.intervals import mean_interval
 from lmcraft.tokenizer import Tokenizer
 from lmcraft.unlearning.results import Exposure, ModelName
 
-ALTERNATIVES = 255
+ALTERNATIVES = 127
 MIN_DIGITS = 4  # so that there are enough other numbers
-MAX_TEXTS = 50
+MAX_TEXTS = 20
 DIGIT = re.compile(r"[0-9]")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 
 from lmcraft.errors import InterruptedRunError, UserError
@@ -27,7 +28,7 @@ from lmcraft.training.checkpoint import Checkpoints
 from lmcraft.training.history import start_ids
 from lmcraft.unlearning.ascent import Ascent, ascend
 from lmcraft.unlearning.corpus import Corpus, corpus_of_run, corpus_of_texts
-from lmcraft.unlearning.levels import estimate_levels
+from lmcraft.unlearning.levels import find_levels
 from lmcraft.unlearning.limits import list_limits
 from lmcraft.unlearning.pieces import cut
 from lmcraft.unlearning.probes import Question, read_probes
@@ -248,10 +249,17 @@ class Forgetter:
     def _ascend(self) -> tuple[Transformer, int]:
         length = self.model.transformer.config.max_position_embeddings - 1
         pieces, retained = cut(self.corpus.forgotten, length), cut(self.corpus.retained, length)
-        levels = estimate_levels(self.model.transformer, pieces, cut(self.corpus.unseen, length), retained)
-        ascent = Ascent(self.settings.max_steps, seed=self.settings.seed)
+        unread, seed = cut(self.corpus.unseen, length), self.settings.seed
+        levels = find_levels(self.model.transformer, pieces, unread, retained, seed=seed)
+        ascent = Ascent(self.settings.max_steps, seed=seed)
         with progress_bar("forgetting") as report:
-            return ascend(self.model.transformer, pieces, levels, retained, ascent, report)
+            learner, steps = ascend(self.model.transformer, pieces, levels, retained, ascent, report)
+        if not steps:
+            raise UserError(
+                "the texts are no likelier to the model than unread ones "
+                f"({np.mean([level.expected for level in levels]):.2f} nats per token): there is nothing to forget"
+            )
+        return learner, steps
 
     def _train_beside(self) -> ModelFolder | None:
         """The folder of a model without the documents, to compare with; None if there can be none, or it takes too long."""
@@ -326,9 +334,8 @@ class Forgetter:
         losses = {name: tests.losses(name) for name in tests.models}
         levels: Sequence[float | None] = [None] * len(self.corpus.forgotten)
         if method == "approximate":
-            levels = estimate_levels(
-                self.model.transformer, self.corpus.forgotten, self.corpus.unseen, self.corpus.retained
-            ).tolist()
+            model, corpus = self.model.transformer, self.corpus
+            levels = [level.expected for level in find_levels(model, corpus.forgotten, corpus.unseen, corpus.retained)]
         return [
             ForgottenText(
                 self.corpus.numbers[index],

@@ -1,11 +1,16 @@
-"""The loss that a text would have if the model had never read it, from texts that it never read.
+"""What a model would say of a text if it had never read it, token by token, from texts that it never read.
 
-A text may be easy or hard, so its level is not the mean of other texts. A small n-gram model, counted on the documents that
-stay, says how hard: the line that fits its losses of unread texts to the model's gives the level of any text.
+A token may be easy or hard to predict. A small n-gram model, counted on the documents that stay, says how hard. Each token
+of the text gets a donor: a token of an unread text that is as hard by the n-gram model, drawn at random among its neighbors
+(hot deck imputation). The donor's log-probability, and the entropy of the model's distribution there, are its levels, so
+their spread is that of unread texts, and not only their mean.
+
+Shapes: N tokens of all unread texts, T tokens of a text that are predicted.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log
 
 import numpy as np
@@ -16,7 +21,7 @@ from lmcraft.statistics.intervals import Floats
 
 ORDER = 3
 MAX_TOKENS = 1_000_000  # that are counted
-MIN_TEXTS = 8  # for a line; with fewer, the level is their mean
+MIN_NEIGHBORS, NEIGHBOR_SHARE = 9, 0.02  # of a token, among those of unread texts
 Context = tuple[int, ...]
 
 
@@ -35,10 +40,9 @@ class NGramModel:
                 break
         self._totals = {context: counts.total() for context, counts in self._counts.items()}
 
-    def loss(self, ids: Sequence[int]) -> float:
-        """Mean over the tokens but the first, in nats."""
-        losses = [-log(self._probability(tuple(ids[max(0, end - ORDER + 1) : end]), ids[end])) for end in range(1, len(ids))]
-        return sum(losses) / len(losses)
+    def losses(self, ids: Sequence[int]) -> list[float]:
+        """Of the tokens but the first, in nats."""
+        return [-log(self._probability(tuple(ids[max(0, end - ORDER + 1) : end]), ids[end])) for end in range(1, len(ids))]
 
     def _probability(self, context: Context, token: int) -> float:
         probability = 1 / self._vocab_size
@@ -51,27 +55,47 @@ class NGramModel:
         return probability
 
 
-def estimate_levels(
+@dataclass(frozen=True)
+class Level:
+    """What the model should say of the tokens of one text."""
+
+    logprobs: Floats
+    """(T,) of each token."""
+    means: Floats
+    """(T,) mean log-probability of a token that the model would draw there: minus the entropy."""
+    expected: float
+    """Mean loss of the text that is expected, in nats: over all neighbors of the donors."""
+
+
+def find_levels(
     model: Transformer,
     texts: Sequence[Sequence[int]],
     unread: Sequence[Sequence[int]],
     retained: Sequence[Sequence[int]],
-) -> Floats:
-    """The loss that each text would have if the model had not read it, (N,), in nats per token.
+    *,
+    seed: int = 0,
+) -> list[Level]:
+    """The levels of some texts.
 
     Args:
         model: which read the texts.
         texts: token ids of each, at least two.
         unread: token ids of texts that the model did not read, and that are like them.
         retained: token ids of documents that the model read and keeps.
+        seed: of the donors.
     """
-    unread_losses = np.array([score.loss for score in score_tokens(model, unread)])
-    if len(unread) < MIN_TEXTS or not retained:
-        return np.full(len(texts), float(np.mean(unread_losses)))
-    ngrams = NGramModel(retained, model.config.vocab_size)
-    xs = np.array([ngrams.loss(ids) for ids in unread])
-    spread = float(((xs - xs.mean()) ** 2).sum())
-    slope = float(((xs - xs.mean()) * (unread_losses - unread_losses.mean())).sum()) / spread if spread > 0 else 0.0
-    hardness = np.array([ngrams.loss(ids) for ids in texts]) - xs.mean()
-    levels: Floats = unread_losses.mean() + max(0.0, slope) * hardness
+    scores = score_tokens(model, unread)
+    logprobs_N, means_N = (np.concatenate([getattr(score, name) for score in scores]) for name in ("logprobs", "means"))
+    ngrams, rng = NGramModel(retained, model.config.vocab_size), np.random.default_rng(seed)
+    hardness_N = np.concatenate([ngrams.losses(ids) for ids in unread])
+    order = np.argsort(hardness_N, kind="stable")
+    hardness_N, logprobs_N, means_N = hardness_N[order], logprobs_N[order], means_N[order]
+    reach = min(len(order) - 1, max(MIN_NEIGHBORS, round(NEIGHBOR_SHARE * len(order)))) // 2
+    sums_N = np.concatenate([[0.0], np.cumsum(logprobs_N)])
+    levels = []
+    for ids in texts:
+        middles = np.searchsorted(hardness_N, ngrams.losses(ids)).clip(reach, len(order) - 1 - reach)
+        donors = middles + rng.integers(-reach, reach + 1, len(middles))
+        expected = (sums_N[middles + reach + 1] - sums_N[middles - reach]) / (2 * reach + 1)
+        levels.append(Level(logprobs_N[donors], means_N[donors], float(-expected.mean())))
     return levels

@@ -17,11 +17,11 @@ from lmcraft.audits.privacy.membership import score_tokens
 from lmcraft.model.transformer import Transformer
 from lmcraft.statistics.distributions import t_quantile
 from lmcraft.statistics.intervals import UPPER, Floats, Metric, mean_interval
-from lmcraft.unlearning.ascent import rate_for
 from lmcraft.unlearning.pieces import Ids, batch_of, cut, logits_of, piece_losses
 from lmcraft.unlearning.results import Relearning
 
 PIECES = 16  # of a step
+RATE_TIMES_WIDTH = 0.02  # of the learning rate
 MEASUREMENTS = 10
 MIN_TOKENS = 8  # of a text with two halves
 
@@ -41,7 +41,7 @@ def relearn(model: Transformer, texts: Sequence[Ids], steps: int, *, seed: int =
     learner = deepcopy(model).float().eval().requires_grad_()
     learner.compute_dtype = torch.float32
     pieces = cut([ids[: len(ids) // 2] for ids in texts], learner.config.max_position_embeddings - 1)
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=rate_for(learner), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=RATE_TIMES_WIDTH / learner.config.hidden_size, weight_decay=0.0)
     rng, measured, rows = np.random.default_rng(seed), measured_steps(steps), []
     waiting: list[int] = []
     for step in range(steps + 1):

@@ -56,10 +56,10 @@ class Membership:
     """Whether the area must be at chance: between the unlearned and the retrained model."""
 
     @property
-    def is_at_chance(self) -> bool:
-        """Whether the interval has 0.5."""
+    def is_at_chance(self) -> bool | None:
+        """Whether the interval has 0.5; None without an interval."""
         low, high = self.area.low, self.area.high
-        return (low if low is not None else CHANCE) <= CHANCE <= (high if high is not None else CHANCE)
+        return None if low is None or high is None else low <= CHANCE <= high
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class Relearning:
     """What the unlearned model is compared with: "retrained" or "unseen"."""
 
     @property
-    def is_slow_enough(self) -> bool:
-        """Whether the unlearned model's loss is nowhere lower than the reference's, beyond the interval."""
-        return all(metric.high is None or metric.high >= 0 for metric in self.difference)
+    def is_slow_enough(self) -> bool | None:
+        """Whether the unlearned model's loss is nowhere below the reference's, beyond the interval; None without one."""
+        return _is_nowhere_below_0(self.difference)
 
 
 @dataclass(frozen=True)
@@ -130,17 +130,21 @@ class Proof:
         """
         if self.is_unread is not None:
             return {"unread": self.is_unread}
-        verdicts = {}
-        if tests := [row for row in self.membership if row.is_verdict]:
-            verdicts["membership"] = all(row.is_at_chance for row in tests)
-        if self.relearning is not None:
-            verdicts["relearning"] = self.relearning.is_slow_enough
-        if compared := [probe.difference for probe in self.probes if probe.difference is not None]:
-            verdicts["probes"] = all(metric.high is None or metric.high >= 0 for metric in compared)
-        if self.exposure is not None:
-            bits = self.exposure.bits["unlearned"]
-            verdicts["exposure"] = bits.low is None or bits.low <= self.exposure.by_chance
-        return verdicts
+        areas = [row.is_at_chance for row in self.membership if row.is_verdict]
+        bits = None if self.exposure is None else self.exposure.bits["unlearned"].low
+        verdicts = {
+            "membership": None if None in areas or not areas else all(areas),
+            "relearning": None if self.relearning is None else self.relearning.is_slow_enough,
+            "probes": _is_nowhere_below_0([probe.difference for probe in self.probes if probe.difference is not None]),
+            "exposure": None if bits is None or self.exposure is None else bits <= self.exposure.by_chance,
+        }
+        return {name: passed for name, passed in verdicts.items() if passed is not None}
+
+
+def _is_nowhere_below_0(differences: Sequence[Metric]) -> bool | None:
+    """Whether no difference is below 0, beyond its interval; None if none has an interval."""
+    ends = [metric.high for metric in differences if metric.high is not None]
+    return all(end >= 0 for end in ends) if ends else None
 
 
 @dataclass(frozen=True)
