@@ -169,7 +169,7 @@ class PretrainConfig(TrainConfig):
                 f"model.max_position_embeddings={model.max_position_embeddings} is smaller than "
                 f"sequence_length={length}: raise it, or shorten the sequences"
             )
-        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size and not self.dp.epsilon:
             raise UserError(
                 f"micro_batch_size={self.micro_batch_size} must divide batch_size={self.batch_size}: change one of them"
             )

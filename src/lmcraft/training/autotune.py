@@ -118,7 +118,7 @@ def autotune(
     def with_micro_batch(config: T, print_line: PrintLine) -> T:
         if memory is None:
             return config
-        rows, why = choose_micro_batch(memory, config.batch_size, length, machine)
+        rows, why = choose_micro_batch(memory, config.batch_size, length, machine, divides=not config.dp.epsilon)
         print_line(why)
         return processes.agree(replace(config, micro_batch_size=rows))
 

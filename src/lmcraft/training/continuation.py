@@ -31,7 +31,8 @@ CONTENTS = ("model", "data", "validation_data", "general", "chat_template", "tea
 """Folders and files that may move, since a run is compared by what is in them (`check_contents`)."""
 TOKENS = "tokens"
 """Beside the `CONTENTS` in the record: what the data became when they were encoded."""
-LENGTH = ("max_tokens", "time_budget", "energy_budget", "epochs")
+BUDGETS = ("time_budget", "energy_budget")
+LENGTH = ("max_tokens", *BUDGETS, "epochs")
 INTERVALS = ("eval_every", "save_every", "sample_every")
 CHOSEN_AT_START = (
     *("batch_size", "micro_batch_size", "sequence_length", "max_steps", "max_tokens", "time_budget", "energy_budget"),
@@ -69,7 +70,8 @@ def continue_config(requested: C, folder: ModelFolder, step: int, command: str) 
     file = Checkpoints(folder).settings(step)
     remedy = f"continue with `lmcraft {command} {file} --resume`, or start a new run with another --out"
     refuse_changes(_given(requested, recorded), recorded, owner, remedy)  # first, since resolving finds contradictions
-    other_length = any(getattr(requested, name, 0) not in (0, getattr(recorded, name, 0)) for name in LENGTH)
+    lengths = [name for name in LENGTH if not (recorded.dp.epsilon and name in BUDGETS)]  # noise is for a number of steps
+    other_length = any(getattr(requested, name, 0) not in (0, getattr(recorded, name, 0)) for name in lengths)
     if other_length and requested.max_steps == recorded.max_steps:  # the steps follow from the length, not from run.toml
         requested = replace(requested, max_steps=0)
     if other_length or requested.max_steps not in (0, recorded.max_steps):

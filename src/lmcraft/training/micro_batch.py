@@ -54,8 +54,10 @@ def estimate_step_memory(
     return StepMemory(weights, one, two - one)
 
 
-def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, machine: Machine) -> tuple[int, str]:
-    """The rows of a micro-batch, a divisor of the batch size, and a message that explains the choice.
+def choose_micro_batch(
+    memory: StepMemory, batch_size: int, length: int, machine: Machine, *, divides: bool = True
+) -> tuple[int, str]:
+    """The rows of a micro-batch, a divisor of the batch size if `divides`, and a message that explains the choice.
 
     Raises:
         UserError: not even a single row fits.
@@ -63,7 +65,8 @@ def choose_micro_batch(memory: StepMemory, batch_size: int, length: int, machine
     free = free_memory(machine.device)
     on_cpu = machine.device.type == "cpu"
     max_rows = max(1, CPU_TOKENS_PER_MICRO_BATCH[machine.dtype] // length) if on_cpu else batch_size
-    fitting = (n for n in _divisors(batch_size, max_rows) if memory.bytes(n) <= MAX_SHARE_OF_FREE_MEMORY * free)
+    counts = _divisors(batch_size, max_rows) if divides else range(min(batch_size, max_rows), 0, -1)
+    fitting = (n for n in counts if memory.bytes(n) <= MAX_SHARE_OF_FREE_MEMORY * free)
     rows = next(fitting, 0)
     if not rows:
         raise UserError(

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from lmcraft import PretrainConfig, pretrain
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
+from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.model.config import TransformerConfig
 from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.training.config import DPConfig
@@ -102,6 +103,17 @@ def test_settings_that_do_not_fit_are_refused(data: Path, tmp_path: Path, settin
     with pytest.raises(UserError, match=message):
         pretrain(config_of(data, tmp_path / "model", **settings))
     assert not secret_file(ModelFolder(tmp_path / "model")).exists()
+
+
+def test_what_a_step_read_stays_secret(data: Path, tmp_path: Path) -> None:
+    folder = pretrain(config_of(data, tmp_path / "model", model=replace(SIZES, residual_dropout=0.0), max_steps=1))
+    with pytest.raises(UserError, match="which documents a step read is secret"):
+        TrainingRun.open(folder)
+
+
+def test_a_batch_of_any_size_has_micro_batches_of_many_rows(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, tmp_path / "model", batch_size=47, max_steps=1, eval_every=1)
+    assert "micro_batch_size = 32\n" in pretrain(config).config_toml.read_text()
 
 
 def test_a_run_without_its_secret_is_not_continued(data: Path, tmp_path: Path) -> None:

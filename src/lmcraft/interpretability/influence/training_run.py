@@ -193,6 +193,11 @@ def _check_data(folder: ModelFolder, config: PretrainConfig) -> None:
 
 def _check_settings(folder: ModelFolder, config: PretrainConfig, *, allow_dropout: bool) -> None:
     """Refuse what makes the steps of a run depend on more than its rows and rates."""
+    if config.dp.epsilon:
+        raise UserError(
+            f"'{folder.path}' was trained with differential privacy: which documents a step read is secret, and the "
+            "influence of one is what the noise hides"
+        )
     for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
         if (value := getattr(config.model, name)) and not allow_dropout:
             raise UserError(
