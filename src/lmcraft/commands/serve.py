@@ -95,11 +95,11 @@ class ServeConfig(SteeringFlags):
     """Further host names under which clients may address the server."""
     allowed_origins: Annotated[tuple[str, ...], ACCESS] = ()
     """Origins of other sites whose pages may use the server from a browser (CORS), such as https://example.org."""
-    retention: Annotated[Age, quantity("for good"), PRIVACY] = Age(0)
+    retention: Annotated[Age, quantity("forever"), PRIVACY] = Age(0)
     """How long to keep what users send, such as 30d: conversations after their last change, responses, texts in reviews, and
     logged prompts. What is older is deleted for good."""
     log_prompts: Annotated[Path | None, PRIVACY] = None
-    """File to which the body of each request that has a prompt is added, as a line of JSON, without personal data.
+    """File to which the body of each request with a prompt is added, as a line of JSON, scrubbed of personal data.
     [default: prompts are not logged]"""
     scrub_prompts: Annotated[bool, PRIVACY] = True
     """Take personal data out of the prompts that are logged."""
@@ -239,6 +239,7 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
     runs = None if config.runs is None else WatchedRuns(RunIndex(expand_user(config.runs)))
     store, reviews = _open_store(config.store), _open_reviews(config)
     metrics = Metrics()
+    prompt_log = _open_prompt_log(config, metrics)
     guard = _start_guard(config, metrics, reviews)
     registry = _load_models(config, metrics)
     state = ServerState(registry, config.limits, metrics, keys, Quotas(keys), guard)
@@ -253,7 +254,7 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
         review_anchors=config.review_anchors,
         watched_runs=runs,
         upstream=upstream,
-        prompt_log=_open_prompt_log(config, metrics),
+        prompt_log=prompt_log,
         retention=float(config.retention),
         hosts=hosts,
         origins=config.allowed_origins,

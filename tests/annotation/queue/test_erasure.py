@@ -11,7 +11,7 @@ from lmcraft.annotation.audit_log.log import append, audit, audit_head
 from lmcraft.annotation.audit_log.verification import verify
 from lmcraft.annotation.queue.erasure import erase_items_before, erase_items_of
 from lmcraft.annotation.queue.reports import report_item
-from lmcraft.annotation.queue.senders import count_unattributed
+from lmcraft.annotation.queue.senders import count_unattributed, items_of
 from lmcraft.annotation.records import LeaseLostError, NewItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import metadata
@@ -100,6 +100,8 @@ def test_the_items_of_users_are_erased_by_age(store: ReviewStore) -> None:
     assert erase_items_before(store, now - 60, "lmcraft") == 0
     assert erase_items_before(store, now + 60, "lmcraft") == 120
     assert states(store) == {"pending": 1, "erased": 120}
+    with store.reading() as (connection, _):
+        assert items_of(connection, "ada") == []
 
 
 def test_a_gold_item_that_is_erased_is_no_gold_any_more(store: ReviewStore) -> None:

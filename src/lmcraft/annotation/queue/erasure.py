@@ -18,7 +18,7 @@ from lmcraft.annotation.queue.senders import TRAFFIC, forget_sender, items_of, i
 from lmcraft.annotation.queue.states import FREE, audited_columns, change_item
 from lmcraft.annotation.records import Json
 from lmcraft.annotation.store import ReviewStore
-from lmcraft.annotation.tables import comments, contents, items, reports, skips, verdicts
+from lmcraft.annotation.tables import comments, contents, items, reports, senders, skips, verdicts
 from lmcraft.json_lines import format_json
 
 ITEMS_PER_TRANSACTION = 100
@@ -95,6 +95,7 @@ def _erase(connection: sa.Connection, ids: Sequence[str], actor: str, now: float
     for table in (verdicts, skips, reports, comments):
         within = table.c.item.in_([row["id"] for row in rows])
         connection.execute(table.update().where(within).values(BLANKS[table.name]))
+    connection.execute(senders.delete().where(senders.c.item.in_([row["id"] for row in rows])))
     append_many(connection, entries, now)
     return len(rows)
 
