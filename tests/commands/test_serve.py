@@ -30,6 +30,9 @@ from tests.finetuning.chat import chat_folder
         ({"new_api_key": "ada"}, "--api-keys"),
         ({"model": ("m",), "role": "reviewer"}, "role=reviewer is that of a new key; add --new-api-key NAME"),
         ({"model_root": Path("r"), "adapters": {"a": "b"}}, "adapters need the model"),
+        ({"model": ("m",), "scrub_prompts": False}, "add --log-prompts FILE"),
+        ({"model": ("m",), "retention": "5s"}, "retention=5s is too short"),
+        ({"model": ("m",), "retention": "30"}, "not a duration with its unit: write 12h or 30d"),
     ],
 )
 def test_contradicting_settings_are_refused(settings: dict[str, Any], message: str) -> None:

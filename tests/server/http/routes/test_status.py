@@ -29,7 +29,7 @@ def test_info_has_the_models_only_with_a_valid_key(server_with_key: Server) -> N
     assert set(public_info) == {"version", "key_required", "store", "reports", "runs"} and public_info["key_required"]
     assert httpx.get(address, headers={"Authorization": "Bearer wrong"}).json() == public_info
     info = httpx.get(address, headers=HEADERS).json()
-    assert set(info) == {*public_info, "models", "settings", "scope", "energy"}
+    assert set(info) == {*public_info, "models", "settings", "scope", "energy", "prompt_log", "retention"}
     [model] = info["models"]
     assert (model["id"], model["kind"], model["context"]) == ("tiny", "chat", CONTEXT)
 
