@@ -105,6 +105,7 @@ def _measure_rows(trainer: Trainer, rows: int) -> tuple[Energy, Energy]:
     clock = _Clock(trainer)
     trainer.source.measure(batch)
     gradients = clock.split(trainer.model.flops_per_token(trainer.training.sequence_length) * batch.input_ids.size)
+    trainer.source.finish(0)
     trainer.optimizer.step(0.0)
     return gradients, clock.split()
 

@@ -35,6 +35,9 @@ class GradientSource(Protocol):
     def measure(self, batch: Batch) -> None:
         """Add gradients of a micro-batch, to see how long it takes."""
 
+    def finish(self, step: int) -> None:
+        """Do what a step does once, after its micro-batches."""
+
 
 class BatchGradients:
     """Samples `step * batch_size` to `(step + 1) * batch_size` of the training data, in micro-batches.
@@ -86,6 +89,9 @@ class BatchGradients:
         objective = objective_for(self.objective, self.model, [batch], self.device, self.processes)
         loss = objective.loss(self.model, to_device(batch, self.device)) / max(1, self.objective.count(batch))
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def finish(self, step: int) -> None:
+        """As in `GradientSource`: nothing."""
 
     def read(self, step: int) -> list[Batch]:
         """The micro-batches of this process in a step."""

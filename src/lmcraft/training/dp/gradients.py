@@ -50,7 +50,6 @@ class PrivateGradients:
         mechanism: of the run.
         secret: decides which units a step reads, which part of each, and the noise.
         tokens: of a micro-batch at most, with padding.
-        seed_dropout: seeds the model's dropout for a step.
         purpose: what else the noise depends on.
     """
 
@@ -80,10 +79,7 @@ class PrivateGradients:
         for weight in self.weights.values():
             weight.grad = torch.zeros_like(weight)
         losses = [self.clipper.add_clipped(to_device(batch, self.model.device)).losses for batch in batches]
-        self.noise.add(step)
-        for weight in self.weights.values():
-            assert weight.grad is not None
-            weight.grad /= self.mechanism.batch_size
+        self.finish(step)
         loss = float(torch.stack(losses).sum()) if losses else 0.0
         tokens = round(self.mechanism.batch_size * self.units.mean_length)
         return StepGradients(loss, tokens, tokens)
@@ -91,6 +87,13 @@ class PrivateGradients:
     def measure(self, batch: Batch) -> None:
         """As in `lmcraft.training.gradients.GradientSource`."""
         self.clipper.add_clipped(to_device(batch, self.model.device))
+
+    def finish(self, step: int) -> None:
+        """Add the noise of a step to the sum of the clipped gradients, and divide it by the batch size."""
+        self.noise.add(step)
+        for weight in self.weights.values():
+            assert weight.grad is not None
+            weight.grad /= self.mechanism.batch_size
 
     def _read(self, step: int) -> list[Batch]:
         draws = self.secret.generator("rows", step)

@@ -4,6 +4,7 @@ Shapes: B rows, T tokens.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -51,7 +52,7 @@ class DocumentUnits:
         """Also these documents, as token ids (T,), each with its end token."""
         return DocumentUnits(self._split, self.sequence_length, self._end, [*self._more, *more])
 
-    @property
+    @cached_property
     def mean_length(self) -> float:
         """As in `Units`."""
         before = self._end is not None
