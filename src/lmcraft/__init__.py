@@ -84,6 +84,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.runs import RunsConfig as RunsConfig
     from lmcraft.commands.runs import runs_in as runs_in
     from lmcraft.commands.scaling import scaling as scaling
+    from lmcraft.commands.scrub import ScrubConfig as ScrubConfig
+    from lmcraft.commands.scrub import scrub as scrub
     from lmcraft.commands.search import open_search as open_search
     from lmcraft.commands.search import search as search
     from lmcraft.commands.serve import ServeConfig as ServeConfig

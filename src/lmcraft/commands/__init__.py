@@ -69,6 +69,9 @@ COMMANDS = {
     "guard train": Command(
         "guard_train", "train_classifier", "GuardTrainConfig", "Train a fast classifier of harm on labeled texts."
     ),
+    "scrub": Command(
+        "scrub", "scrub", "ScrubConfig", "Redact, pseudonymize or drop personal data in a text, or restore it with the key."
+    ),
     "audit safety": Command(
         "audit_safety", "audit_safety", "AuditSafetyConfig", "Measure a model's toxicity, refusals and gaps between groups."
     ),

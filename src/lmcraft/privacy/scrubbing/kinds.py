@@ -47,4 +47,4 @@ def drop_overlaps(findings: list[Finding]) -> list[Finding]:
 
 
 def _precedes(finding: Finding, other: Finding) -> bool:
-    return (RANKS[finding.kind], other.start - other.stop) < (RANKS[other.kind], finding.start - finding.stop)
+    return (RANKS[finding.kind], finding.start - finding.stop) < (RANKS[other.kind], other.start - other.stop)

@@ -27,6 +27,8 @@ SEXES = frozenset("男女")
 LABEL_SIGNS = frozenset(":：=")
 LABEL_GAP = " \t\"'“”"
 BRACKETS = "）)"
+EXAMPLES, EXAMPLE_BONUS = frozenset(["张三", "李四", "王五", "赵六"]), 4.5
+"""Names that stand for any name."""
 MAX_ROLE_CHARS, MAX_GAP_CHARS = 5, 4
 
 
@@ -62,6 +64,8 @@ def _best_names(
                 yield best
             best, bonus = None, _bonus_before(text, start)
         total = margin + bonus + _bonus_after(text, start + length)
+        if text[start : start + length] in EXAMPLES:
+            total += EXAMPLE_BONUS
         if total >= MIN_MARGIN and (best is None or total > best[2]) and not _is_title(text, start + 1):
             best = start, length, total
     if best is not None:

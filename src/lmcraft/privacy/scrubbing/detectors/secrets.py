@@ -37,7 +37,7 @@ SIGN = (
 VALUE = r"[^\s\"'“”‘’「」,，;；。、<>(){}\[\]\u4e00-\u9fff]{4,200}"
 PASSWORD = re.compile(rf"(?:passw(?:or[dt]s?|ds?)|pwd|passphrase|passcode|密码|口令)(?P<sign>{SIGN})(?P<value>{VALUE})")
 """Each begins with a stem, so that a search for the stems finds it."""
-CODE = re.compile(r"[(\[{$<]|\.[a-z_]+|^[a-z_]+$|none|null|true|false|self|^\*+$|^x+$|^\W+$")
+CODE = re.compile(r"[(\[{<]|^\$|\.[a-z_]+|^[a-z_]+$|none|null|true|false|self|^\*+$|^x+$|^\W+$")
 TOKEN_CUES = Cues(
     [
         r"(?:secrets?(?:[ _-]?(?:access[ _-]?)?key)?|tokens?|api[ _-]?keys?(?:[ _-]?id)?|(?<![a-z])key(?:[ _-]?id)?|"
@@ -78,7 +78,7 @@ def find_secrets(text: str, lowered: str) -> Iterator[Finding]:
         token = TOKEN.match(text, start)
         if token is not None:
             yield Finding("secret", *token.span())
-        start = text.find(LETTERS_ONLY, start + 1)
+        start = text.find(LETTERS_ONLY, start + 1 if token is None else token.end())
     if ":AA" in text:
         for match in TELEGRAM.finditer(text):
             digits = re.search(r"[0-9]{6,12}\Z", text[max(0, match.start() - 12) : match.start()])
