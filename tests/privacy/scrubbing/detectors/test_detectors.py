@@ -12,7 +12,10 @@ def found_in(text: str) -> list[tuple[str, str]]:
 
 
 FINDINGS = {
-    "email": [("Write to ann.lee+x@mail.example.org.", "ann.lee+x@mail.example.org"), ("邮箱zhang_w@qq.com，谢谢", "zhang_w@qq.com")],
+    "email": [
+        ("Write to ann.lee+x@mail.example.org.", "ann.lee+x@mail.example.org"),
+        ("邮箱zhang_w@qq.com，谢谢", "zhang_w@qq.com"),
+    ],
     "email spelled": [("jane [at] example (dot) com", "jane [at] example (dot) com")],
     "phone": [
         ("联系电话：13812345678", "13812345678"),
@@ -24,7 +27,10 @@ FINDINGS = {
     "ssn": [("SSN 219-09-9999", "219-09-9999"), ("social security number is 219099999", "219099999")],
     "national_id": [("NHS number 943 476 5919", "943 476 5919"), ("身份 A123456789 号", "A123456789")],
     "bank_card": [("卡号 6222 0212 3456 7894", "6222 0212 3456 7894"), ("card 4111-1111-1111-1111", "4111-1111-1111-1111")],
-    "iban": [("IBAN DE89 3704 0044 0532 0130 00 ok", "DE89 3704 0044 0532 0130 00"), ("GB82WEST12345698765432", "GB82WEST12345698765432")],
+    "iban": [
+        ("IBAN DE89 3704 0044 0532 0130 00 ok", "DE89 3704 0044 0532 0130 00"),
+        ("GB82WEST12345698765432", "GB82WEST12345698765432"),
+    ],
     "bank_account": [("Account number 12345678 is closed", "12345678")],
     "ip": [("from 203.0.113.9 port 22", "203.0.113.9"), ("host 2001:db8::7:1", "2001:db8::7:1")],
     "mac": [("eth0 00:1A:2b:3c:4d:5e up", "00:1A:2b:3c:4d:5e")],

@@ -11,10 +11,12 @@ from lmcraft.privacy.scrubbing.pseudonyms.cipher import Cipher
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 SCRUBBER = Scrubber(action="pseudonymize", key=KEY)
 PIECES = (
-    "张三", "王小明", "化名", "化名反穆池肺或棘", "999", "99911", "99911382-1", "pseudonym-", "Kovamesi Tarubolo Pezanifa", "John Smith ", "a@b.com", "@pseudonym.invalid",
-    "13812345678", "+1 415 555 2671", "１３８1234\u200b5678", "203.0.113.9", "2001:db8:0:4:1111:2222:3333:4444", "11010519491231002X", "DE89 3704 0044 0532 0130 00",
-    " ", "，", "\n", "1", "Z", "-", ".", "密码：Xk9$kd", "\ud800", "\x00", "742 Evergreen Terrace, Springfield, OR "
-    "97403 ", "北京市海淀区中关村大街27号", "京A12345", "Mr. ",
+    "张三", "王小明", "化名", "化名反穆池肺或棘", "京A12345", "北京市海淀区中关村大街27号", "密码：Xk9$kd",
+    "，", "Mr. ", "John Smith ",
+    "999", "99911", "99911382-1", "pseudonym-", "@pseudonym.invalid", "Kovamesi Tarubolo Pezanifa", "a@b.com", "13812345678",
+    "+1 415 555 2671", "１３８1234\u200b5678", "203.0.113.9", "2001:db8:0:4:1111:2222:3333:4444", "11010519491231002X",
+    "DE89 3704 0044 0532 0130 00", "742 Evergreen Terrace, Springfield, OR 97403 ", " ", "\n", "1",
+    "Z", "-", ".", "\ud800", "\x00",
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class Tables(NamedTuple):
     single: Floats
     """As a word; 0 if it is not Chinese."""
     surname: Floats
-    given: Floats
+    name_part: Floats
     """In a given name; `NEVER` if it is not Chinese."""
     is_given: NDArray[np.bool_]
     is_compound: NDArray[np.bool_]
@@ -115,7 +115,7 @@ def score_names(text: str) -> tuple[Integers, Integers, Floats]:
     columns = []
     for count, prior in ((1, ONE_GIVEN), (2, TWO_GIVEN)):
         lengths = sizes + count
-        scores = scores + tables.given[codes[starts + (PADDING - 1) + lengths]]
+        scores = scores + tables.name_part[codes[starts + (PADDING - 1) + lengths]]
         margins = scores + prior + after[WINDOW_CHARS + lengths, np.arange(len(starts))]
         kept = margins > NEVER / 2
         columns.append((starts[kept], lengths[kept], margins[kept]))
@@ -169,7 +169,7 @@ def _tables() -> Tables:
     return Tables(
         single=fill({character: words.get(character, UNKNOWN_CHARACTER) for character in characters}, 0.0),
         surname=fill({name: share for name, share in surnames.items() if len(name) == 1}, NEVER),
-        given=fill({character: shares.get(character, UNKNOWN_GIVEN) for character in characters}, NEVER),
+        name_part=fill({character: shares.get(character, UNKNOWN_GIVEN) for character in characters}, NEVER),
         is_given=fill(dict.fromkeys(shares, 1.0), 0.0) > 0,
         is_compound=fill({name[0]: 1.0 for name in compounds}, 0.0) > 0,
         pairs=Words.build({word: value for word, value in words.items() if len(word) == 2}),

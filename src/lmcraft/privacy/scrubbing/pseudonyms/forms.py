@@ -142,20 +142,20 @@ class ChineseName(Form):
         half = 1 << CHINESE_CHARS * CHINESE_BITS // 2
         number = cipher.encrypt(_join(codes, HAN_COUNT), half, half, "chinese-name")
         table = _han_table()
-        return "化名" + "".join(table[(number >> CHINESE_BITS * place) % 2**CHINESE_BITS] for place in range(CHINESE_CHARS))
+        return "化名" + "".join(table[(number >> CHINESE_BITS * index) % 2**CHINESE_BITS] for index in range(CHINESE_CHARS))
 
     def decode(self, cipher: Cipher, text: str, start: int) -> tuple[str, int] | None:
         """See `Form`."""
         stop = start + 2 + CHINESE_CHARS
-        places = [_han_positions().get(character) for character in text[start + 2 : stop]]
-        number = sum(place << CHINESE_BITS * index for index, place in enumerate(places) if place is not None)
-        if len(places) < CHINESE_CHARS or None in places:
+        codes = [_han_positions().get(character) for character in text[start + 2 : stop]]
+        number = sum(digit << CHINESE_BITS * index for index, digit in enumerate(codes) if digit is not None)
+        if len(codes) < CHINESE_CHARS or None in codes:
             return None
         half = 1 << CHINESE_CHARS * CHINESE_BITS // 2
-        codes = _split(cipher.decrypt(number, half, half, "chinese-name"), HAN_COUNT, MAX_CHINESE_CHARS)
-        if codes is None or len(codes) < 2:
+        characters = _split(cipher.decrypt(number, half, half, "chinese-name"), HAN_COUNT, MAX_CHINESE_CHARS)
+        if characters is None or len(characters) < 2:
             return None
-        return "".join(chr(HAN_FIRST + code) for code in codes), stop
+        return "".join(chr(HAN_FIRST + code) for code in characters), stop
 
 
 class Name(Form):
@@ -250,7 +250,7 @@ def decode_bytes(cipher: Cipher, text: str, start: int) -> tuple[str, int] | Non
 
 
 def _to_base32(number: int, length: int) -> str:
-    return "".join(BASE32[(number >> 5 * place) & 31] for place in reversed(range(length)))
+    return "".join(BASE32[(number >> 5 * index) & 31] for index in reversed(range(length)))
 
 
 def _from_base32(text: str) -> int | None:
@@ -343,4 +343,4 @@ def _han_table() -> str:
 
 @cache
 def _han_positions() -> Mapping[str, int]:
-    return {character: place for place, character in enumerate(_han_table())}
+    return {character: index for index, character in enumerate(_han_table())}
