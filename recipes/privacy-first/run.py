@@ -62,7 +62,7 @@ def train_base(work: Path) -> Path:
     if not (base / "model.safetensors").is_file():
         write_rows(work / "public.jsonl", public_texts())
         lmcraft("prepare", work / "public.jsonl", "--out", work / "public", "--vocab-size", 2048, "--overwrite")
-        lmcraft("pretrain", work / "public", "--depth", 2, "--max-steps", 300, "--out", base)
+        lmcraft("pretrain", work / "public", "--depth", 2, "--batch-size", 8, "--max-steps", 300, "--out", base)
     return base
 
 

@@ -1,6 +1,7 @@
 """`lmcraft pull`, `inspect` and `export`, run from the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 from lmcraft.cli import main
 from lmcraft.conversion import model_export
 from lmcraft.conversion.config import ExportConfig
+from lmcraft.folder import ModelFolder
 from lmcraft.language_model import LanguageModel, load
+from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.tokenizer.train import train_characters
 from tests.inference.helpers import TEXT, language_model, tokenizer
+from tests.reports.sections.test_privacy import GUARANTEE
 from tests.tiny import tiny_model
 
 CHATML = (
@@ -79,6 +83,17 @@ def test_export_to_a_folder(folder: Path, tmp_path: Path, dtype: str, capsys: py
         ids = tokenizer().encode("Once upon a time")
         expected = reference(torch.tensor([ids])).logits
         torch.testing.assert_close(exported.transformer(torch.tensor([ids])), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_an_export_keeps_the_guarantee_of_its_model(folder: Path, tmp_path: Path) -> None:
+    private = ModelFolder(tmp_path / "private")
+    shutil.copytree(folder, private.path)
+    assert main(["export", str(private.path), str(tmp_path / "ordinary")]) == 0
+    private.run.mkdir(exist_ok=True)
+    GUARANTEE.write(private)
+    assert main(["export", str(private.path), str(tmp_path / "out")]) == 0
+    kept = [Guarantee.read(ModelFolder(tmp_path / name)) for name in ("ordinary", "out")]
+    assert kept == [None, GUARANTEE]
 
 
 def test_a_sharded_export_is_complete_and_replaces_a_single_file(folder: Path, tmp_path: Path) -> None:

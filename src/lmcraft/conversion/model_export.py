@@ -18,6 +18,7 @@ from lmcraft.model.families import family_for
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.storage import convert_weights
 from lmcraft.model_source import ModelSource, open_model
+from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.tokenizer.loading import has_tokenizer
 
 PROBE = (
@@ -97,6 +98,8 @@ def _write_adapter(source: ModelSource, folder: Path, dtype: torch.dtype | None)
 def _write_lineage(source: ModelSource, folder: Path, out: Path) -> None:
     parents, license = [source.origin("base")], source.license
     write_lineage(ModelFolder(folder), "export", parents=parents, source=source.address, license=license, out=out)
+    if source.path.is_dir() and (guarantee := Guarantee.read(ModelFolder(source.path))):
+        guarantee.write(ModelFolder(folder))  # it holds for whatever is computed from the weights alone
 
 
 def _write_gguf(model: LanguageModel, source: ModelSource, file: Path, kind: Quantization) -> None:

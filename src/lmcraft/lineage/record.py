@@ -21,7 +21,7 @@ from lmcraft.lineage.version1 import lineage_of_version_1
 REPEATED = ("kind", "name", "format_version", "files", "left_out", "licenses", "languages", "decontamination", "marks")
 SHORTENED = {
     "sources": ("source", "license", "files", "documents", "tokens", "bytes", "sha256", "kept"),
-    "stages": ("kind", "name", "total"),
+    "stages": ("kind", "name", "total", "personal_data"),
 }
 MAX_ROWS_REPEATED = 1000  # of the sources and stages
 

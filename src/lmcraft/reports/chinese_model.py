@@ -90,6 +90,7 @@ MODEL_REPORT = {
     "steps with noise": "加噪步数",
     "part of delta that pays for batches of limited size": "δ 中用于批大小上限的部分",
     "accountant": "隐私核算方法",
+    "Personal data taken out of the training data": "从训练数据中清除的个人信息",
     "Audit": "审计",
     "attack": "攻击",
     "claimed": "声明值",

@@ -87,6 +87,14 @@ def test_an_audit_of_other_weights_is_left_out(folder: ModelFolder) -> None:
     assert evidence.privacy_audit is None and evidence.outdated == ["lmcraft/privacy_audit/audit.json"]
 
 
+def test_what_was_scrubbed_is_counted(folder: ModelFolder) -> None:
+    stage = {"kind": "scrub", "name": "scrub", "personal_data": {"email": {"documents": 3, "values": 4}}}
+    ancestors = {"d": {"summary": {"name": "notes", "stages": [stage]}}}
+    folder.lineage.write_text(json.dumps({"version": 2, "data": [{"role": "data", "sha256": "d"}], "ancestors": ancestors}))
+    evidence = collect(folder)
+    assert "`email` [4](lmcraft/lineage.json)" in card_section(evidence) and "<td>4</td>" in privacy_section(evidence)
+
+
 def test_training_without_a_guarantee_is_said(folder: ModelFolder) -> None:
     folder.config_toml.write_text("depth = 2\n")
     assert "without differential privacy" in card_section(collect(folder))

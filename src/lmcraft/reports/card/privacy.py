@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lmcraft.reports.card.markdown import bullets, escape, paragraphs, table
+from lmcraft.reports.card.markdown import bullets, code, escape, paragraphs, table
 from lmcraft.reports.card.values import capped, format_value, value_of
 from lmcraft.reports.evidence import DifferentialPrivacy, Evidence, PrivacyAudit
 
@@ -14,7 +14,7 @@ def privacy_section(evidence: Evidence) -> str:
         first = "Trained without differential privacy: nothing limits what the weights keep of a single text."
     else:
         first = paragraphs(_guarantee(guarantee), _mechanism(guarantee), bullets(_not_covered(guarantee, evidence)))
-    return paragraphs(first if evidence.training or guarantee else "", _audit(audit))
+    return paragraphs(first if evidence.training or guarantee else "", _scrubbed(evidence), _audit(audit))
 
 
 def _guarantee(guarantee: DifferentialPrivacy) -> str:
@@ -38,6 +38,14 @@ def _not_covered(guarantee: DifferentialPrivacy, evidence: Evidence) -> Iterator
     yield "It does not cover the validation data, which decide which step's weights are kept, and the tokenizer."
     if evidence.parents:
         yield "It does not cover what the base model was trained on."
+
+
+def _scrubbed(evidence: Evidence) -> str:
+    stages = [stage for dataset in evidence.datasets for stage in dataset.stages if stage.personal_data]
+    counts = [f"{code(kind)} {value_of(figure)}" for stage in stages for kind, figure in stage.personal_data.items()]
+    if not counts:
+        return ""
+    return f"Personal data that `lmcraft prepare` found and took out of the training data: {', '.join(counts)}."
 
 
 def _audit(audit: PrivacyAudit | None) -> str:

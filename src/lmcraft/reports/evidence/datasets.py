@@ -69,7 +69,12 @@ def _source(lineage: Record, id: str, path: Path) -> Source:
 
 def _stage(lineage: Record, id: str, path: Path) -> Stage:
     removed = lineage.figure(f"{id}.removed", "documents removed", *path, "total", "removed", "documents")
-    return Stage(text(lineage.get(*path, "kind")), text(lineage.get(*path, "name")), removed)
+    values = {
+        kind: lineage.figure(f"{id}.personal_data.{kind}", f"personal data: {kind}", *path, "personal_data", kind, "values")
+        for kind in lineage.object(*path, "personal_data")
+    }
+    scrubbed = {kind: figure for kind, figure in values.items() if figure is not None}
+    return Stage(text(lineage.get(*path, "kind")), text(lineage.get(*path, "name")), removed, scrubbed)
 
 
 def _documents(lineage: Record, id: str, path: Path) -> dict[str, Figure]:

@@ -45,6 +45,8 @@ class Stage:
     name: str
     removed: Figure | None
     """Number of documents that it removed."""
+    personal_data: Mapping[str, Figure]
+    """Number of values that it scrubbed, by kind."""
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from lmcraft.reports.table import html_table, key_value_rows
 
 
 def privacy_section(evidence: Evidence) -> str:
-    """The guarantee with what it means and does not cover, and what attacks got; empty if there is neither."""
+    """The guarantee and what it does not cover, what was scrubbed, and what attacks got; empty if there is nothing."""
     guarantee, audit = evidence.guarantee, evidence.privacy_audit
     first = "" if guarantee is None else _guarantee(guarantee, has_base=bool(evidence.parents))
-    return first + ("" if audit is None else _audit(audit))
+    return first + _scrubbed(evidence) + ("" if audit is None else _audit(audit))
 
 
 def _guarantee(guarantee: DifferentialPrivacy, *, has_base: bool) -> str:
@@ -37,6 +37,15 @@ def _guarantee(guarantee: DifferentialPrivacy, *, has_base: bool) -> str:
     rows = {say(figure.name): say_number(figure.value) for figure in figures} | {say("accountant"): guarantee.accountant}
     items = "".join(f"<li>{escape(limit)}</li>" for limit in limits)
     return f"<p>{escape(meaning)}</p><ul>{items}</ul><table>{key_value_rows(rows)}</table>{_source(guarantee.file)}"
+
+
+def _scrubbed(evidence: Evidence) -> str:
+    stages = [stage for dataset in evidence.datasets for stage in dataset.stages if stage.personal_data]
+    rows = [[say(kind), say_figure(figure)] for stage in stages for kind, figure in stage.personal_data.items()]
+    if not rows:
+        return ""
+    heading = say("Personal data taken out of the training data")
+    return f"<h3>{escape(heading)}</h3>{html_table([say('kind'), say('values')], rows)}"
 
 
 def _audit(audit: PrivacyAudit) -> str:
