@@ -10,12 +10,14 @@ from lmcraft.config import takes_settings
 from lmcraft.energy import format_emissions, format_energy, open_meter
 from lmcraft.json_lines import format_json
 from lmcraft.pretraining.config import PlanConfig
-from lmcraft.pretraining.plan import Plan
-from lmcraft.terminal import format_bytes, format_duration, key_value_table, print_result
+from lmcraft.pretraining.plan import Plan, PrivacyPlan
+from lmcraft.terminal import column_table, format_bytes, format_count, format_duration, key_value_table, print_result
 from lmcraft.training.environment import set_up_environment
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+CHOICE_COLUMNS = ("choice", "blocks", "parameters", "batch", "steps", "noise", "loss")
 
 
 @takes_settings(PlanConfig)
@@ -33,7 +35,11 @@ def plan(config: PlanConfig) -> Plan:
     if config.json:
         print(format_json(asdict(estimate), indent=2))
     else:
-        print_result(_run_table(estimate), _memory_table(estimate), _time_table(estimate), *estimate.warnings)
+        tables = [_run_table(estimate), _memory_table(estimate), _time_table(estimate)]
+        if estimate.privacy:
+            tables[:0] = [_privacy_table(estimate.privacy), _choices_table(estimate.privacy)]
+        warnings = [*estimate.warnings, *(estimate.privacy.outside if estimate.privacy else [])]
+        print_result(*tables, *warnings)
     return estimate
 
 
@@ -61,6 +67,33 @@ def _run_table(plan: Plan) -> Table:
         "emissions": format_emissions(plan.emissions) if plan.energy.joules else "",
     }
     return key_value_table("The run", {name: value for name, value in rows.items() if value})
+
+
+def _privacy_table(plan: PrivacyPlan) -> Table:
+    best = plan.best
+    rows = {
+        "guarantee": f"epsilon {plan.epsilon:g}, delta {plan.delta:.2g}, for each of {plan.units:,} documents",
+        "settings": f"--depth {best.depth} --batch-size {best.batch_size} --max-steps {best.steps}",
+        "sampling": f"a step reads a document with probability {plan.sampling_rate:.3g}, and at most {plan.max_rows:,}",
+        "noise": f"{best.noise_multiplier:.3g} x --dp.max-grad-norm, over {best.batch_size:,} documents",
+    }
+    return key_value_table("Privacy", rows)
+
+
+def _choices_table(plan: PrivacyPlan) -> Table:
+    rows = [
+        [
+            choice.name or "this plan",
+            str(choice.depth),
+            format_count(choice.parameters),
+            f"{choice.batch_size:,}",
+            f"{choice.steps:,}",
+            f"{choice.noise_multiplier:.3g}",
+            f"{choice.loss - plan.best.loss:+.2f}" if choice.name else "",
+        ]
+        for choice in [plan.best, *plan.others]
+    ]
+    return column_table("Choices within the same budgets", CHOICE_COLUMNS, rows)
 
 
 def _memory_table(plan: Plan) -> Table:

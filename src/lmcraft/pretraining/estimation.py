@@ -14,6 +14,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PlanConfig
 from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.pretraining.plan import Plan
+from lmcraft.pretraining.private_budget import choose_private_run
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.pretraining.run_data import open_mixture
 from lmcraft.training import depth_rule
@@ -34,8 +35,14 @@ def make_plan(config: PlanConfig, since: Reading | None = None) -> Plan:
     Raises:
         UserError: the configuration cannot run.
     """
-    account = RunAccount("plan", since=since)
-    config = config.resolved()
+    account, privacy = RunAccount("plan", since=since), None
+    if config.dp.epsilon:
+        config.dp.check()
+        config, privacy = choose_private_run(config)
+    return replace(_estimate(config.resolved(), account), privacy=privacy)
+
+
+def _estimate(config: PlanConfig, account: RunAccount) -> Plan:
     program_bytes = peak_memory()
     if config.tflops:
         dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16

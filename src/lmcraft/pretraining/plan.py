@@ -10,6 +10,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class PrivateChoice:
+    """A size, a batch and a length for a private run."""
+
+    name: str
+    """Whose choice it is; empty: that of the plan."""
+    depth: int
+    parameters: int
+    batch_size: int
+    """Documents per step, on average."""
+    steps: int
+    noise_multiplier: float
+    """About, unless it is the plan's."""
+    loss: float
+    """By the law of private training, for comparisons only: the text of the law's runs was another."""
+
+
+@dataclass(frozen=True)
+class PrivacyPlan:
+    """How a run keeps its privacy budget."""
+
+    units: int
+    """Documents in the training data."""
+    epsilon: float
+    delta: float
+    """In all."""
+    truncation_delta: float
+    """The part of `delta` that pays for `max_rows`."""
+    sampling_rate: float
+    """Probability that a document is in a batch."""
+    max_rows: int
+    """Documents of a batch at most."""
+    best: PrivateChoice
+    others: list[PrivateChoice]
+    """What ordinary training would use."""
+    outside: list[str]
+    """What the law's runs did not cover."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """The estimate for a run. Memory is in bytes, time in seconds."""
 
@@ -48,3 +87,5 @@ class Plan:
     """Of the whole command, by the meter that the run will have."""
     energy_kwh: float
     emissions: Emissions
+    privacy: PrivacyPlan | None = None
+    """None: without differential privacy."""

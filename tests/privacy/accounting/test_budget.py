@@ -5,7 +5,13 @@ import math
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.privacy.accounting import default_delta, noise_multiplier_for, spent_epsilon, steps_within
+from lmcraft.privacy.accounting import (
+    default_delta,
+    noise_multiplier_for,
+    rough_noise_multiplier,
+    spent_epsilon,
+    steps_within,
+)
 from lmcraft.privacy.guarantee import Accountant
 
 # Sampling rate, noise multiplier, steps, delta, and what RDPAccountant and PRVAccountant of Opacus 1.6 return for
@@ -120,6 +126,16 @@ def test_small_budgets_need_much_noise() -> None:
         noise_multiplier_for(epsilon=1e-6, delta=1e-6, sampling_rate=0.1, steps=100)
     with pytest.raises(UserError, match="use the prv accountant"):
         noise_multiplier_for(epsilon=0.01, delta=1e-6, sampling_rate=0.1, steps=100, accountant="rdp")
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "rate", "steps"), [(8.0, 0.01, 1000), (1.0, 0.1, 300), (3.0, 0.001, 10_000), (0.3, 0.05, 100)]
+)
+def test_rough_noise_is_a_little_more_than_needed(epsilon: float, rate: float, steps: int) -> None:
+    rough = rough_noise_multiplier(epsilon=epsilon, delta=1e-6, sampling_rate=rate, steps=steps)
+    exact = noise_multiplier_for(epsilon=epsilon, delta=1e-6, sampling_rate=rate, steps=steps)
+    assert rough is not None and exact < rough < 1.1 * exact
+    assert rough_noise_multiplier(epsilon=0.001, delta=1e-6, sampling_rate=rate, steps=steps) is None
 
 
 @pytest.mark.parametrize("accountant", ["prv", "rdp"])

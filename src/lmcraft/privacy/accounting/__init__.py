@@ -10,6 +10,14 @@ Data sets that differ by one unit, added or removed, are neighbors. All of it ne
 """
 
 from lmcraft.privacy.accounting.budget import default_delta, noise_multiplier_for, spent_epsilon, steps_within
+from lmcraft.privacy.accounting.rdp import rough_noise_multiplier
 from lmcraft.privacy.accounting.truncation import max_rows_for
 
-__all__ = ["default_delta", "max_rows_for", "noise_multiplier_for", "spent_epsilon", "steps_within"]
+__all__ = [
+    "default_delta",
+    "max_rows_for",
+    "noise_multiplier_for",
+    "rough_noise_multiplier",
+    "spent_epsilon",
+    "steps_within",
+]

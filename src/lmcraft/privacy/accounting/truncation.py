@@ -13,7 +13,7 @@ MAX_UNITS = 10**12
 def max_rows_for(*, units: int, sampling_rate: float, steps: int, epsilon: float, delta: float) -> tuple[int, float]:
     """The rows of a batch, and the delta that leaving out units beyond them costs: at most 1% of `delta`.
 
-    Chua et al. 2024, "Scalable DP-SGD: Shuffling vs. Poisson subsampling" (arXiv 2411.04205), theorem 3.1: truncated batches
+    Chua et al. 2024, "Scalable DP-SGD: Shuffling vs. Poisson subsampling" (arXiv 2411.04205): truncated batches
     cost steps * P[Binomial(units, sampling_rate) > max_rows] * (1 + exp(epsilon)). The noise must be chosen for
     `delta` less that.
 
