@@ -12,7 +12,7 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.quantities import Duration
 
 if TYPE_CHECKING:
-    from lmcraft.audits.privacy.audit import AuditedRun
+    from lmcraft.audits.privacy.runs import AuditedRun
 
 RECORD = "audit.json"
 KIND = "audit privacy"  # in energy.json
@@ -82,7 +82,7 @@ def audit_privacy(config: AuditPrivacyConfig) -> PrivacyAudit:
     from lmcraft.training.environment import set_up_environment
 
     set_up_environment()
-    from lmcraft.audits.privacy.audit import AuditedRun
+    from lmcraft.audits.privacy.runs import open_audited_run
     from lmcraft.energy.record import ENERGY_FILE, EnergyRecord
     from lmcraft.energy.recording import describe_row, recording_energy
     from lmcraft.folder import ModelFolder, write_json
@@ -93,7 +93,7 @@ def audit_privacy(config: AuditPrivacyConfig) -> PrivacyAudit:
     from lmcraft.terminal import line_printer, print_result
 
     config = config.resolved()
-    run = AuditedRun.open(ModelFolder(config.model), config.data)
+    run = open_audited_run(ModelFolder(config.model), config.data)
     out = config.out or run.folder.privacy_audit
     check_page(out, TITLE, "audit")
     out.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ def _audit(config: AuditPrivacyConfig, run: AuditedRun, out: Path) -> PrivacyAud
     findings.add(attack_canaries(audited, attacked))
     if config.shadow_models:
         findings.add(attack_with_shadows(audited, attacked, config.shadow_models, out, print_line, **options))
-    step = audit_step(run, model, machine, seconds=float(config.time_limit), seed=config.seed)
+    step = audit_step(run, machine, seconds=float(config.time_limit), seed=config.seed)
     return PrivacyAudit(
         model=str(config.model),
         weights=identify_weights(run.folder),

@@ -13,33 +13,26 @@ from lmcraft.audits.privacy.attacks import (
     separation_figures,
 )
 from lmcraft.audits.privacy.copies import COPY, train_copy, train_shadows
-from lmcraft.audits.privacy.documents import sample_documents
+from lmcraft.audits.privacy.documents import score_sample
 from lmcraft.audits.privacy.exposure import score_canaries
 from lmcraft.audits.privacy.mechanism import MechanismAudit, audit_mechanism
 from lmcraft.audits.privacy.membership import attack_scores, score_tokens
 from lmcraft.audits.privacy.one_run import CONFIDENCE
 from lmcraft.audits.privacy.results import EpsilonBound, PrivacyFigure, Statement
-from lmcraft.data.canaries import Canaries
-from lmcraft.data.loader import TokenSplit
-from lmcraft.data.splits import TRAIN
-from lmcraft.folder import ModelFolder
-from lmcraft.interpretability.influence.training_run import read_settings
+from lmcraft.audits.privacy.runs import AuditedRun, PretrainedRun, open_audited_run
+from lmcraft.errors import UserError
 from lmcraft.machine import Machine
 from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
-from lmcraft.pretraining.config import PretrainConfig
-from lmcraft.pretraining.run import PretrainingRun
-from lmcraft.privacy.accounting import default_delta
-from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.statistics.intervals import Floats
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
-from lmcraft.training.dp.gradients import PrivateGradients
 
 UNLIKE = Statement(
     "The held-out documents are the end of the text, so attacks may tell texts apart rather than what was read: for a fair "
     "comparison prepare with --split hash, or train with --without."
 )
+NO_TEXT = Statement("Membership inference and extraction were not measured, since the model does not write text.")
 TOO_SHORT = "Extraction was not measured, since no document has {tokens} tokens."
 NO_CANARIES = Statement(
     "The run has no canaries, so exposure was not measured, and nothing bounds epsilon from the final weights: train with "
@@ -49,46 +42,6 @@ REPEATED = Statement(
     "Some canaries were read several times an epoch, so the bounds from final weights are those of documents that are "
     "repeated as often."
 )
-
-
-@dataclass(frozen=True)
-class AuditedRun:
-    """The run of a model folder."""
-
-    folder: ModelFolder
-    config: PretrainConfig
-    """With the data where they are now."""
-    steps: int
-    """That made the weights."""
-    claim: Guarantee | None
-    canaries: Canaries | None
-
-    @classmethod
-    def open(cls, folder: ModelFolder, data: Path | None = None) -> "AuditedRun":
-        """Read what the run of a folder was.
-
-        Raises:
-            UserError: no run of lmcraft made the folder, its data are not here or have changed, or a file is damaged.
-        """
-        config, steps = read_settings(folder, data)
-        return cls(folder, config, steps, Guarantee.read(folder), Canaries.read(folder.canaries))
-
-    @property
-    def delta(self) -> float:
-        """Of the claim, or the usual one for so many documents."""
-        return self.claim.delta if self.claim else default_delta(TokenSplit(self.config.data, TRAIN).documents)
-
-    @property
-    def rows_read(self) -> int | None:
-        """By the steps that made the weights; None if each step drew documents at random."""
-        return None if self.claim else self.steps * self.config.batch_size
-
-    @property
-    def times_read(self) -> list[int] | None:
-        """How often training read each canary; None if it drew them at random, or there are none."""
-        if self.canaries is None or not self.canaries.period or self.rows_read is None:
-            return None
-        return self.canaries.times_read(self.rows_read)
 
 
 @dataclass
@@ -114,11 +67,15 @@ def attack_documents(
     Raises:
         UserError: the dataset has no held-out text, or a shard is damaged.
     """
-    sample = sample_documents(run.config, run.rows_read, documents, seed)
-    members, others = score_tokens(model, sample.members), score_tokens(model, sample.others)
+    sample = run.sample(documents, seed)
+    if sample is None:
+        return Findings(notes=[NO_TEXT])
+    members, others = score_sample(model, sample.members), score_sample(model, sample.others)
     texts = {True: sample.members, False: sample.others}
     figures = [
-        *membership_figures(members, others, lambda is_member: tokenizer.decode_batch(texts[is_member])),
+        *membership_figures(
+            members, others, lambda is_member: tokenizer.decode_batch(document.ids for document in texts[is_member])
+        ),
         *extraction_figures(members, others, extraction_tokens),
     ]
     notes = [] if sample.is_like else [UNLIKE]
@@ -149,9 +106,13 @@ def attack_with_shadows(
     Raises:
         UserError, RunError, InterruptedRunError: as in `train_copy`.
     """
-    sample = sample_documents(run.config, run.rows_read, documents, seed)
+    if not isinstance(run, PretrainedRun):
+        raise UserError(
+            f"shadow_models={count} needs a run of `lmcraft pretrain`, and '{run.folder.path}' was fine-tuned: leave it out"
+        )
+    sample = run.sample(documents, seed)
     numbers = [] if run.claim else sample.member_numbers  # a private run reads all documents
-    texts = [*sample.members, *sample.others] if numbers else []
+    texts = [document.ids for document in (*sample.members, *sample.others)] if numbers else []
     canaries = run.canaries
     first_document = 0 if canaries is None else len(canaries.items)
 
@@ -183,7 +144,7 @@ def attack_with_shadows(
     return findings
 
 
-def audit_step(run: AuditedRun, model: Transformer, machine: Machine, *, seconds: float, seed: int) -> MechanismAudit | None:
+def audit_step(run: AuditedRun, machine: Machine, *, seconds: float, seed: int) -> MechanismAudit | None:
     """Measure the private step of the run with the weights that are audited; None if it was not private.
 
     Raises:
@@ -191,11 +152,7 @@ def audit_step(run: AuditedRun, model: Transformer, machine: Machine, *, seconds
     """
     if run.claim is None:
         return None
-    private = PretrainingRun.open(run.config, machine, run.folder).with_privacy(None)
-    trainer = private.build_trainer()
-    trainer.model.load_state_dict(model.state_dict())
-    assert isinstance(trainer.source, PrivateGradients)
-    return audit_mechanism(trainer.source, run.claim, seconds=seconds, seed=seed)
+    return audit_mechanism(run.open_step(machine), run.claim, seconds=seconds, seed=seed)
 
 
 def train_with_canaries(run: AuditedRun, count: int, out: Path, print_line: PrintLine) -> AuditedRun:
@@ -204,5 +161,10 @@ def train_with_canaries(run: AuditedRun, count: int, out: Path, print_line: Prin
     Raises:
         UserError, RunError, InterruptedRunError: as in `train_copy`.
     """
+    if not isinstance(run, PretrainedRun):
+        raise UserError(
+            f"retrain=True trains copies of runs of `lmcraft pretrain`, and '{run.folder.path}' was fine-tuned: fine-tune it "
+            "again with --objective continued --canaries, or leave it out"
+        )
     folder = train_copy(run.config, out / COPY, print_line, canaries=count)
-    return AuditedRun.open(folder, run.config.data)
+    return open_audited_run(folder, run.config.data)

@@ -1,15 +1,19 @@
-"""The documents that a pretraining run read, and others that it did not read, drawn alike."""
+"""The documents that a run read, and others that it did not read, drawn alike."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lmcraft.audits.privacy.membership import TokenScores, score_tokens
 from lmcraft.data.document_numbers import number_rows
 from lmcraft.data.splits import VALIDATION
 from lmcraft.folder import DatasetFolder
 from lmcraft.interpretability.influence.documents import Documents
+from lmcraft.model.transformer import Transformer
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.run_data import RunData
 
@@ -19,39 +23,65 @@ ROWS_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
-class DocumentSample:
-    """Documents that training read and others, as token ids after the end token."""
+class Document:
+    """A document as a model reads it."""
 
-    members: list[list[int]]
+    ids: list[int]
+    """Token ids, after the end token."""
+    scored: NDArray[np.bool_] | None = None
+    """Which of the tokens after the first training predicts, (len(ids) - 1,); None: all."""
+
+
+@dataclass(frozen=True)
+class DocumentSample:
+    """Documents that training read, and others."""
+
+    members: list[Document]
     member_numbers: list[int]
-    """The number of each member in the training split."""
-    others: list[list[int]]
+    """The number of each member in the training split; empty if it is not a dataset folder's."""
+    others: list[Document]
     is_like: bool
     """Whether the others are a random part of the same text, so that only training makes a difference."""
 
 
-def sample_documents(config: PretrainConfig, rows_read: int | None, count: int, seed: int) -> DocumentSample:
+def score_sample(model: Transformer, documents: Sequence[Document]) -> list[TokenScores]:
+    """The scores of the tokens that training predicts."""
+    scores = score_tokens(model, [document.ids for document in documents])
+    return [
+        score if document.scored is None else score.selected(document.scored)
+        for document, score in zip(documents, scores, strict=True)
+    ]
+
+
+def sample_documents(
+    data: Path, count: int, seed: int, *, rows_of: PretrainConfig | None = None, rows_read: int | None = None
+) -> DocumentSample:
     """Draw documents with a probability that grows with their length, as a random token draws its document.
 
     Args:
-        config: of the run, resolved.
-        rows_read: by the steps that made the weights; None: any document may have been read.
+        data: dataset folder.
         count: of each kind, at most.
         seed: of the draws.
+        rows_of: the settings of a pretraining run: which documents it does not read.
+        rows_read: how many rows the run has read; None: any document may have been read.
 
     Raises:
         UserError: the dataset has no such split, or a shard is damaged.
     """
-    folder, rng = DatasetFolder(config.data), np.random.default_rng(seed)
+    folder, rng = DatasetFolder(data), np.random.default_rng(seed)
     training, held_out = Documents(folder), Documents(folder, VALIDATION)
-    draws = _drawing_tokens(training, rng) if rows_read is None else _drawing_from_rows(config, rows_read, rng)
-    members = _choose(training, draws, count, excluded=config.without)
-    others = [training.sequence(number).tolist() for number in config.without]
-    if not others:
-        chosen = _choose(held_out, _drawing_tokens(held_out, rng), count)
-        others = [held_out.sequence(number).tolist() for number in chosen]
-    is_like = bool(config.without) or folder.token_manifest().get("settings", {}).get("split", "hash") != "tail"
-    return DocumentSample([training.sequence(number).tolist() for number in members], members, others, is_like)
+    without = () if rows_of is None else rows_of.without
+    draws = _drawing_tokens(training, rng)
+    if rows_of is not None and rows_read is not None:
+        draws = _drawing_from_rows(rows_of, rows_read, rng)
+    members = _choose(training, draws, count, excluded=without)
+    others = _read(training, without) or _read(held_out, _choose(held_out, _drawing_tokens(held_out, rng), count))
+    is_like = bool(without) or folder.token_manifest().get("settings", {}).get("split", "hash") != "tail"
+    return DocumentSample(_read(training, members), members, others, is_like)
+
+
+def _read(documents: Documents, numbers: Sequence[int]) -> list[Document]:
+    return [Document(documents.sequence(number).tolist()) for number in numbers]
 
 
 def _choose(documents: Documents, draws: Iterator[int], count: int, excluded: Collection[int] = ()) -> list[int]:

@@ -62,6 +62,10 @@ class TokenScores:
         """Scores to be filled in."""
         return cls(np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size, np.bool_))
 
+    def selected(self, mask: NDArray[np.bool_]) -> "TokenScores":
+        """The scores of some of the tokens; `mask` is (T,)."""
+        return TokenScores(self.logprobs[mask], self.means[mask], self.deviations[mask], self.greedy[mask])
+
     @property
     def loss(self) -> float:
         """Mean over the tokens, in nats; infinite without tokens."""

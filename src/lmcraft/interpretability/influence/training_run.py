@@ -86,7 +86,7 @@ class TrainingRun:
         config = replace(config, data=data or _find_data(folder, config))
         _check_data(folder, config)
         _check_settings(folder, config, allow_dropout=allow_dropout)
-        steps = _trained_steps(folder)
+        steps = trained_steps(folder)
         rates = {row["step"]: row["learning_rate"] for row in read_log(folder.metrics) if "learning_rate" in row}
         missing = next((step for step in range(1, steps + 1) if step not in rates), None)
         if missing is not None:
@@ -149,7 +149,7 @@ def read_settings(folder: ModelFolder, data: Path | None) -> tuple[PretrainConfi
     config = _read_config(folder)
     config = replace(config, data=data or _find_data(folder, config), out=folder.path)
     _check_data(folder, config)
-    return config, _trained_steps(folder)
+    return config, trained_steps(folder)
 
 
 def _read_config(folder: ModelFolder) -> PretrainConfig:
@@ -217,7 +217,7 @@ def _check_settings(folder: ModelFolder, config: PretrainConfig, *, allow_dropou
         )
 
 
-def _trained_steps(folder: ModelFolder) -> int:
+def trained_steps(folder: ModelFolder) -> int:
     """The number of steps after which the weights of a folder were kept."""
     checkpoints = Checkpoints(folder)
     if steps := checkpoints.steps():
