@@ -1,5 +1,5 @@
-"""What the privacy audit finds: exposure by repetitions with and without differential privacy, audited beside claimed epsilon,
-broken private steps, and how far the one-run bounds stay below the truth.
+"""What the privacy audit finds: exposure by repetitions with and without differential privacy, audited beside claimed
+epsilon, broken private steps, and how far the one-run bounds stay below the truth.
 
     python benchmarks/privacy_audit.py --out /tmp/audit
 
@@ -82,9 +82,8 @@ def audit_runs(out: Path) -> None:
         for figure in record["figures"]:
             low, high = (figure["low"], figure["high"])
             ends = "" if low is None else f" ({low:.3f} to {high:.3f})"
-            print(
-                f"| {figure['name']} | {figure['title']} | {figure['count']} | {figure['value']:.3f}{ends} | {figure['chance']} |"
-            )
+            cells = (figure["name"], figure["title"], figure["count"], f"{figure['value']:.3f}{ends}", figure["chance"])
+            print("|", " | ".join(map(str, cells)), "|")
         for bound in record["bounds"]:
             print(f"| {bound['threat_model']} | {bound['method']} | {bound['epsilon']:.2f} | {bound['detail']} |")
         for check in record["checks"]:
@@ -107,9 +106,8 @@ def break_steps(out: Path) -> None:
 def measure_bounds() -> None:
     """Print how often the one-run bounds exceed the epsilon of Gaussian mechanisms, and how large they are."""
     rng, delta = np.random.default_rng(0), 1e-5
-    print(
-        "\n| canaries | epsilon | median (largest) bound | with the Gaussian curve | above the truth |\n|---|---|---|---|---|"
-    )
+    print("\n| canaries | epsilon | median (largest) bound | with the Gaussian curve | above the truth |")
+    print("|---|---|---|---|---|")
     for count in (200, 1000, 10_000):
         for mu in (0.5, 1.0, 1.7, 3.0):
             truth, bounds = gaussian_epsilon(mu, delta), []

@@ -12,12 +12,16 @@ from lmcraft.errors import RunError, UserError
 from lmcraft.quantities import Duration
 
 if TYPE_CHECKING:
+    import torch
+
+    from lmcraft.audits.privacy.audit import Findings
     from lmcraft.audits.privacy.runs import AuditedRun
 
 RECORD = "audit.json"
 KIND = "audit privacy"  # in energy.json
 DEFAULT_CANARIES = 200
 DEFAULT_SECONDS = 60.0
+SETTINGS = ("documents", "extraction_tokens", "retrain", "canaries", "shadow_models", "seed")  # in the record
 
 
 @command_config
@@ -113,33 +117,13 @@ def audit_privacy(config: AuditPrivacyConfig) -> PrivacyAudit:
 
 
 def _audit(config: AuditPrivacyConfig, run: AuditedRun, out: Path) -> PrivacyAudit:
-    from lmcraft.audits.privacy.audit import (
-        attack_canaries,
-        attack_documents,
-        attack_with_shadows,
-        audit_step,
-        train_with_canaries,
-    )
+    from lmcraft.audits.privacy.audit import NO_TEXT, Findings, audit_step
     from lmcraft.audits.privacy.one_run import CONFIDENCE
     from lmcraft.machine import choose_machine
-    from lmcraft.model.storage import load_model
     from lmcraft.reports.evidence.evaluations import identify_weights
-    from lmcraft.terminal import line_printer
-    from lmcraft.tokenizer.tokenizer import Tokenizer
 
-    print_line = line_printer()
     machine = choose_machine(config.device, "fp32")
-    model = load_model(run.folder.path, device=machine.device).float()
-    tokenizer = Tokenizer.load(run.folder.path)
-    options = {"documents": config.documents, "seed": config.seed}
-    findings = attack_documents(run, model, tokenizer, extraction_tokens=config.extraction_tokens, **options)
-    audited, attacked = run, model
-    if config.retrain:
-        audited = train_with_canaries(run, config.canaries, out, print_line)
-        attacked = load_model(audited.folder.path, device=machine.device).float()
-    findings.add(attack_canaries(audited, attacked))
-    if config.shadow_models:
-        findings.add(attack_with_shadows(audited, attacked, config.shadow_models, out, print_line, **options))
+    findings = _attack_weights(config, run, out, machine.device) if run.writes_text else Findings(notes=[NO_TEXT])
     step = audit_step(run, machine, seconds=float(config.time_limit), seed=config.seed)
     return PrivacyAudit(
         model=str(config.model),
@@ -150,5 +134,26 @@ def _audit(config: AuditPrivacyConfig, run: AuditedRun, out: Path) -> PrivacyAud
         bounds=[*findings.bounds, *(step.bounds if step else ())],
         checks=step.checks if step else (),
         notes=findings.notes,
-        settings={**options, "extraction_tokens": config.extraction_tokens, "shadow_models": config.shadow_models},
+        settings={name: getattr(config, name) for name in SETTINGS},
     )
+
+
+def _attack_weights(config: AuditPrivacyConfig, run: AuditedRun, out: Path, device: torch.device) -> Findings:
+    import torch
+
+    from lmcraft.audits.privacy.audit import attack_canaries, attack_documents, attack_with_shadows, train_with_canaries
+    from lmcraft.model.storage import build_model, load_model
+    from lmcraft.model_source import open_model
+    from lmcraft.terminal import line_printer
+
+    options = {"documents": config.documents, "seed": config.seed}
+    with open_model(str(run.folder.path)) as source:
+        model = build_model(source.checkpoint, dtype=torch.float32, device=device)
+        findings = attack_documents(run, model, source.tokenizer, extraction_tokens=config.extraction_tokens, **options)
+    if config.retrain:
+        run = train_with_canaries(run, config.canaries, out, line_printer())
+        model = load_model(run.folder.path, dtype=torch.float32, device=device)
+    findings.add(attack_canaries(run, model))
+    if config.shadow_models:
+        findings.add(attack_with_shadows(run, model, config.shadow_models, out, line_printer(), **options))
+    return findings

@@ -68,13 +68,11 @@ def attack_documents(
         UserError: the dataset has no held-out text, or a shard is damaged.
     """
     sample = run.sample(documents, seed)
-    if sample is None:
-        return Findings(notes=[NO_TEXT])
     members, others = score_sample(model, sample.members), score_sample(model, sample.others)
     texts = {True: sample.members, False: sample.others}
     figures = [
         *membership_figures(
-            members, others, lambda is_member: tokenizer.decode_batch(document.ids for document in texts[is_member])
+            members, others, lambda is_member: tokenizer.decode_batch([document.ids for document in texts[is_member]])
         ),
         *extraction_figures(members, others, extraction_tokens),
     ]
@@ -163,8 +161,8 @@ def train_with_canaries(run: AuditedRun, count: int, out: Path, print_line: Prin
     """
     if not isinstance(run, PretrainedRun):
         raise UserError(
-            f"retrain=True trains copies of runs of `lmcraft pretrain`, and '{run.folder.path}' was fine-tuned: fine-tune it "
-            "again with --objective continued --canaries, or leave it out"
+            f"retrain=True trains copies of runs of `lmcraft pretrain`, and '{run.folder.path}' was fine-tuned: leave it "
+            "out, or fine-tune again with --objective continued --canaries"
         )
     folder = train_copy(run.config, out / COPY, print_line, canaries=count)
     return open_audited_run(folder, run.config.data)

@@ -9,7 +9,7 @@ Shapes: N numbers of all weights, U units.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from time import monotonic
@@ -35,6 +35,7 @@ FIRST_STEP = 1 << 40  # of the measurements: no run has these steps
 NOISE_STEPS = 4
 PLANTED_UNITS = 12  # from the data, besides those that are made
 MIN_STEPS = 20  # for a test of the draws
+MADE_ROWS = 2  # units of the data that two made rows follow each
 COMPANIONS = 4  # units of a step that a planted one joins
 
 
@@ -156,14 +157,14 @@ def measure_sensitivity(source: PrivateGradients, seed: int = 0) -> Sensitivity:
 
 
 def made_rows(source: PrivateGradients, rng: np.random.Generator) -> list[Sample]:
-    """Rows that no data have: one token again and again, random tokens, a single target."""
-    vocab_size, length = source.model.config.vocab_size, source.units.sequence_length
-    texts = [
-        np.full(length + 1, rng.integers(vocab_size)),
-        rng.integers(vocab_size, size=length + 1),
-        rng.integers(vocab_size, size=2),
-    ]
-    return [Sample(text[:-1], text[1:], np.zeros(len(text) - 1, np.int64)) for text in texts]
+    """Rows that no data have: those of units with one token again and again, or with random ones, in place of theirs."""
+    vocab_size, rows = source.model.config.vocab_size, []
+    for number in rng.integers(len(source.units), size=MADE_ROWS).tolist():
+        row = source.units.row(number, 0)
+        one, length = int(rng.integers(vocab_size)), len(row.input_ids)
+        for ids in (np.full(length, one), rng.integers(vocab_size, size=length)):
+            rows.append(replace(row, input_ids=ids.astype(np.int64)))
+    return rows
 
 
 def _largest_part(source: PrivateGradients, numbers: Sequence[int], rng: np.random.Generator) -> float:

@@ -1,10 +1,11 @@
 """The run behind a model folder, as an audit needs it: pretraining or fine-tuning."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from lmcraft.lineage.record import read_lineage
 from lmcraft.machine import Machine
 from lmcraft.model.adapter import read_adapter
 from lmcraft.model.lora_linear import load_adapter
-from lmcraft.model.storage import load_model
+from lmcraft.model.storage import build_model, load_model
 from lmcraft.model_source import open_model
 from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.run import PretrainingRun
@@ -39,7 +40,8 @@ from lmcraft.training.processes import Processes
 FINETUNE = "finetune"  # the kind of such a run's lineage
 
 
-class AuditedRun(Protocol):
+@dataclass(frozen=True)
+class AuditedRun(ABC):
     """The run of a model folder."""
 
     folder: ModelFolder
@@ -49,16 +51,25 @@ class AuditedRun(Protocol):
     canaries: Canaries | None
 
     @property
-    def config(self) -> PretrainConfig | FinetuneConfig:
-        """With the data where they are now."""
+    @abstractmethod
+    def batch_size(self) -> int:
+        """Rows of a step."""
 
     @property
+    @abstractmethod
     def units(self) -> int:
         """Number of documents or examples in the training data."""
 
-    def sample(self, count: int, seed: int) -> DocumentSample | None:
-        """Documents that training read and others, at most so many of each; None if the model does not write text."""
+    @property
+    @abstractmethod
+    def writes_text(self) -> bool:
+        """Whether the model predicts tokens, and no labels."""
 
+    @abstractmethod
+    def sample(self, count: int, seed: int) -> DocumentSample:
+        """Documents that training read and others, at most so many of each; the model must write text."""
+
+    @abstractmethod
     def open_step(self, machine: Machine) -> PrivateGradients:
         """The private step of the run, with the weights of the folder and with a new secret.
 
@@ -74,7 +85,7 @@ class AuditedRun(Protocol):
     @property
     def rows_read(self) -> int | None:
         """By the steps that made the weights; None if each step drew units at random."""
-        return None if self.claim else self.steps * self.config.batch_size
+        return None if self.claim else self.steps * self.batch_size
 
     @property
     def times_read(self) -> list[int] | None:
@@ -107,15 +118,20 @@ def open_audited_run(folder: ModelFolder, data: Path | None = None) -> AuditedRu
 class PretrainedRun(AuditedRun):
     """A run of `lmcraft pretrain`."""
 
-    folder: ModelFolder
-    steps: int
-    claim: Guarantee | None
-    canaries: Canaries | None
     config: PretrainConfig
+    """With the data where they are now."""
+
+    @property
+    def batch_size(self) -> int:
+        return self.config.batch_size
 
     @property
     def units(self) -> int:
         return TokenSplit(self.config.data, TRAIN).documents
+
+    @property
+    def writes_text(self) -> bool:
+        return True
 
     def sample(self, count: int, seed: int) -> DocumentSample:
         """As in `AuditedRun`."""
@@ -132,11 +148,12 @@ class PretrainedRun(AuditedRun):
 class FinetunedRun(AuditedRun):
     """A run of `lmcraft finetune`."""
 
-    folder: ModelFolder
-    steps: int
-    claim: Guarantee | None
-    canaries: Canaries | None
     config: FinetuneConfig
+    """With the data where they are now."""
+
+    @property
+    def batch_size(self) -> int:
+        return self.config.batch_size
 
     @property
     def units(self) -> int:
@@ -145,12 +162,14 @@ class FinetunedRun(AuditedRun):
         splits = read_splits(self.config)
         return TokenSplit(self.config.data[0], TRAIN).documents if splits is None else len(splits.training)
 
-    def sample(self, count: int, seed: int) -> DocumentSample | None:
+    @property
+    def writes_text(self) -> bool:
+        return not self.config.build_objective().needs_head
+
+    def sample(self, count: int, seed: int) -> DocumentSample:
         """As in `AuditedRun`."""
         with ExitStack() as stack:
             run = self._open(stack)
-            if run.objective.needs_head or run.objective.example_type is not None and not any(run.data.tokenized):
-                return None
             if run.objective.example_type is None:
                 return sample_documents(self.config.data[0], count, seed)
             rng = np.random.default_rng(seed)
@@ -162,11 +181,12 @@ class FinetunedRun(AuditedRun):
         with ExitStack() as stack:
             run = self._open(stack).autotuned(machine, Processes()).with_privacy(self.folder, None)
             trainer = run.build_trainer(machine, self.folder, None, Processes())
-        if self.config.method.adapts:
-            load_adapter(trainer.model, read_adapter(self.folder.path))
-        else:
-            weights = load_model(self.folder.path, dtype=torch.float32).state_dict()
-            trainer.model.load_state_dict(weights, strict=not run.head_size)
+            if self.config.method.adapts:
+                tuned = build_model(run.source.checkpoint, dtype=torch.float32, device=machine.device)
+                load_adapter(tuned, read_adapter(self.folder.path))
+            else:
+                tuned = load_model(self.folder.path, dtype=torch.float32, device=machine.device)
+        trainer.model.load_state_dict(tuned.state_dict(), strict=not run.head_size)
         if run.head_size:
             trainer.model.get_submodule(HEAD).load_state_dict({"weight": read_head(self.folder.path)})
         return _private(trainer.source)
