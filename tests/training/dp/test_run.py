@@ -15,7 +15,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.model.config import TransformerConfig
 from lmcraft.privacy.guarantee import Guarantee
-from lmcraft.training.config import DPConfig
+from lmcraft.training.config import DPConfig, OptimizerConfig
 from lmcraft.training.dp.secret import secret_file
 from tests.tiny import tiny_dataset
 
@@ -93,6 +93,7 @@ def test_a_run_stops_when_its_budget_is_spent(data: Path, tmp_path: Path, capsys
         ({"batch_size": 51}, "batch_size=51 is more than the 50 documents"),
         ({"compile": "on"}, "compile=on does not work with differential privacy"),
         ({"activation_checkpointing": True}, "choose a smaller micro_batch_size"),
+        ({"optimizer": OptimizerConfig(gradient_clip=2.0)}, "optimizer.gradient_clip=2 has no effect"),
         ({"find_lr": True}, "find_lr=True does not work with dp.epsilon=8"),
         ({"without": (3,)}, r"without=\(3,\) does not work with dp.epsilon=8"),
         ({"model": EXPERTS}, "router' cannot be trained with differential privacy"),

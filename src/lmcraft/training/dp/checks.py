@@ -3,7 +3,7 @@
 from lmcraft.errors import UserError
 from lmcraft.model.lora_linear import LoraLinear
 from lmcraft.model.transformer import Transformer
-from lmcraft.training.config import TrainConfig
+from lmcraft.training.config import OptimizerConfig, TrainConfig
 from lmcraft.training.dp.layers import HANDLERS
 from lmcraft.training.objective import Objective
 from lmcraft.training.processes import Processes
@@ -19,6 +19,11 @@ def check_settings(config: TrainConfig, processes: Processes) -> None:
         raise UserError(
             "activation_checkpointing=True does not work with differential privacy: choose a smaller micro_batch_size "
             f"instead, {REMEDY}"
+        )
+    if (norm := config.optimizer.gradient_clip) not in (0, OptimizerConfig.gradient_clip):
+        raise UserError(
+            f"optimizer.gradient_clip={norm:g} has no effect with differential privacy, which clips the gradient of each "
+            f"unit: set dp.max_grad_norm instead, {REMEDY}"
         )
     if processes.count > 1:
         raise UserError(
