@@ -32,6 +32,7 @@ addStrings({
   items: ["Items", "条目"],
   searchItems: ["Search texts, or an item’s ID", "搜索文本或条目 ID"],
   showSensitive: ["Show sensitive texts", "显示敏感内容"],
+  erasedText: ["Text erased, at its user’s wish or because it was too old", "文本已清除：用户要求删除，或已超过保存期限"],
   sensitiveText: ["Sensitive text, hidden", "敏感内容，已隐藏"],
   itemCount: ["{n} items", "共 {n} 个条目"],
   itemsLoaded: ["The first {n} items, with more below", "已加载前 {n} 个条目，下方还有更多"],

@@ -38,10 +38,11 @@ export class ItemView {
     const { item } = this;
     const guideline = this.guidelines.get(item.guideline);
     this.content.translate();
+    const texts = item.state === "erased" ? el("p", { class: "note" }, t("erasedText")) : this.content.node;
     this.container.replaceChildren(
       el("a", { class: "back", href: buildAddress("items") }, t("backToList")),
       el("header", { class: "title" }, el("h1", {}, t("itemOf", { guideline: titleOf(guideline, item.guideline) })), buildState(item.claim ? "claimed" : item.state)),
-      el("div", { class: "split" }, el("section", { class: "texts-column", "aria-label": t("texts") }, this.content.node), el("section", { class: "facts-column" }, ...this.#buildFacts(guideline))),
+      el("div", { class: "split" }, el("section", { class: "texts-column", "aria-label": t("texts") }, texts), el("section", { class: "facts-column" }, ...this.#buildFacts(guideline))),
       ...this.#buildVerdicts(guideline),
       ...buildRemarks(item),
       ...(item.history?.length ? [el("h2", {}, t("history")), buildHistory(item.history)] : []),

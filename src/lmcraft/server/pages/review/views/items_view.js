@@ -213,9 +213,10 @@ export class ItemsView {
   #buildRow(item) {
     const guideline = this.guidelines.get(item.guideline);
     const isHidden = guideline?.sensitive && !shown.revealsSensitive;
+    const veil = item.state === "erased" ? "erasedText" : isHidden && "sensitiveText";
     return [
       buildState(item.holder ? "claimed" : item.state),
-      isHidden ? el("span", { class: "excerpt veiled" }, t("sensitiveText")) : el("span", { class: "excerpt", dir: "auto" }, escapeControls(item.excerpt)),
+      veil ? el("span", { class: "excerpt veiled" }, t(veil)) : el("span", { class: "excerpt", dir: "auto" }, escapeControls(item.excerpt)),
       el("span", { class: "verdict", dir: "auto" }, this.#describeProgress(item, guideline)),
       el("span", { class: "origin" }, `${titleOf(guideline, item.guideline)} · ${t(SOURCES[item.source] ?? "unknownSource")}`),
       el("span", { class: "age" }, formatAge(item.created)),
