@@ -40,7 +40,7 @@ from lmcraft.quantities import Duration
 from lmcraft.tokenizer import Tokenizer
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.unlearning.corpus import Corpus, corpus_of_run
-from lmcraft.unlearning.pieces import batch_of, logits_of, piece_losses
+from lmcraft.unlearning.pieces import batch_of, cut, logits_of, piece_losses
 from lmcraft.unlearning.probes import read_probes
 from lmcraft.unlearning.proof import Tests
 from lmcraft.unlearning.selection import select_documents
@@ -182,6 +182,8 @@ def descend(
     model: Transformer, corpus: Corpus, forget_loss: Callable[[Tensor, Tensor], Tensor], *, retains: bool, seed: int
 ) -> Transformer:
     """A baseline: so many steps on a loss of the forgotten pieces, from their losses after and before."""
+    context = model.config.max_position_embeddings - 1
+    corpus = replace(corpus, retained=cut(corpus.retained, context), forgotten=cut(corpus.forgotten, context))
     learner, rng = deepcopy(model).requires_grad_(), np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=0.02 / learner.config.hidden_size, weight_decay=0.0)
     for _ in range(BASELINE_STEPS):

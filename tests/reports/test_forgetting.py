@@ -39,7 +39,7 @@ def result_of(method: Method) -> Forgetting:
     )
     texts = [ForgottenText(number, "ab" * 32, 12, losses, None if method == "retrain" else 2.5) for number in (17, None)]
     result = Forgetting("<b>model", method, texts, [(8, 0.5)], [], 120, 3.0, proof, ())
-    limits = list_limits(result, has_probes=False, has_canaries=True, retained="training data")
+    limits = list_limits(result, has_probes=False, has_canaries=True, is_tested_in_part=True, retained="training data")
     proof = replace(proof, same_losses=4)
     return replace(result, limits=limits, proof=proof)
 

@@ -129,6 +129,9 @@ FORGETTING = {
         "The losses of both runs differ from step {step} on, before a forgotten text was read: another version or kind of "
         "device computed the original run."
     ): "从第 {step} 步起，还没读到遗忘的文本，两次训练的损失就已不同：原来的训练是用另一版本或另一种设备计算的。",
+    "The tests read the first {tokens} tokens of each text, and at most {texts} texts.": (
+        "检验只读每段文本开头的 {tokens} 个词元，最多 {texts} 段文本。"
+    ),
     "The run had canaries, which begin with passages of training documents, maybe of forgotten ones.": (
         "这次训练中有金丝雀文本，它们以训练文档的片段开头，其中可能有遗忘的文档。"
     ),

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lmcraft.data import read_documents
 from lmcraft.data.splits import VALIDATION
@@ -15,7 +15,8 @@ from lmcraft.tokenizer import Tokenizer
 from lmcraft.unlearning.pieces import Ids
 from lmcraft.unlearning.selection import Selection
 
-MAX_UNSEEN, MAX_RETAINED = 200, 400  # texts
+MAX_UNSEEN, MAX_RETAINED = 100, 400  # texts
+MAX_TESTED, TESTED_TOKENS, TESTED_CHARACTERS = 200, 256, 1024  # texts, and how much of each the tests read
 MIN_TOKENS = 3  # of a text, with the token before it
 WRITTEN_TOKENS = 64
 
@@ -33,6 +34,24 @@ class Corpus:
     retained: Sequence[Ids]
     retained_source: str
     """Where the retained texts are from."""
+
+    def for_tests(self) -> "Corpus":
+        """As much of it as the tests read, so that they take no longer for long documents: the beginnings of texts."""
+        count = slice(MAX_TESTED)
+        return replace(
+            self,
+            numbers=self.numbers[count],
+            forgotten=[ids[:TESTED_TOKENS] for ids in self.forgotten[count]],
+            forgotten_texts=[text[:TESTED_CHARACTERS] for text in self.forgotten_texts[count]],
+            unseen=[ids[:TESTED_TOKENS] for ids in self.unseen],
+            unseen_texts=[text[:TESTED_CHARACTERS] for text in self.unseen_texts],
+            retained=[ids[:TESTED_TOKENS] for ids in self.retained],
+        )
+
+    @property
+    def is_tested_in_part(self) -> bool:
+        """Whether the tests read less than all of the texts to forget."""
+        return len(self.forgotten) > MAX_TESTED or max(map(len, self.forgotten)) > TESTED_TOKENS
 
 
 def corpus_of_run(documents: Documents, selection: Selection, left_out: Sequence[int], seed: int) -> Corpus:

@@ -15,6 +15,7 @@ from lmcraft.unlearning.results import Exposure, ModelName
 ALTERNATIVES = 127
 MIN_DIGITS = 4  # so that there are enough other numbers
 MAX_TEXTS = 20
+CONTEXT = 80  # characters before the first digit, and after it, that are read
 DIGIT = re.compile(r"[0-9]")
 
 
@@ -24,7 +25,8 @@ def measure_exposure(
     """The exposure of texts with at least 4 digits: log2 of (alternatives + 1) / rank, where the alternatives have other
     digits; None if there are none.
     """
-    numbered = [text for text in texts if len(DIGIT.findall(text)) >= MIN_DIGITS][:MAX_TEXTS]
+    excerpts = [text[max(0, match.start() - CONTEXT) :][: 2 * CONTEXT] for text in texts if (match := DIGIT.search(text))]
+    numbered = [text for text in excerpts if len(DIGIT.findall(text)) >= MIN_DIGITS][:MAX_TEXTS]
     if not numbered:
         return None
     begin = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]

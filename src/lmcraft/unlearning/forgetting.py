@@ -249,7 +249,7 @@ class Forgetter:
     def _ascend(self) -> tuple[Transformer, int]:
         length = self.model.transformer.config.max_position_embeddings - 1
         pieces, retained = cut(self.corpus.forgotten, length), cut(self.corpus.retained, length)
-        unread, seed = cut(self.corpus.unseen, length), self.settings.seed
+        unread, seed = cut(self.corpus.for_tests().unseen, length), self.settings.seed
         levels = find_levels(self.model.transformer, pieces, unread, retained, seed=seed)
         ascent = Ascent(self.settings.max_steps, seed=seed)
         with progress_bar("forgetting") as report:
@@ -284,7 +284,7 @@ class Forgetter:
         self, method: Method, models: dict[ModelName, Transformer], steps: int, seconds: float, retrained: ModelFolder | None
     ) -> Forgetting:
         """The tests of the models."""
-        corpus, run, settings = self.corpus, self.run, self.settings
+        corpus, run, settings = self.corpus.for_tests(), self.run, self.settings
         tests = Tests(
             models,
             self.model.tokenizer,
@@ -326,23 +326,24 @@ class Forgetter:
                 result,
                 has_probes=bool(self.questions),
                 has_canaries=run is not None and bool(run.run.config.canaries),
+                is_tested_in_part=self.corpus.is_tested_in_part,
                 retained=corpus.retained_source,
             ),
         )
 
     def _texts(self, tests: Tests, method: Method) -> list[ForgottenText]:
-        losses = {name: tests.losses(name) for name in tests.models}
-        levels: Sequence[float | None] = [None] * len(self.corpus.forgotten)
+        losses, corpus = {name: tests.losses(name) for name in tests.models}, self.corpus.for_tests()
+        levels: Sequence[float | None] = [None] * len(corpus.forgotten)
         if method == "approximate":
-            model, corpus = self.model.transformer, self.corpus
+            model = self.model.transformer
             levels = [level.expected for level in find_levels(model, corpus.forgotten, corpus.unseen, corpus.retained)]
         return [
             ForgottenText(
-                self.corpus.numbers[index],
+                corpus.numbers[index],
                 hashlib.sha256(self.corpus.forgotten_texts[index].encode("utf-8", "surrogatepass")).hexdigest(),
                 len(self.corpus.forgotten[index]),
                 {name: float(values[index]) for name, values in losses.items()},
                 levels[index],
             )
-            for index in range(len(self.corpus.forgotten))
+            for index in range(len(corpus.forgotten))
         ]

@@ -20,7 +20,7 @@ from lmcraft.model.transformer import Transformer
 from lmcraft.statistics.intervals import Floats
 
 ORDER = 3
-MAX_TOKENS = 1_000_000  # that are counted
+MAX_TOKENS = 200_000  # that are counted
 MIN_NEIGHBORS, NEIGHBOR_SHARE = 9, 0.02  # of a token, among those of unread texts
 Context = tuple[int, ...]
 

@@ -2,22 +2,30 @@
 
 from collections.abc import Iterator
 
+from lmcraft.unlearning.corpus import MAX_TESTED, TESTED_TOKENS
 from lmcraft.unlearning.results import Forgetting, Statement
 
 MIN_TEXTS = 20  # with fewer, the interval of an attack is wide
 MAX_NAMED = 10  # numbers in a sentence
 
 
-def list_limits(result: Forgetting, *, has_probes: bool, has_canaries: bool, retained: str) -> list[Statement]:
+def list_limits(
+    result: Forgetting, *, has_probes: bool, has_canaries: bool, is_tested_in_part: bool, retained: str
+) -> list[Statement]:
     """The sentences that hold for a result.
 
     Args:
         result: of the tests.
         has_probes: whether questions were asked.
         has_canaries: whether the run had canaries, whose beginnings are passages of training documents.
+        is_tested_in_part: whether the tests read only the beginnings of texts, or only some.
         retained: where the texts are from that the approximate method keeps.
     """
-    return list(_limits(result, has_probes, has_canaries, retained))
+    limits = list(_limits(result, has_probes, has_canaries, retained))
+    if is_tested_in_part:
+        values = {"texts": MAX_TESTED, "tokens": TESTED_TOKENS}
+        limits.append(Statement("The tests read the first {tokens} tokens of each text, and at most {texts} texts.", values))
+    return limits
 
 
 def _limits(result: Forgetting, has_probes: bool, has_canaries: bool, retained: str) -> Iterator[Statement]:

@@ -22,8 +22,8 @@ from lmcraft.unlearning.results import Relearning
 
 PIECES = 16  # of a step
 RATE_TIMES_WIDTH = 0.02  # of the learning rate
-MEASUREMENTS = 10
-MIN_TOKENS = 8  # of a text with two halves
+MEASUREMENTS = 5
+MIN_TOKENS, MAX_TEXTS = 8, 50  # tokens of a text with two halves, and texts
 
 
 def relearn(model: Transformer, texts: Sequence[Ids], steps: int, *, seed: int = 0) -> Floats:
@@ -83,7 +83,7 @@ def compare_relearning(
     """Relearn texts by the unlearned model, and beside it by the retrained one; without it, learn as many unseen
     texts instead. None if no text has two halves.
     """
-    texts = [ids for ids in texts if len(ids) >= MIN_TOKENS]
+    texts = [ids for ids in texts if len(ids) >= MIN_TOKENS][:MAX_TEXTS]
     unseen = list(islice((ids for ids in unseen if len(ids) >= MIN_TOKENS), max(len(texts), MIN_TOKENS)))
     if not texts or not steps:
         return None
