@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 
 from lmcraft import PretrainConfig, pretrain
 from lmcraft.errors import UserError
-from lmcraft.folder import ModelFolder
+from lmcraft.folder import ModelFolder, write_json
 from lmcraft.interpretability.influence.training_run import TrainingRun
 from lmcraft.model.config import TransformerConfig
 from lmcraft.privacy.guarantee import Guarantee
 from lmcraft.training.config import DPConfig, OptimizerConfig
 from lmcraft.training.dp.secret import secret_file
+from tests.mixed import two_sources
 from tests.tiny import tiny_dataset
 
 SIZES = TransformerConfig(hidden_size=32, num_attention_heads=2, residual_dropout=0.1)
@@ -125,3 +126,18 @@ def test_a_run_without_its_secret_is_not_continued(data: Path, tmp_path: Path) -
     secret_file(folder).unlink()
     with pytest.raises(UserError, match="dp_secret' is gone"):
         pretrain(config_of(data, tmp_path / "model", resume=True))
+
+
+def test_all_sources_of_a_recipe_are_read_alike(tmp_path: Path) -> None:
+    plain = {"weights": {}, "epochs": {}, "temperature": 1.0, "copies": {}, "schedule": []}
+    folder = two_sources(tmp_path, plain)
+    model = pretrain(config_of(folder.path, tmp_path / "model", max_steps=2, eval_every=2))
+    guarantee = Guarantee.read(model)
+    assert guarantee is not None and guarantee.units == folder.manifest()["splits"]["train"]["documents"]
+    assert "validation_loss/digits" in metrics(model.path)[-1]
+    with pytest.raises(UserError, match=r"mixture=.* does not work with dp.epsilon=8"):
+        pretrain(config_of(folder.path, tmp_path / "other", mixture={"digits": 2.0}))
+    manifest = folder.manifest()
+    write_json(folder.manifest_file, manifest | {"mixture": plain | {"weights": {"digits": 2.0}}})
+    with pytest.raises(UserError, match="has weights, but with differential privacy each document is read with the same"):
+        pretrain(config_of(folder.path, tmp_path / "other"))
