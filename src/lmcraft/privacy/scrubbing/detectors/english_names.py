@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
+from typing import Literal
 
 from lmcraft.privacy.scrubbing.kinds import Finding
 from lmcraft.privacy.scrubbing.tables import read_words
@@ -18,32 +19,13 @@ TITLES = frozenset(read_words("titles.en.txt"))
 AMBIGUOUS = frozenset(read_words("ambiguous.en.txt"))
 NOT_NAMES = frozenset(read_words("not-names.en.txt"))
 PLACES = frozenset(read_words("places.en.txt"))
-LABEL = re.compile(
-    r"(?:\b(?:(?:full |first |last |middle |given |family |user |legal |maiden |contact |customer |patient |"
-    r"employee |client |account )?name|from|to|cc|bcc|attn|attention|patient|employee|customer|client|"
-    r"applicant|contact|holder|cardholder|tenant|landlord|owner|author|signed|signature|by|sender|recipient|"
-    r"beneficiary|manager|agent|buyer|seller|student|teacher|doctor|physician|nurse|witness|"
-    r"ship to|bill to|deliver to|sold to|traveler|traveller|passenger|guest|member|driver|insured|payee|user|"
-    r"borrower|emergency contact|next of kin|spouse|parent|guardian|supervisor|interviewer|candidate)"
-    r"[\"'”]?\s*(?:[:=]|is|was)\s*[\"'“<]?)\Z",
-    re.IGNORECASE,
-)
-CUE = re.compile(
-    r"(?:\b(?:dear|hi|hello|hey|greetings|good (?:morning|afternoon|evening)|thanks|thank you|regards|sincerely|"
-    r"best|cheers|yours|wishes|truly|love|respectfully|faithfully)[,!]?\s+|"
-    r"\b(?:my name is|name is|name's|i am|i'm|this is|call me|named|called|signed by|sincerely,|ask for|speak (?:to|"
-    r"with)|talk to|meet|contact|patient|employee|customer|client|tenant|landlord|owner is|holder|"
-    r"cardholder|passenger|traveler|attn|attention|c/o|issued to|belongs to|registered to|residing|between|officer|"
-    r"witness|colleague|coworker|neighbor|boss|husband|wife|son|daughter|brother|sister|mother|father|"
-    r"friend|nurse|doctor|student|teacher|agent|manager|assistant|secretary|applicant|defendant|plaintiff|mr|mrs|ms|"
-    r"dr)[,:]? )\Z",
-    re.IGNORECASE,
-)
-GREETING = re.compile(
-    r"\b(?:dear|hi|hello|hey|thanks|regards|sincerely|cheers|wishes|best|yours|love|i'm|i am|this is|my name is|"
-    r"call me)[,!]?\s+\Z",
-    re.IGNORECASE,
-)
+LABELS, CUES, GREETINGS = (frozenset(read_words(f"{name}.en.txt")) for name in ("labels", "cues", "greetings"))
+"""Words before a name: with a colon or "is", in a sentence, in a letter. Pairs of words have an underscore between them."""
+LABEL_SIGNS, QUOTES = (":", "="), " \"'“”<\n\t"
+MAX_CUE_CHARS = 32
+CELL_STARTS, CELL_ENDS = frozenset('\n,\t;|"'), frozenset(',\t;|"')
+Announcement = Literal["", "label", "cue", "greeting"]
+"""What stands before a name."""
 SYLLABLE = (
     "(?:zh|ch|sh|[bpmfdtnlgkhjqxrzcsyw])?(?:iang|iong|uang|ang|eng|ing|ong|ian|iao|uan|uai|ai|ei|ao|ou|an|en|"
     "in|un|ia|ie|iu|ua|ui|uo|ue|er|a|o|e|i|u|v)"
@@ -51,10 +33,6 @@ SYLLABLE = (
 PINYIN_GIVEN = re.compile(rf"{SYLLABLE}(?:['-]?{SYLLABLE})?", re.IGNORECASE)
 PINYIN_SURNAMES = frozenset(read_words("pinyin-surnames.txt"))
 MAX_WORDS = 5
-HINTS = frozenset(read_words("hints.en.txt"))
-"""The last words of cues and labels."""
-HINT_SIGNS = " \"'“<\n\t,!:="
-MAX_HINT_CHARS = 24
 
 
 def find_english_names(text: str) -> Iterator[Finding]:
@@ -67,7 +45,8 @@ def find_english_names(text: str) -> Iterator[Finding]:
             continue
         form = _plain(word[0])
         is_title = form in TITLES
-        if not (is_title or form in first_names or _may_be_pinyin(form) or _has_hint(text, start)):
+        may_start = is_title or form in first_names or _may_be_pinyin(form) or text[start - 1 : start] in CELL_STARTS
+        if not (may_start or _announcement(text, start)):
             continue
         words = _sequence(text, word)
         forms = [_plain(word[0]) for word in words]
@@ -78,13 +57,29 @@ def find_english_names(text: str) -> Iterator[Finding]:
             yield Finding("name", words[first].start(), stop - 2 * words[first + size - 1][0].endswith(("'s", "’s")))
 
 
-def _has_hint(text: str, start: int) -> bool:
-    """Whether the last word before a position may be a cue."""
-    before = text[max(0, start - MAX_HINT_CHARS) : start].rstrip(HINT_SIGNS)
-    first = len(before)
-    while first and before[first - 1].isalpha():
+def _announcement(text: str, start: int) -> Announcement:
+    """What kind of words stand before a position."""
+    before = text[max(0, start - MAX_CUE_CHARS) : start].rstrip(QUOTES)
+    if before.endswith(LABEL_SIGNS):
+        words = before[:-1].rstrip(QUOTES).rsplit(None, 1)
+        return "label" if words and _last_letters(words[-1]) in LABELS else ""
+    words = before.split()
+    if not words or start == 0 or not text[start - 1].isspace():
+        return ""
+    last = words[-1].strip(",!:.\"'(").lower()
+    pair = f"{words[-2].strip(',!:.').lower()}_{last}" if len(words) > 1 else ""
+    if last in GREETINGS or pair in GREETINGS:
+        return "greeting"
+    if last in ("is", "was") and _last_letters(words[-2] if len(words) > 1 else "") in LABELS:
+        return "label"
+    return "cue" if last in CUES or pair in CUES else ""
+
+
+def _last_letters(word: str) -> str:
+    first = len(word)
+    while first and word[first - 1].isalpha():
         first -= 1
-    return before[first:].lower() in HINTS
+    return word[first:].lower()
 
 
 @lru_cache(maxsize=65536)
@@ -114,6 +109,8 @@ def _name_size(text: str, words: Sequence[re.Match[str]], forms: Sequence[str], 
     """How many of the words from a position on are a name."""
     rest = list(forms[position:])
     limit = _limit(text, words[position:], rest) if rest else 0
+    if position and rest and not limit and rest[0] in _surnames() - TITLES:
+        return 1  # Mr. King
     if not limit:
         return 0
     start = words[position].start()
@@ -124,7 +121,9 @@ def _name_size(text: str, words: Sequence[re.Match[str]], forms: Sequence[str], 
         return size
     if limit >= 2 and _is_pinyin(rest[0], rest[1]):
         return 2
-    return _announced_size(text[max(0, start - 40) : start], rest, limit)
+    if limit == len(rest) == 2 and rest[1] in _surnames() - PLACES and _is_cell(text, start, words[-1].end()):
+        return 2
+    return _announced_size(_announcement(text, start), rest, limit)
 
 
 def _limit(text: str, words: Sequence[re.Match[str]], forms: Sequence[str]) -> int:
@@ -158,18 +157,20 @@ def _listed_size(forms: Sequence[str], limit: int) -> int:
     return last + 1
 
 
-def _announced_size(before: str, forms: Sequence[str], limit: int) -> int:
+def _is_cell(text: str, start: int, stop: int) -> bool:
+    """Whether a passage is all of a cell of a table, or all of a string."""
+    return text[start - 1 : start] in CELL_STARTS and text[stop : stop + 1] in CELL_ENDS
+
+
+def _announced_size(announcement: Announcement, forms: Sequence[str], limit: int) -> int:
     """How many words are a name because of what stands before."""
     first_names, surnames = _given(), _surnames()
-    if LABEL.search(before):
-        return min(limit, 3) if limit > 1 or forms[0] in first_names or forms[0] in surnames else 0
-    if not CUE.search(before):
-        return 0
-    if limit >= 2:
-        is_known = forms[0] in first_names or forms[1] in surnames or forms[limit - 1] in surnames
-        return min(limit, 3) if is_known else 0
-    is_known = forms[0] in first_names or forms[0] in surnames
-    return 1 if limit == len(forms) and is_known and GREETING.search(before) else 0
+    is_listed = forms[0] in first_names or forms[0] in surnames
+    if announcement == "label":
+        return min(limit, 3) if limit > 1 or is_listed else 0
+    if announcement and limit >= 2:
+        return min(limit, 3) if is_listed or forms[1] in surnames or forms[limit - 1] in surnames else 0
+    return int(announcement == "greeting" and limit == len(forms) and is_listed)
 
 
 def _is_pinyin(first: str, second: str) -> bool:
