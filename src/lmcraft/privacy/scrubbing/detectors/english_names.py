@@ -22,7 +22,10 @@ PLACES = frozenset(read_words("places.en.txt"))
 LABELS, CUES, GREETINGS = (frozenset(read_words(f"{name}.en.txt")) for name in ("labels", "cues", "greetings"))
 """Words before a name: with a colon or "is", in a sentence, in a letter. Pairs of words have an underscore between them."""
 LABEL_SIGNS, QUOTES = (":", "="), " \"'“”<\n\t"
-MAX_CUE_CHARS = 32
+MAX_CELL_CHARS = 24
+MAX_CUE_CHARS, MAX_CUE_WORD_CHARS = 32, 16
+LAST_WORDS = frozenset(word.rpartition("_")[2] for word in CUES | GREETINGS) | {"is", "was"}
+CUE_ENDS = frozenset(",:=!\n ")
 CELL_STARTS, CELL_ENDS = frozenset('\n,\t;|"'), frozenset(',\t;|"')
 Announcement = Literal["", "label", "cue", "greeting"]
 """What stands before a name."""
@@ -45,7 +48,7 @@ def find_english_names(text: str) -> Iterator[Finding]:
             continue
         form = _plain(word[0])
         is_title = form in TITLES
-        may_start = is_title or form in first_names or _may_be_pinyin(form) or text[start - 1 : start] in CELL_STARTS
+        may_start = is_title or form in first_names or _may_be_pinyin(form) or _starts_cell(text, start, word.end())
         if not (may_start or _announcement(text, start)):
             continue
         words = _sequence(text, word)
@@ -59,12 +62,20 @@ def find_english_names(text: str) -> Iterator[Finding]:
 
 def _announcement(text: str, start: int) -> Announcement:
     """What kind of words stand before a position."""
+    sign = text[start - 1 : start]
+    if sign == " ":
+        first = text.rfind(" ", max(0, start - MAX_CUE_WORD_CHARS), start - 1) + 1 or max(0, start - MAX_CUE_WORD_CHARS)
+        last = text[first : start - 1]
+        if last.isalpha() and last.lower() not in LAST_WORDS:
+            return ""
+    elif sign not in QUOTES or not sign or (sign == "\n" and text[start - 2 : start - 1] not in CUE_ENDS):
+        return ""
     before = text[max(0, start - MAX_CUE_CHARS) : start].rstrip(QUOTES)
     if before.endswith(LABEL_SIGNS):
         words = before[:-1].rstrip(QUOTES).rsplit(None, 1)
         return "label" if words and _last_letters(words[-1]) in LABELS else ""
     words = before.split()
-    if not words or start == 0 or not text[start - 1].isspace():
+    if not words or not sign.isspace():
         return ""
     last = words[-1].strip(",!:.\"'(").lower()
     pair = f"{words[-2].strip(',!:.').lower()}_{last}" if len(words) > 1 else ""
@@ -155,6 +166,13 @@ def _listed_size(forms: Sequence[str], limit: int) -> int:
     if is_ambiguous or ends_early or len(forms[last]) < 3 or forms[last].isupper():
         return 0
     return last + 1
+
+
+def _starts_cell(text: str, start: int, stop: int) -> bool:
+    """Whether a word starts a cell of a table that has another word."""
+    if text[start - 1 : start] not in CELL_STARTS or text[stop : stop + 1] != " ":
+        return False
+    return not CELL_ENDS.isdisjoint(text[stop : stop + MAX_CELL_CHARS])
 
 
 def _is_cell(text: str, start: int, stop: int) -> bool:
