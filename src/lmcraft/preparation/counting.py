@@ -107,5 +107,7 @@ def _describe(record: Record, verdict: Verdict, passage: Passage) -> dict[str, A
         "match": None if verdict.match is None else list(verdict.match),
     }
     if verdict.text is not None:
-        described["after"] = passage(verdict.text, start, start + MAX_EXCERPT_CHARS)
+        after = passage(verdict.text, start, start + MAX_EXCERPT_CHARS)
+        if after != described["excerpt"]:  # as what is redacted in both
+            described["after"] = after
     return described
