@@ -35,6 +35,8 @@ FORMATS = (
     "passport",
     "plate",
     "birth-date",
+    "driver-license",
+    "account",
 )
 KINDS = (*FORMATS, "name", "address")
 URL = "url"
