@@ -13,7 +13,9 @@ from lmcraft.errors import UserError
 from lmcraft.folder import DatasetFolder
 from lmcraft.preparation.contracts import KEEP, DocumentId, Record
 from lmcraft.preparation.counting import PERSONAL_DATA
+from lmcraft.preparation.stages.catalog import build_stage
 from lmcraft.preparation.stages.scrub import Scrub, open_passage
+from lmcraft.privacy.scrubbing import Scrubber, create_key_file
 
 EMAIL, PHONE, IDENTITY = "anna.kowalski@example.com", "13812345678", "110101199003074610"
 TEXTS = (
@@ -102,6 +104,32 @@ def test_passages_hide_what_they_cut(stop: int) -> None:
     assert not [part for part in ("anna", "kowal", "example") if part in shown]
 
 
-def test_unknown_kinds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="emial"):
-        prepare_texts(tmp_path, "{ kind = 'scrub', kinds = ['emial'] }")
+def test_pseudonyms_are_the_same_everywhere_and_can_be_restored(tmp_path: Path) -> None:
+    key = create_key_file(tmp_path / "people.key")
+    stage = Scrub(action="pseudonymize", key_file=tmp_path / "people.key")
+    verdict = stage.judge(make_record(TEXTS[-1]))
+    assert verdict.reason == "pseudonymized"
+    assert verdict.text is not None
+    assert EMAIL not in verdict.text
+    first, second = re.findall(r"\S+@\S+", verdict.text)
+    assert first == second
+    assert Scrubber(action="pseudonymize", key=key).restore(verdict.text) == TEXTS[-1]
+    assert key.hex() not in json.dumps(stage.fingerprint())
+    other = tmp_path / "other.key"
+    create_key_file(other)
+    assert stage.fingerprint() != Scrub(action="pseudonymize", key_file=other).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"action": "pseudonymize"}, "needs a key_file: .* makes one"),
+        ({"action": "pseudonymize", "key_file": "lost.key"}, r"lost\.key' does not exist: .* makes one"),
+        ({"action": "redact", "key_file": "lost.key"}, "is for action='pseudonymize': leave it out"),
+        ({"kinds": ["emial"]}, "emial"),
+        ({"action": "hide"}, "hide"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_stage("scrub", "people", settings)

@@ -1,6 +1,7 @@
-"""The stage `scrub`: redacts personal data, or removes the documents that have some."""
+"""The stage `scrub`: redacts or pseudonymizes personal data, or removes the documents that have some."""
 
 import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +9,19 @@ from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
+from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
 from lmcraft.preparation.contracts import KEEP, JsonObject, Record, Verdict
 from lmcraft.preparation.counting import PERSONAL_DATA, Passage
 from lmcraft.privacy import scrubbing
-from lmcraft.privacy.scrubbing import KINDS, Scrubber
+from lmcraft.privacy.scrubbing import KINDS, Action, Scrubber, read_key_file
+from lmcraft.setting_values import expand_user
 
 CONTEXT_CHARS = 4096  # around a passage, in which personal data that begins or ends outside it is recognized
-REASONS = {"redact": "redacted", "drop": "personal-data"}
+REASONS: dict[Action, str] = {"redact": "redacted", "pseudonymize": "pseudonymized", "drop": "personal-data"}
+MAKE_KEY = "`lmcraft scrub /dev/null --action pseudonymize --key-file FILE`"
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,10 @@ class Scrub:
 
     kinds: tuple[str, ...] = ()
     """Kinds of personal data. [default: all]"""
-    action: Literal["redact", "drop"] = "redact"
-    """Replace values by their kind, or remove the documents that have some."""
+    action: Action = "redact"
+    """Replace values by their kind, or by pseudonyms; or remove the documents that have some."""
+    key_file: Path | None = None
+    """File with the key of the pseudonyms, which all workers read; `lmcraft scrub` makes one."""
 
     name: ClassVar[str] = "scrub"
     version: ClassVar[int] = 1
@@ -37,26 +43,40 @@ class Scrub:
         self._scrubber  # noqa: B018  # refuses impossible settings before the run
 
     def fingerprint(self) -> JsonObject:
-        """The settings, and what recognizes personal data: our code and tables, and versions of libraries."""
+        """The settings, a hash that tells keys apart, and what recognizes personal data: code, tables, libraries."""
         libraries = {name: version(name) for name in ("phonenumbers", "python-stdnum")}
-        return {"kinds": sorted(self._scrubber.kinds), "action": self.action, "sha256": _hash_package(), **libraries}
+        settings = {"kinds": sorted(self._scrubber.kinds), "action": self.action, "sha256": _hash_package(), **libraries}
+        return settings if self._key is None else {**settings, "key": _identify(self._key)}
 
     def judge(self, record: Record) -> Verdict:
         """The text without personal data, and how many values of each kind it had."""
         scrubbed = self._scrubber.scrub(record.text)
-        if not scrubbed.findings:
+        if scrubbed.text == record.text:
             return KEEP
-        first = scrubbed.findings[0]
+        first = next(iter(scrubbed.findings), None)
         return Verdict(
             REASONS[self.action],
             text=None if scrubbed.is_dropped else scrubbed.text,
-            evidence=record.text[first.start : first.stop],
+            evidence=record.text[first.start : first.stop] if first else "",
             notes={PERSONAL_DATA: Counter(finding.kind for finding in scrubbed.findings)},
         )
 
     @cached_property
     def _scrubber(self) -> Scrubber:
-        return Scrubber(self.kinds or KINDS, self.action)
+        return Scrubber(self.kinds or KINDS, self.action, self._key)
+
+    @cached_property
+    def _key(self) -> bytes | None:
+        if self.key_file is None:
+            if self.action == "pseudonymize":
+                raise UserError(f"action='pseudonymize' needs a key_file: {MAKE_KEY} makes one")
+            return None
+        if self.action != "pseudonymize":
+            raise UserError(f"key_file='{self.key_file}' is for action='pseudonymize': leave it out, or change the action")
+        path = expand_user(self.key_file)
+        if not path.exists():
+            raise UserError(f"key_file='{self.key_file}' does not exist: {MAKE_KEY} makes one")
+        return read_key_file(path)
 
 
 def open_passage(settings: Sequence[Mapping[str, Any]]) -> Passage:
@@ -87,3 +107,8 @@ def _hash_package() -> str:
     paths = sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     names = "".join(f"{sha256_of(path)}  {path.relative_to(root).as_posix()}\n" for path in paths)
     return hashlib.sha256(names.encode()).hexdigest()
+
+
+def _identify(key: bytes) -> str:
+    """A name of a key, from which nobody can compute the key or a pseudonym."""
+    return hmac.digest(key, b"fingerprint of a preparation", "sha256").hex()[:16]
