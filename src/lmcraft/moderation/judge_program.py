@@ -9,10 +9,12 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
+from types import TracebackType
 from typing import Any
 
 from lmcraft.errors import LmcraftError
@@ -23,6 +25,7 @@ def main() -> None:
     """Judge the texts from standard input."""
     for number in (signal.SIGINT, signal.SIGTERM):  # terminals and service managers send them to children, too
         signal.signal(number, signal.SIG_IGN)  # the parent decides
+    sys.excepthook = _print_without_message
     texts, decisions = os.dup(0), os.dup(1)  # what the tiers and their libraries do with 0 and 1 stays apart
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -36,6 +39,12 @@ def main() -> None:
         for text in _read_texts(texts):
             number = text.pop("id")
             output.write(_line({"id": number, "decision": moderator.judge(**text).as_json()}))
+
+
+def _print_without_message(kind: type[BaseException], _: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback; the message of the exception may quote a text that was to be judged."""
+    traceback.print_tb(trace)
+    print(kind.__qualname__, file=sys.stderr)
 
 
 def _line(value: dict[str, Any]) -> bytes:
