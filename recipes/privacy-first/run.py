@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    base = arguments.model or str(train_base(arguments.work))
+    base = str(open_base(arguments.work, arguments.model) if arguments.model else train_base(arguments.work))
     data, scrubbed = scrub(arguments.work, arguments.data, base)
     results: dict[str, Any] = {"scrubbed": scrubbed, "epsilon": arguments.epsilon}
     results["private"] = tune_and_audit(arguments.work / "private", base, data, arguments.epsilon)
@@ -54,6 +54,16 @@ def lmcraft(*arguments: object, may_fail: bool = False) -> int:
     if status and not may_fail:
         sys.exit(status)
     return status
+
+
+def open_base(work: Path, model: str) -> Path:
+    """The folder of a public model."""
+    if Path(model).is_dir():
+        return Path(model)
+    base = work / "base"
+    if not base.is_dir():
+        lmcraft("pull", model, "--out", base)
+    return base
 
 
 def train_base(work: Path) -> Path:
@@ -97,9 +107,12 @@ def scrub(work: Path, data: Path | None, base: str) -> tuple[Path, dict[str, Any
     else:
         source.write_bytes(data.read_bytes())
     if not (out / "manifest.json").is_file():
-        recipe = work / "prepare.toml"
-        recipe.write_text((HERE / "prepare.toml").read_text().replace('"messages.jsonl"', json.dumps(str(source.resolve()))))
-        lmcraft("prepare", recipe, "--tokenizer", base, "--out", out)
+        recipe, tokenizer = work / "prepare.toml", f"tokenizer = {json.dumps(str(Path(base).resolve()))}\n"
+        settings = (HERE / "prepare.toml").read_text(encoding="utf-8")
+        recipe.write_text(
+            tokenizer + settings.replace('"messages.jsonl"', json.dumps(str(source.resolve()))), encoding="utf-8"
+        )
+        lmcraft("prepare", recipe, "--out", out)
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     kinds = next(stage["personal_data"] for stage in manifest["stages"] if stage["kind"] == "scrub")
     found: dict[str, Any] = {kind: entry["values"] for kind, entry in kinds.items()}
@@ -124,6 +137,8 @@ def tune_and_audit(out: Path, base: str, data: Path, epsilon: float) -> dict[str
         "finetune", HERE / "finetune.toml", "--model", base, "--data", data, "--dp.epsilon", epsilon, "--out", out, *resume
     )
     status = lmcraft("audit", "privacy", out, may_fail=True)
+    if status not in (0, 1):
+        sys.exit(status)
     return {**read_figures(out), "audit": "passed" if status == 0 else "failed"}
 
 
