@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-WORDS_IN_ALL, GIVEN_IN_ALL = 5.8e7, 1e5
+WORDS_IN_ALL, GIVEN_IN_ALL = 5.8e7, 1.9e5
 
 
 @cache
@@ -19,10 +19,12 @@ def chinese_words() -> Mapping[str, float]:
 @cache
 def given_name_characters() -> Mapping[str, float]:
     """Characters of Chinese given names, and the logarithm of the share of each."""
+    others = read_words("not-given.zh.txt")
     return {
         character: math.log(1.4 * 2**power / GIVEN_IN_ALL)
         for power, characters in _classes("given.zh.txt")
         for character in characters
+        if character not in others
     }
 
 

@@ -41,13 +41,13 @@ KINDS_WITH_CUES = (
             [
                 rf"\b(?:national (?:id|identity|identification|insurance)|tax(?:payer)?(?: id(?:entification)?)?|"
                 rf"medicare|nhs|"
-                rf"health (?:insurance|card)|social insurance|identity|aadhaa?r|pan|nino|tin|sin|nric|cpf){NUMBER}",
+                rf"health (?:insurance|card)|social insurance|identity|aadhaa?r|pan|nino|tin|ein|sin|nric|cpf){NUMBER}",
                 "社保卡?", "社会保障卡?", "医保卡?", "公积金", "军官证", "士兵证", "居住证", "证件",
             ],
-            "national tax taxpayer medicare nhs health insurance identity aadhaar aadhar pan nino tin sin nric cpf "
+            "national tax taxpayer medicare nhs health insurance identity aadhaar aadhar pan nino tin ein sin nric cpf "
             "社 医 公 军 士 居 证",
         ),
-        re.compile(r"[A-Za-z]{0,5}[0-9](?:[ .-]?[0-9A-Za-z]){5,19}?(?![ .-]?[0-9])(?![A-Za-z0-9])"),
+        re.compile(r"[A-Za-z]{0,5}[0-9](?:[ .-]?[0-9A-Za-z]){5,19}?(?!-?[0-9A-Za-z])(?![ .][0-9])"),
     ),
     Announced(
         "account",

@@ -28,6 +28,8 @@ UNKNOWN_CHARACTER, UNKNOWN_GIVEN, NEVER = math.log(2e-8), math.log(4e-7), -1e6
 COMPOUND_SURNAME = math.log(1e-3)
 RARE_SURNAME = math.log(0.15)
 NAME_PRIOR = math.log(2e-3)
+TWICE = math.log(0.02)
+"""Of the second of two equal characters of a given name."""
 ONE_GIVEN, TWO_GIVEN = math.log(0.2), math.log(0.8)
 BITS = 17
 MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
@@ -112,10 +114,14 @@ def score_names(text: str) -> tuple[Integers, Integers, Floats]:
         return starts, starts, np.empty(0)
     before, after = _words_around(starts + PADDING, _probabilities(codes, tables))
     scores = NAME_PRIOR + surnames + before - after[0]
-    columns = []
+    columns, first = [], scores
     for count, prior in ((1, ONE_GIVEN), (2, TWO_GIVEN)):
         lengths = sizes + count
         scores = scores + tables.name_part[codes[starts + (PADDING - 1) + lengths]]
+        if count == 2:  # 圆圆
+            is_twice = codes[starts + (PADDING - 1) + lengths] == codes[starts + (PADDING - 2) + lengths]
+            scores = np.where(is_twice, np.maximum(scores, first + TWICE), scores)
+        first = scores
         margins = scores + prior + after[WINDOW_CHARS + lengths, np.arange(len(starts))]
         kept = margins > NEVER / 2
         columns.append((starts[kept], lengths[kept], margins[kept]))

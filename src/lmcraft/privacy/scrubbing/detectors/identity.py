@@ -14,6 +14,7 @@ RESIDENT_ID = re.compile(
 OLD_RESIDENT_ID = re.compile(rf"[1-9][0-9]{{5}}([0-9]{{2}})([0-9]{{2}})([0-9]{{2}})[0-9]{{3}}{NOT_IN_NUMBER}")
 RESIDENT_ID_SHAPE = re.compile(rf"[0-9]{{17}}[0-9Xx]{NOT_IN_NUMBER}")
 SSN = re.compile(rf"(?!000|666|9)[0-9]{{3}}([- .])(?!00)[0-9]{{2}}\1(?!0000)[0-9]{{4}}{NOT_IN_NUMBER}")
+ITIN = re.compile(rf"9[0-9]{{2}}-[5-9][0-9]-[0-9]{{4}}{NOT_IN_NUMBER}")
 PLAIN_SSN = re.compile(rf"(?!000|666|9)[0-9]{{3}}(?!00)[0-9]{{2}}(?!0000)[0-9]{{4}}{NOT_IN_NUMBER}")
 SSN_CUES = Cues(
     [r"(?:social security|soc\.? sec\.?|\bss)(?: ?(?:no\.?|num(?:ber)?|#))?", r"\bssns?", r"\bitin", "社会安全号", "社安号"],
@@ -45,6 +46,9 @@ def match_ssn(text: str, start: int) -> tuple[int, int] | None:
     """A US social security number, in three groups; without separators only next to the word."""
     match = SSN.match(text, start)
     if match is not None and (match[1] == "-" or SSN_CUES.announce(text, start)):
+        return match.span()
+    match = ITIN.match(text, start)
+    if match is not None:
         return match.span()
     match = PLAIN_SSN.match(text, start)
     return match.span() if match is not None and SSN_CUES.announce(text, start) else None

@@ -92,6 +92,10 @@ class DigitScanner:
                 return Finding("address", *passage)
         if RUN.match(text, start) is None:
             return None
+        if "national_id" in kinds and text[start - 3 : start - 1].isupper() and text[start - 1] == " ":
+            passage = match_lettered_id(text, start - 3)  # QQ 12 34 56 C
+            if passage is not None and not text[start - 4 : start - 3].isalnum():
+                return Finding("national_id", *passage)
         for kind, match in self._matchers:
             passage = match(text, start)
             if passage is not None:

@@ -23,6 +23,11 @@ CHINESE_SERVICE = re.compile(
 AMERICAN = re.compile(
     rf"(?:\+?1[-. ]?)?(?:\([2-9][0-9]{{2}}\)[-. ]?|[2-9][0-9]{{2}}([-. ]))[2-9][0-9]{{2}}[-. ][0-9]{{4}}{END}"
 )
+BRITISH = re.compile(
+    rf"\(?0(?:7[0-9]{{3}}\)? ?[0-9]{{6}}|[12][0-9]{{2}}\)? [0-9]{{3,4}} [0-9]{{4}}|"
+    rf"1[0-9]{{3}}\)? [0-9]{{6}}|2[0-9]\)? [0-9]{{4}} [0-9]{{4}}|"
+    rf"7[0-9]{{3}} [0-9]{{3}} [0-9]{{3}}){END}"
+)
 INTERNATIONAL = re.compile(rf"(?:\+|00)[1-9][0-9]{{0,2}}(?:[-. /]{{0,2}}+\(?+[0-9]{{1,14}}+\)?+){{1,7}}+{END}")
 NATIONAL = re.compile(rf"\(?[0-9]{{2,15}}+\)?+(?:[-. /]{{0,2}}+\(?+[0-9]{{1,8}}+\)?+){{0,6}}+{END}")
 CUES = Cues(
@@ -44,7 +49,7 @@ MIN_DIGITS, MAX_DIGITS = 7, 15
 def match_phone(text: str, start: int) -> tuple[int, int] | None:
     """A phone number whose first digit stands at a position; what stands before it, such as "+" or "(", is part of it."""
     first = _with_prefix(text, start)
-    for pattern in (CHINESE_MOBILE, AMERICAN):
+    for pattern in (CHINESE_MOBILE, AMERICAN, BRITISH):
         match = pattern.match(text, first)
         if match is not None:
             return match.span()
