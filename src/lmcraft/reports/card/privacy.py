@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lmcraft.reports.card.markdown import bullets, code, escape, paragraphs, table
-from lmcraft.reports.card.values import capped, format_value, value_of
+from lmcraft.reports.card.values import capped, value_of
 from lmcraft.reports.evidence import DifferentialPrivacy, Evidence, PrivacyAudit
 
 
@@ -64,7 +64,7 @@ def _audit(audit: PrivacyAudit | None) -> str:
 def _verdict(audit: PrivacyAudit) -> str:
     if audit.audited is None:
         return ""
-    sure = "" if audit.confidence is None else f" with {format_value(100 * audit.confidence)}% confidence"
+    sure = "" if audit.confidence is None else f" with {audit.confidence:.0%} confidence"
     sees = f" ({escape(audit.threat_model)})" if audit.threat_model else ""
     proved = f"The attacks prove{sure} that ε is at least {value_of(audit.audited)}{sees}"
     if audit.claimed is None:
