@@ -59,6 +59,7 @@ NOT_RUN = {
     "finetune MODEL datasets/feedback": "needs the output of the line above",
     "inspect datasets/mix": "needs a dataset from the reader's own recipe",
     "plan datasets/mix": "needs a dataset from the reader's own recipe",
+    "plan datasets/mine --dp.epsilon": "measures two sizes of model",
     "pretrain datasets/mix": "needs a dataset from the reader's own recipe",
     'explain models/mine "The capital': "needs a model that knows capitals",
     "explain models/mine --fit-lens": "reads a hundred texts",
