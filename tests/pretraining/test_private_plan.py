@@ -92,3 +92,4 @@ def test_the_law_falls_with_steps_and_rises_with_noise() -> None:
     assert losses == sorted(losses)
     assert not LAW.outside(1e5, 200, 1e-3)
     assert "1e+09" in LAW.outside(1e9, 200, 1e-3)[0]
+    assert "use more documents" in LAW.outside(1e5, 200, 0.5)[0]

@@ -47,6 +47,11 @@ class PrivateLaw:
 
     def outside(self, parameters: float, steps: float, noise_ratio: float) -> list[str]:
         """Sentences about what is beyond the runs that `LAW` was fitted to."""
+        if noise_ratio > DROWNING_NOISE:
+            return [
+                f"{noise_ratio:.2g} of noise per document of a batch hides nearly all that a model could learn: use more "
+                "documents or a larger epsilon, or fine-tune a public model"
+            ]
         ranges = {
             "parameters": (parameters, PARAMETERS),
             "steps": (steps, STEPS),
@@ -61,6 +66,7 @@ class PrivateLaw:
 
 
 PARAMETERS, STEPS, NOISE_RATIOS = (2e4, 8e5), (40, 160), (1e-4, 6e-3)
+DROWNING_NOISE = 0.02  # with which the law's runs ended where they began, or worse
 # Root mean square error 0.06 nats over the runs of benchmarks/dp_plan.md.
 LAW = PrivateLaw(
     start=6.93,
