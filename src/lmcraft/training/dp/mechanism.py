@@ -5,6 +5,7 @@ from functools import cached_property
 
 from lmcraft.errors import UserError
 from lmcraft.privacy.accounting import default_delta, max_rows_for, noise_multiplier_for, spent_epsilon, steps_within
+from lmcraft.privacy.accounting.checks import MAX_NOISE_MULTIPLIER, MIN_DELTA, MIN_NOISE_MULTIPLIER
 from lmcraft.privacy.guarantee import Accountant, Guarantee, Unit
 from lmcraft.training.config import DPConfig
 
@@ -97,6 +98,12 @@ def plan_mechanism(config: DPConfig, unit: Unit, *, units: int, batch_size: int,
             f"most once: give at most {units}"
         )
     rate, delta = batch_size / units, config.delta or default_delta(units)
+    for name, value, least, most in (
+        ("delta", delta, MIN_DELTA, 1.0),
+        ("noise_multiplier", config.noise_multiplier or 1.0, MIN_NOISE_MULTIPLIER, MAX_NOISE_MULTIPLIER),
+    ):
+        if not least <= value <= most:
+            raise UserError(f"dp.{name}={value:g} is out of range: give {least:g} to {most:g}, or leave it out")
     if delta >= 1 / units:
         raise UserError(
             f"dp.delta={delta:g} is not below 1 / {units}, with which publishing a whole {unit} would be private: give a "
@@ -105,13 +112,16 @@ def plan_mechanism(config: DPConfig, unit: Unit, *, units: int, batch_size: int,
     max_rows, truncation_delta = max_rows_for(
         units=units, sampling_rate=rate, steps=steps, epsilon=config.epsilon, delta=delta
     )
-    noise = config.noise_multiplier or noise_multiplier_for(
-        epsilon=config.epsilon,
-        delta=delta - truncation_delta,
-        sampling_rate=rate,
-        steps=steps,
-        accountant=config.accountant,
-    )
+    try:
+        noise = config.noise_multiplier or noise_multiplier_for(
+            epsilon=config.epsilon,
+            delta=delta - truncation_delta,
+            sampling_rate=rate,
+            steps=steps,
+            accountant=config.accountant,
+        )
+    except UserError as error:
+        raise UserError(f"dp.epsilon={config.epsilon:g} does not work here: {error}") from error
     return Mechanism(
         unit=unit,
         units=units,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from lmcraft.data.documents import count_noun
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
 from lmcraft.model.transformer import Transformer
@@ -66,11 +67,11 @@ class PrivateRun:
         if step is None:
             self.secret.save(folder)
         self.spent(step or 0)
-        m = self.mechanism
+        m, paid = self.mechanism, count_noun(self.last_step, "step", "steps")
         return (
             f"differential privacy: epsilon {m.target_epsilon:g} at delta {m.delta:.2g} for each of {m.units:,} {m.unit}s; "
             f"a step reads each with probability {m.sampling_rate:.3g}, at most {m.max_rows}; noise "
-            f"{m.noise_multiplier:.3g} x norm {m.max_grad_norm:g}; the budget pays for {m.affordable_steps} steps"
+            f"{m.noise_multiplier:.3g} x norm {m.max_grad_norm:g}; the budget pays for {paid}"
         )
 
     @property
