@@ -42,7 +42,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "epsilon 8": {"batch_size": 256, "max_steps": 150, "eval_every": 75, "dp": DPConfig(epsilon=8.0)},
 }
 SEEDS = 10
-BOUND_TRIALS = 200
+BOUND_TRIALS = 100
 
 
 def write_text(file: Path) -> None:

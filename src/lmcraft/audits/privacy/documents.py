@@ -56,7 +56,7 @@ def score_sample(model: Transformer, documents: Sequence[Document]) -> list[Toke
 def sample_documents(
     data: Path, count: int, seed: int, *, rows_of: PretrainConfig | None = None, rows_read: int | None = None
 ) -> DocumentSample:
-    """Draw documents with a probability that grows with their length, as a random token draws its document.
+    """Draw documents, each with the same probability.
 
     Args:
         data: dataset folder.
@@ -71,11 +71,11 @@ def sample_documents(
     folder, rng = DatasetFolder(data), np.random.default_rng(seed)
     training, held_out = Documents(folder), Documents(folder, VALIDATION)
     without = () if rows_of is None else rows_of.without
-    draws = _drawing_tokens(training, rng)
+    draws = _drawing_all(training, rng)
     if rows_of is not None and rows_read is not None:
         draws = _drawing_from_rows(rows_of, rows_read, rng)
     members = _choose(training, draws, count, excluded=without)
-    others = _read(training, without) or _read(held_out, _choose(held_out, _drawing_tokens(held_out, rng), count))
+    others = _read(training, without) or _read(held_out, _choose(held_out, _drawing_all(held_out, rng), count))
     is_like = bool(without) or folder.token_manifest().get("settings", {}).get("split", "hash") != "tail"
     return DocumentSample(_read(training, members), members, others, is_like)
 
@@ -95,15 +95,14 @@ def _choose(documents: Documents, draws: Iterator[int], count: int, excluded: Co
     return list(numbers)
 
 
-def _drawing_tokens(documents: Documents, rng: np.random.Generator) -> Iterator[int]:
-    """The numbers of the documents of random tokens, without end."""
-    while True:
-        yield int(np.searchsorted(documents.starts, rng.integers(len(documents.split)), side="right")) - 1
+def _drawing_all(documents: Documents, rng: np.random.Generator) -> Iterator[int]:
+    """The numbers of all documents in random order."""
+    yield from rng.permutation(len(documents)).tolist()
 
 
 def _drawing_from_rows(config: PretrainConfig, rows_read: int, rng: np.random.Generator) -> Iterator[int]:
-    """The numbers of the documents of random targets of a run, without end; negative where there is no document."""
+    """The numbers of the documents that begin in random rows of a run, without end: long ones are no likelier."""
     rows, _ = number_rows(RunData.open(config).training_rows(config), DatasetFolder(config.data))
     while True:
         targets = rows.batch(rng.integers(rows_read, size=ROWS_PER_BATCH).tolist()).targets
-        yield from rng.permuted(targets, axis=1)[:, 0].tolist()
+        yield from targets[:, 1:][targets[:, 1:] != targets[:, :-1]].tolist()
