@@ -146,6 +146,12 @@ PRIVACY_AUDIT = {
         "Some canaries were read several times an epoch, so the bounds from final weights are those of documents that are "
         "repeated as often."
     ): "部分金丝雀样本每轮读多次，因此由最终权重得出的下界适用于同样重复的文档。",
+    "Only {count} other documents were there to compare with, so the intervals are wide: hold out more text.": (
+        "只有 {count} 篇其他文档可供对照，因此置信区间较宽：请留出更多文本。"
+    ),
+    "Membership inference and extraction were not measured, since the model does not write text.": (
+        "没有测量成员推断和训练数据提取，因为该模型不生成文本。"
+    ),
     "Extraction was not measured, since no document has {tokens} tokens.": (
         "没有测量训练数据提取，因为没有文档达到 {tokens} 个词元。"
     ),

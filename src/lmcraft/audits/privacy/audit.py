@@ -32,6 +32,8 @@ UNLIKE = Statement(
     "The held-out documents are the end of the text, so attacks may tell texts apart rather than what was read: for a fair "
     "comparison prepare with --split hash, or train with --without."
 )
+MANY_DOCUMENTS = 100
+FEW_OTHERS = "Only {count} other documents were there to compare with, so the intervals are wide: hold out more text."
 NO_TEXT = Statement("Membership inference and extraction were not measured, since the model does not write text.")
 TOO_SHORT = "Extraction was not measured, since no document has {tokens} tokens."
 NO_CANARIES = Statement(
@@ -77,6 +79,8 @@ def attack_documents(
         *extraction_figures(members, others, extraction_tokens),
     ]
     notes = [] if sample.is_like else [UNLIKE]
+    if len(sample.others) < MANY_DOCUMENTS:
+        notes.append(Statement(FEW_OTHERS, {"count": len(sample.others)}))
     if not any(figure.kind == "extraction" for figure in figures):
         notes.append(Statement(TOO_SHORT, {"tokens": 2 * extraction_tokens + 1}))
     return Findings(figures, notes=notes)

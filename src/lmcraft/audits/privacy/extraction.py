@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmcraft.audits.privacy.membership import TokenScores
-from lmcraft.statistics.intervals import Floats, Metric, mean_interval
-from lmcraft.statistics.proportions import proportion
+from lmcraft.statistics.intervals import Floats, Metric
+from lmcraft.statistics.proportions import proportion, wilson
 
 SAMPLES = 100
 
@@ -46,7 +46,9 @@ def measure_extraction(scores: Sequence[TokenScores], tokens: int) -> Extraction
         greedy.append(bool((_window_sums(score.greedy[tokens:].astype(np.float64), tokens) == tokens).any()))
         likeliest = float(np.exp(_window_sums(score.logprobs[tokens:], tokens).max()))
         sampled.append(-np.expm1(SAMPLES * np.log1p(-min(likeliest, 1 - 1e-12))))
-    return Extraction(tokens, proportion(sum(greedy), len(greedy)), mean_interval(sampled), len(eligible))
+    # The interval of a proportion, which the mean of probabilities never exceeds: it holds where all of them are tiny, too.
+    expected = wilson(min(sum(sampled), len(sampled)), len(sampled))
+    return Extraction(tokens, proportion(sum(greedy), len(greedy)), expected, len(eligible))
 
 
 def _window_sums(values: Floats, length: int) -> Floats:
