@@ -1,6 +1,6 @@
 """Does `lmcraft forget` make a model forget? On invented people, beside a retrained model and other methods.
 
-    python benchmarks/unlearning.py OUT [--seeds 3]
+    python benchmarks/unlearning.py OUT [--seeds 1]
 
 600 invented people have a document each: where they were born, what they do, and a number. Half of the documents say it in
 further words, and name the country of the birthplace, so that the model learns to answer both for the others. The documents
@@ -263,7 +263,7 @@ def run(setting: Setting) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results = {seed: run(Setting(arguments.out / f"seed-{seed}", seed)) for seed in range(arguments.seeds)}
