@@ -1,9 +1,9 @@
 """What a model would say of a text if it had never read it, token by token, from texts that it never read.
 
 A token may be easy or hard to predict. A small n-gram model, counted on the documents that stay, says how hard. Each token
-of the text gets a donor: a token of an unread text that is as hard by the n-gram model, drawn at random among its neighbors
-(hot deck imputation). The donor's log-probability, and the entropy of the model's distribution there, are its levels, so
-their spread is that of unread texts, and not only their mean.
+of the text gets a donor, drawn at random: the same token in an unread text, where it is about as hard, or, if the token is
+rare, another rare one (hot deck imputation). The donor's log-probability, and the entropy of the model's distribution there,
+are its levels, so their spread is that of unread texts, and not only their mean.
 
 Shapes: N tokens of all unread texts, T tokens of a text that are predicted.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmcraft.audits.privacy.membership import score_tokens
 from lmcraft.model.transformer import Transformer
@@ -22,6 +23,7 @@ from lmcraft.statistics.intervals import Floats
 ORDER = 3
 MAX_TOKENS = 200_000  # that are counted
 MIN_NEIGHBORS, NEIGHBOR_SHARE = 9, 0.02  # of a token, among those of unread texts
+MIN_SAME = 20  # times that a token must be in unread texts to lend only to itself
 Context = tuple[int, ...]
 
 
@@ -88,14 +90,39 @@ def find_levels(
     logprobs_N, means_N = (np.concatenate([getattr(score, name) for score in scores]) for name in ("logprobs", "means"))
     ngrams, rng = NGramModel(retained, model.config.vocab_size), np.random.default_rng(seed)
     hardness_N = np.concatenate([ngrams.losses(ids) for ids in unread])
-    order = np.argsort(hardness_N, kind="stable")
-    hardness_N, logprobs_N, means_N = hardness_N[order], logprobs_N[order], means_N[order]
-    reach = min(len(order) - 1, max(MIN_NEIGHBORS, round(NEIGHBOR_SHARE * len(order)))) // 2
-    sums_N = np.concatenate([[0.0], np.cumsum(logprobs_N)])
+    tokens_N = np.concatenate([np.asarray(ids[1:]) for ids in unread])
+    donors = _Donors(hardness_N, tokens_N)
     levels = []
     for ids in texts:
-        middles = np.searchsorted(hardness_N, ngrams.losses(ids)).clip(reach, len(order) - 1 - reach)
-        donors = middles + rng.integers(-reach, reach + 1, len(middles))
-        expected = (sums_N[middles + reach + 1] - sums_N[middles - reach]) / (2 * reach + 1)
-        levels.append(Level(logprobs_N[donors], means_N[donors], float(-expected.mean())))
+        neighbors = [donors.near(*pair) for pair in zip(ids[1:], ngrams.losses(ids), strict=True)]
+        drawn = [int(rng.choice(near)) for near in neighbors]
+        expected = float(-np.mean([logprobs_N[near].mean() for near in neighbors]))
+        levels.append(Level(logprobs_N[drawn], means_N[drawn], expected))
     return levels
+
+
+class _Donors:
+    """The tokens of unread texts, by token and by how hard they are.
+
+    Args:
+        hardness_N: loss of each by the n-gram model.
+        tokens_N: ids.
+    """
+
+    def __init__(self, hardness_N: Floats, tokens_N: NDArray[np.int64]) -> None:
+        self._hardness = hardness_N
+        self._all = np.argsort(hardness_N, kind="stable")
+        by_token = self._all[np.argsort(tokens_N[self._all], kind="stable")]
+        borders = np.flatnonzero(np.diff(tokens_N[by_token])) + 1
+        groups = np.split(by_token, borders)
+        self._groups = {int(tokens_N[group[0]]): group for group in groups if len(group) >= MIN_SAME}
+        rare = self._all[~np.isin(tokens_N[self._all], list(self._groups))]
+        self._others = rare if len(rare) >= MIN_SAME else self._all
+
+    def near(self, token: int, hardness: float) -> NDArray[np.int64]:
+        """Numbers of donors about as hard: the same token in other places, or another rare one."""
+        group = self._groups.get(token, self._others)
+        count = min(len(group), max(MIN_NEIGHBORS, round(NEIGHBOR_SHARE * len(group))))
+        middle = int(np.searchsorted(self._hardness[group], hardness))
+        start = min(max(0, middle - count // 2), len(group) - count)
+        return group[start : start + count]
