@@ -20,6 +20,7 @@ PURPOSES = {
     "zstd": "files compressed with Zstandard",
     "prepare": "lmcraft prepare: languages, near-duplicates, repair of encodings",
     "web": "lmcraft prepare: HTML and WARC files",
+    "privacy": "lmcraft scrub, and scrubbing in lmcraft prepare",
     "remote": "files on S3 and HTTP servers",
     "ray": "lmcraft prepare on a Ray cluster",
     "hf": "datasets of the Hugging Face hub",
