@@ -20,9 +20,9 @@ from scrubbing_lookalikes import LOOKALIKES
 from scrubbing_values import FOLDER, VALUES, Source
 
 Language = Literal["zh", "en"]
-Half = Literal["tuning", "held-out"]
+Half = Literal["tuning", "held-out", "fresh"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
-HALVES: tuple[Half, ...] = ("tuning", "held-out")
+HALVES: tuple[Half, ...] = ("tuning", "held-out", "fresh")
 SLOT = re.compile(r"\{(~?)([a-z][a-z.-]*[a-z0-9])(?::([a-z]))?\}")
 MARKS = "⟦⟧"
 SEED, TEXTS_PER_TEMPLATE = 31, 25
