@@ -2,10 +2,10 @@
 
 Templates are in data/scrubbing/, separated by lines of %%. In them {kind.variant} is a value of that kind, which becomes
 a label; {kind.variant:a} is the same value at each of its places; {~name} is a value that only looks like personal data,
-and no label. The tuning half is for whoever improves detectors; figures are reported on the held-out half, whose templates
-and lists of names, streets and towns they have not seen.
+and no label. The tuning half is for whoever improves detectors; figures are reported on the held-out half, which has other
+templates, names, streets and towns. A few fresh templates were written when the detectors were finished.
 
-python benchmarks/scrubbing_set.py OUT [--seed 31] [--per-template 25]     writes the four files as JSON lines
+python benchmarks/scrubbing_set.py OUT [--seed 31] [--per-template 25]     writes its files as JSON lines
 """
 
 import argparse
