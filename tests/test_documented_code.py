@@ -65,6 +65,7 @@ NOT_RUN = {
     "explain models/mine --fit-lens": "reads a hundred texts",
     'explain models/mine "The quick': "needs a model with its run",
     "forget models/mine --document": "needs a model with its run",
+    "forget models/base --text": "needs a model that knows a text",
     "audit safety": "asks thousands of prompts",
     "guard compare": "trains many runs",
     "guard train rows.jsonl": "needs the reader's own labels",
