@@ -23,7 +23,7 @@ def test_redacts_and_counts(source: Path, capfd: pytest.CaptureFixture[str]) -> 
     output, messages = capfd.readouterr()
     assert output == "[NAME]的电话是[PHONE]，\r\nmail [EMAIL]\nnothing here\n"
     assert messages == "3 passages: name 1, phone 1, email 1\n"
-    assert main(["scrub", str(source), "--kinds", "email", "--action", "drop"]) == 0
+    assert main(["scrub", str(source), "--kinds", "email,ssn", "--action", "drop"]) == 0
     assert capfd.readouterr().out == "张三的电话是13812345678，\r\nnothing here\n"
 
 
@@ -82,5 +82,7 @@ def test_refuses(
 def test_never_overwrites_unasked(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["scrub", str(source), "--out", str(source)]) == 2
     assert source.read_text(encoding="utf-8") == TEXT.replace("\r\n", "\n")
-    assert main(["scrub", str(tmp_path / "none")]) == 2
+    key = tmp_path / "key"
+    assert main(["scrub", str(tmp_path / "none"), "--action", "pseudonymize", "--key-file", str(key)]) == 2
+    assert not key.exists()
     assert main(["scrub", str(tmp_path)]) == 2

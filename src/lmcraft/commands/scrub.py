@@ -76,9 +76,9 @@ def scrub(config: ScrubConfig = ScrubConfig()) -> dict[str, int]:
 
     config.check()
     counts: Counter[str] = Counter()
-    change, is_jsonl = _open_change(config, counts), _is_jsonl(config)
     with _open_source(config.source) as source, _open_output(config) as write:
-        for part in _rows(source, change, config.source) if is_jsonl else _texts(source, change, config):
+        change = _open_change(config, counts)  # makes a key only if all else is well
+        for part in _rows(source, change, config.source) if _is_jsonl(config) else _texts(source, change, config):
             write(part)
     if not config.restore:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())
@@ -95,7 +95,7 @@ def _open_change(config: ScrubConfig, counts: Counter[str]) -> Change:
     if config.restore:
         assert config.key_file is not None
         return Scrubber(action="pseudonymize", key=_read_key(config.key_file, create=False)).restore
-    kinds = config.kinds or tuple(KINDS)
+    kinds = [kind for item in config.kinds for kind in item.split(",")] or list(KINDS)
     Scrubber(kinds)  # refuses unknown kinds before a key is made
     key = None if config.key_file is None else _read_key(config.key_file, create=True)
     return _scrubbing(Scrubber(kinds, config.action, key), counts)
