@@ -102,7 +102,8 @@ def test_an_example_is_a_row_of_its_own() -> None:
             row = data.row(number, draw)
             assert row.input_ids.tolist() == example.input_ids.tolist() and not row.document_ids.any()
             assert row.targets.tolist() == example.targets.tolist()
-    assert data.batch([1, 5]).input_ids.shape == (2, 32)
+    batch = data.batch([0, 5])
+    assert batch.input_ids.shape == (2, 9) and batch.document_ids.tolist() == [[0] * 5 + [1] * 4, [0] * 9]
     assert [len(row.input_ids) for row in data.ordered()] == list(LENGTHS)
 
 

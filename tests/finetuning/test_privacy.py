@@ -99,6 +99,7 @@ def test_a_private_run_leaves_its_guarantee_and_nothing_secret(base: Path, tmp_p
     steps = max(row["step"] for row in rows)
     assert guarantee.steps == steps > 0 and not any("loss" in row for row in rows)
     assert guarantee.sampling_rate == pytest.approx(64 / guarantee.units)
-    assert "differential privacy, per example" in (folder.path / "README.md").read_text()
+    card = (folder.path / "README.md").read_text()
+    assert "differential privacy, per example" in card and "| time | [" in card
     assert "Differential privacy per example" in folder.report.read_text()
     assert not list(folder.run.glob("*secret*"))

@@ -1,6 +1,7 @@
 """Examples as units of differential privacy: one example, one row."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,8 +37,11 @@ class ExampleUnits:
         return Sample(example.input_ids, example.targets, np.zeros_like(example.input_ids))
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The rows with these numbers, which begin anew after the last."""
-        return stack_rows([self.row(index % len(self), 0) for index in indices], self.sequence_length)
+        """The rows with these numbers, which begin anew after the last; padding is a document of its own."""
+        rows = [self.row(index % len(self), 0) for index in indices]
+        lengths = np.array([len(row.input_ids) for row in rows])
+        padding = np.arange(lengths.max()) >= lengths[:, None]
+        return replace(stack_rows(rows, int(lengths.max())), document_ids=padding.astype(np.int64))
 
     def ordered(self) -> Iterator[Sample]:
         """Every row once."""

@@ -277,7 +277,7 @@ def _read_earlier(folder: ModelFolder, step: int) -> tuple[EnergyRecord, float, 
         if not includes(progress, row):
             continue
         kept = max(kept, joules)
-        if "loss" in row:
+        if "tokens" in row:  # of a step
             trained = joules
         elif "validation_loss" in row and row["step"] == progress.best_step:
             best = joules

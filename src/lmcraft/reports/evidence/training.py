@@ -40,7 +40,7 @@ def _rows(record: Record | None) -> list[Mapping[str, Any]]:
 def _figures(metrics: Record) -> dict[str, Figure]:
     """The figures of the last step, and of the weights that were kept: those of the lowest validation loss."""
     rows: Sequence[Any] = metrics.array()
-    steps = _having(rows, "loss")
+    steps = _having(rows, "tokens")  # a private run does not log its loss
     measured = _having(rows, "validation_loss")
     figures: dict[str, Figure | None] = {}
 

@@ -29,11 +29,9 @@ def loss_section(training: Training | None) -> str:
     """The loss on the training and the validation data, and that of each source."""
     if training is None or not training.rows:
         return ""
-    validation = points_of(training.rows, "validation_loss")
-    series = [
-        Series(say("training"), "a", points_of(training.rows, "loss")),
-        Series(say("validation"), "b", validation),
-    ]
+    trained, validation = (points_of(training.rows, key) for key in ("loss", "validation_loss"))
+    series = [Series(say("training"), "a", trained)] if trained else []  # a private run does not log it
+    series.append(Series(say("validation"), "b", validation))
     if validation:
         best = min(validation, key=lambda point: point[1])
         series.append(Series("", "b", [best], dots=True, labels=[f"{best[1]:.4g}"]))
