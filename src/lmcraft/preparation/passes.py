@@ -98,9 +98,10 @@ def _open_passage(scrubbing: Sequence[StageConfig]) -> Passage:
     """What examples of all stages show of a text, if some stages of the recipe scrub it."""
     if not scrubbing:
         return plain_passage
-    from lmcraft.preparation.stages.scrub import open_passage
+    from lmcraft.preparation.stages.scrub import Scrub, open_passage
 
-    return open_passage([config.settings for config in scrubbing])
+    stages = [build_stage(config.kind, config.name, config.settings) for config in scrubbing]
+    return open_passage(stage for stage in stages if isinstance(stage, Scrub))
 
 
 class _Frozen:

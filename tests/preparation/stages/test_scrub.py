@@ -75,17 +75,18 @@ def read_examples(folder: DatasetFolder) -> list[dict[str, Any]]:
 
 def test_kinds_are_counted_and_nothing_beside_the_tokens_shows_personal_data(tmp_path: Path) -> None:
     repeated = f"Again, {EMAIL}"
-    stages = '{ kind = "normalize" }, { kind = "exact-duplicates" }, { kind = "scrub" }'
+    stages = '{ kind = "normalize" }, { kind = "exact-duplicates" }, { kind = "scrub", kinds = ["email", "phone", "ip"] }, '
+    stages += '{ kind = "scrub", name = "ids", kinds = "resident_id" }'
     folder = prepare_texts(tmp_path, stages, (*TEXTS, repeated, repeated, f"x\u0007 {EMAIL}"))
-    stage = folder.manifest()["stages"][-1]
+    *_, stage, ids = folder.manifest()["stages"]
     assert stage["personal_data"] == {
         "email": {"documents": 4, "values": 5, "sources": {"logs": {"documents": 4, "values": 5}}},
         "phone": {"documents": 1, "values": 1, "sources": {"logs": {"documents": 1, "values": 1}}},
-        "resident_id": {"documents": 1, "values": 1, "sources": {"logs": {"documents": 1, "values": 1}}},
     }
+    assert ids["personal_data"]["resident_id"]["values"] == 1
     assert {reason: counts["documents"] for reason, counts in stage["total"]["reasons"].items()} == {"redacted": 5}
     examples = read_examples(folder)
-    assert {"normalize", "exact-duplicates", "scrub"} == {example["stage"] for example in examples}
+    assert {"normalize", "exact-duplicates", "scrub", "ids"} == {example["stage"] for example in examples}
     assert {example["evidence"] for example in examples if example["stage"] == "scrub"} == {"[EMAIL]", "[PHONE]"}
     assert re.search(r"<td[^>]*>email</td><td[^>]*>4</td><td[^>]*>5</td>", (folder.path / "report.html").read_text())
     written = contents(folder.path)
@@ -99,7 +100,7 @@ def test_a_stage_that_sets_documents_aside_comes_later(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", range(4, 32))
 def test_passages_hide_what_they_cut(stop: int) -> None:
-    passage = open_passage([{}])
+    passage = open_passage([Scrub()])
     shown = passage(f"Write to {EMAIL} or call.", 3, stop)
     assert not [part for part in ("anna", "kowal", "example") if part in shown]
 

@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lmcraft.errors import UserError
 from lmcraft.folder import sha256_of
@@ -79,14 +79,9 @@ class Scrub:
         return read_key_file(path)
 
 
-def open_passage(settings: Sequence[Mapping[str, Any]]) -> Passage:
-    """Passages in which the kinds of some stages are redacted.
-
-    Args:
-        settings: of stages, as the recipe has them.
-    """
-    kinds = [tuple(table.get("kinds", ())) for table in settings]
-    scrubber = Scrubber(KINDS if () in kinds else chain.from_iterable(kinds))
+def open_passage(stages: Iterable[Scrub]) -> Passage:
+    """Passages in which the kinds of some stages are redacted."""
+    scrubber = Scrubber(chain.from_iterable(stage.kinds or KINDS for stage in stages))
 
     def passage(text: str, start: int, stop: int) -> str:
         begin = max(0, start - CONTEXT_CHARS)
