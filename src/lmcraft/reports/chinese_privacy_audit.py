@@ -73,7 +73,7 @@ PRIVACY_AUDIT = {
     "one per drawn unit": "每个抽中的单元一行",
     "more": "更多",
     "epsilon {epsilon} after {steps} steps": "{steps} 步后 ε = {epsilon}",
-    "spends epsilon {epsilon}": "消耗 ε = {epsilon}",
+    "epsilon {epsilon} spent": "消耗 ε = {epsilon}",
     "epsilon": "ε（隐私损失）",
     # Attacks
     "Membership inference": "成员推断",

@@ -75,7 +75,7 @@ def _accounting_check(claim: Guarantee) -> StepCheck:
     claimed = Statement(
         "epsilon {epsilon} after {steps} steps", {"epsilon": f"{claim.epsilon:.3f}", "steps": f"{claim.steps:,}"}
     )
-    measured = Statement("spends epsilon {epsilon}", {"epsilon": f"{spent:.3f}"})
+    measured = Statement("epsilon {epsilon} spent", {"epsilon": f"{spent:.3f}"})
     return StepCheck("accounting", claimed, measured, spent <= claim.epsilon + ACCOUNTING_ERROR)
 
 

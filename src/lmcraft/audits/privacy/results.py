@@ -97,7 +97,7 @@ class PrivacyAudit:
         if self.passed is not False or self.claim is None:
             return ""
         reasons = [
-            f"{check.name}: {check.measured} measured, {check.claimed} claimed" for check in self.checks if not check.passed
+            f"{check.name}: claimed {check.claimed}, measured {check.measured}" for check in self.checks if not check.passed
         ]
         strongest = self.strongest
         if strongest is not None and strongest.epsilon > self.claim.epsilon:
