@@ -24,7 +24,7 @@ BEFORE = frozenset(read_words("verbs.zh.txt"))
 AFTER = frozenset(read_words("not-given.zh.txt")) | frozenset("和向已来今正任可会应")
 SIGNS_BEFORE = frozenset("，。；：、！？“「《（(【[,:;\"'\t\n|>= ")
 SIGNS_AFTER = frozenset("，。；：、！？”」》（）()】],:;\"'\t\n|< ")
-SEXES = frozenset("男女")
+SEXES, SIGNS_BEFORE_SEX = frozenset("男女"), frozenset("，,（( \t")
 LABEL_SIGNS = frozenset(":：=")
 LABEL_GAP = " \t\"'“”"
 BRACKETS = "）)"
@@ -94,9 +94,11 @@ def _largest_bonuses() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     for words, bonus, table, position in (
         (BEFORE, WORD_BONUS, before, -1),
         (ROLES, ROLE_BONUS, before, -1),
-        (SIGNS_BEFORE | set(LABEL_GAP), LABEL_BONUS, before, -1),
+        (SIGNS_BEFORE, SIGN_BONUS, before, -1),
+        (LABEL_SIGNS | set(LABEL_GAP), LABEL_BONUS, before, -1),
         (AFTER, WORD_BONUS, after, 0),
-        (SIGNS_AFTER | TITLES, TITLE_BONUS, after, 0),
+        (SIGNS_AFTER, SIGN_BONUS, after, 0),
+        (SIGNS_BEFORE_SEX | TITLES, TITLE_BONUS, after, 0),
     ):
         for word in words:
             code = ord(word[position])
@@ -123,7 +125,7 @@ def _bonus_before(text: str, start: int) -> float:
 def _bonus_after(text: str, stop: int) -> float:
     after = text[stop : stop + 1]
     if not after or after in SIGNS_AFTER:
-        return TITLE_BONUS if text[stop + 1 : stop + 2] in SEXES else SIGN_BONUS
+        return TITLE_BONUS if after in SIGNS_BEFORE_SEX and text[stop + 1 : stop + 2] in SEXES else SIGN_BONUS
     if _is_title(text, stop):
         return TITLE_BONUS
     return 1.0 if after in AFTER else 0.0

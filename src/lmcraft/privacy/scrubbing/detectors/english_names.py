@@ -40,20 +40,17 @@ MAX_WORDS = 5
 
 def find_english_names(text: str) -> Iterator[Finding]:
     """Names in English texts, and Chinese names in pinyin."""
-    first_names, skipped = _given(), NOT_NAMES - _given()
     stop = 0
     for word in WORD.finditer(text):
+        role = _role(word[0])
         start = word.start()
-        if start < stop or word[0] in skipped:
+        if role == "none" or start < stop:
             continue
-        form = _plain(word[0])
-        is_title = form in TITLES
-        may_start = is_title or form in first_names or _may_be_pinyin(form) or _starts_cell(text, start, word.end())
-        if not (may_start or _announcement(text, start)):
+        if role == "other" and not (_starts_cell(text, start, word.end()) or _announcement(text, start)):
             continue
         words = _sequence(text, word)
         forms = [_plain(word[0]) for word in words]
-        first = int(is_title)
+        first = int(role == "title")
         size = _name_size(text, words, forms, first)
         if size:
             stop = words[first + size - 1].end()
@@ -94,8 +91,15 @@ def _last_letters(word: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _may_be_pinyin(word: str) -> bool:
-    return word in PINYIN_SURNAMES or (len(word) > 3 and PINYIN_GIVEN.fullmatch(word) is not None)
+def _role(word: str) -> Literal["title", "first", "other", "none"]:
+    """What a capitalized word can be: a title, the first word of a name by lists or pinyin, or by what stands before it."""
+    form = _plain(word)
+    if form in TITLES:
+        return "title"
+    is_pinyin = form in PINYIN_SURNAMES or (len(form) > 3 and PINYIN_GIVEN.fullmatch(form) is not None)
+    if form in _given() or (is_pinyin and form not in NOT_NAMES):
+        return "first"
+    return "none" if form in NOT_NAMES else "other"
 
 
 def _sequence(text: str, first: re.Match[str]) -> list[re.Match[str]]:
