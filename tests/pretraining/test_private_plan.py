@@ -75,12 +75,20 @@ def test_a_budget_may_pay_for_nothing(data: Path) -> None:
         make_plan(config_of(data, energy_budget=EnergyAmount(1.0)))
 
 
+def test_noise_that_is_too_small_for_the_steps(data: Path) -> None:
+    small = chooser(data, 1e14)
+    small.config = replace(small.config, dp=replace(small.config.dp, noise_multiplier=0.3))
+    with pytest.raises(UserError, match=r"dp.noise_multiplier=0.3 pays for \d+ of \d+ steps within dp.epsilon=8"):
+        small.choose(SIZES)
+
+
 def test_a_plan_of_a_dataset(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the speed of another machine; then by the command, which prints the settings to train with."""
     config = config_of(data, tflops=1e-4, sequence_length=32, model=TransformerConfig(hidden_size=32), depth=1)
     plan = make_plan(replace(config, time_budget=Duration(600)))
     assert plan.privacy and plan.seconds["steps"] < 700
     assert plan.steps == plan.privacy.best.steps and plan.batch_size == plan.privacy.best.batch_size
+    assert plan.tokens == plan.steps * plan.batch_size * round(plan.privacy.row_tokens)
     flags = ["--depth", "1", "--model.hidden-size", "32", "--sequence-length", "32", "--tflops", "1"]
     assert cli.main(["plan", str(data), *flags, "--max-tokens", "20000", "--dp.epsilon", "8"]) == 0
     output = capsys.readouterr().out

@@ -48,6 +48,7 @@ def _run_table(plan: Plan) -> Table:
     optimal = plan.tokens / plan.compute_optimal_tokens
     from lmcraft.data.mixture import format_epochs  # imports numpy, which --help does without
 
+    row_tokens = f"{plan.privacy.row_tokens:.0f} on average" if plan.privacy else f"{plan.sequence_length}"
     mixture = {
         f"source {use.source}": f"{use.share:.1%}: {use.tokens_read:,.0f} tokens, {format_epochs(use.epochs)} epochs of "
         f"{use.tokens:,}"
@@ -55,7 +56,7 @@ def _run_table(plan: Plan) -> Table:
     }
     rows = {
         "parameters": f"{plan.parameters:,} ({plan.embedding_parameters:,} in embeddings)",
-        "tokens": f"{plan.tokens:,}: {plan.steps:,} steps of {plan.batch_size} x {plan.sequence_length}",
+        "tokens": f"{plan.tokens:,}: {plan.steps:,} steps of {plan.batch_size} x {row_tokens}",
         "micro-batch": f"{plan.micro_batch_size} x {plan.sequence_length}",
         "compute-optimal": f"{plan.compute_optimal_tokens:,} tokens; this run has {optimal:.2g} times as many",
         "epochs": f"{plan.epochs:.2g}",

@@ -39,10 +39,12 @@ def make_plan(config: PlanConfig, since: Reading | None = None) -> Plan:
     if config.dp.epsilon:
         config.dp.check()
         config, privacy = choose_private_run(config)
-    return replace(_estimate(config.resolved(), account), privacy=privacy)
+    config = config.resolved()
+    row_tokens = round(privacy.row_tokens) if privacy else config.sequence_length
+    return replace(_estimate(config, account, row_tokens), privacy=privacy)
 
 
-def _estimate(config: PlanConfig, account: RunAccount) -> Plan:
+def _estimate(config: PlanConfig, account: RunAccount, row_tokens: int) -> Plan:
     program_bytes = peak_memory()
     if config.tflops:
         dtype = torch.float32 if config.precision == "fp32" else torch.bfloat16
@@ -53,8 +55,8 @@ def _estimate(config: PlanConfig, account: RunAccount) -> Plan:
         memory = _estimate_memory(config, model, dtype)
         if _is_here(config):
             memory["program"] = program_bytes
-        parts = _estimate_parts(config, model.flops_per_token(config.sequence_length))
-        return _build_plan(config, model, None, memory, parts)
+        parts = _estimate_parts(config, model.flops_per_token(config.sequence_length), row_tokens)
+        return _build_plan(config, model, None, memory, parts, row_tokens)
     machine = choose_machine(config.device, config.precision)
     with TemporaryDirectory() as temporary:
         run = replace(PretrainingRun.open(config, machine, ModelFolder(Path(temporary))), account=account)
@@ -65,11 +67,11 @@ def _estimate(config: PlanConfig, account: RunAccount) -> Plan:
         run = replace(run, config=config)
         run.build_trainer()
         start, end = account.of_command(fresh=True), account.end()
-        parts = {"start": start, **run.measure_costs().parts(config, config.sequence_length), "end": end}
+        parts = {"start": start, **run.measure_costs().parts(config, row_tokens), "end": end}
         if config.watts:
             parts = {name: _at_power(config.watts, part.seconds) for name, part in parts.items()}
     memory["program and buffers"] = max(0, peak_memory(machine.device) - sum(memory.values()))
-    return _build_plan(config, model, machine, memory, parts)
+    return _build_plan(config, model, machine, memory, parts, row_tokens)
 
 
 def _meta_model(config: PlanConfig) -> Transformer:
@@ -78,10 +80,15 @@ def _meta_model(config: PlanConfig) -> Transformer:
 
 
 def _build_plan(
-    config: PlanConfig, model: Transformer, machine: Machine | None, memory: dict[str, int], parts: dict[str, Energy]
+    config: PlanConfig,
+    model: Transformer,
+    machine: Machine | None,
+    memory: dict[str, int],
+    parts: dict[str, Energy],
+    row_tokens: int,
 ) -> Plan:
     parameters, flops_per_token = model.num_parameters(), model.flops_per_token(config.sequence_length)
-    tokens = config.max_steps * config.batch_size * config.sequence_length
+    tokens = config.max_steps * config.batch_size * row_tokens
     tokens_per_second = tokens / parts["steps"].seconds
     mixture, size = open_mixture(config), (config.max_steps * config.batch_size, config.sequence_length)
     if mixture:
@@ -145,11 +152,11 @@ def _estimate_memory(config: PlanConfig, model: Transformer, dtype: torch.dtype)
     }
 
 
-def _estimate_parts(config: PlanConfig, flops_per_token: int) -> dict[str, Energy]:
+def _estimate_parts(config: PlanConfig, flops_per_token: int, row_tokens: int) -> dict[str, Energy]:
     """Time and energy at a speed of `tflops` and a power of `watts`; a forward pass is a third of a step's work."""
     tokens_per_second = config.tflops * 1e12 / flops_per_token
     validations = -(-config.max_steps // config.eval_every)
-    tokens = config.max_steps * config.batch_size * config.sequence_length
+    tokens = config.max_steps * config.batch_size * row_tokens
     seconds = {
         "steps": tokens / tokens_per_second,
         "validation": validations * config.eval_tokens / (3 * tokens_per_second),

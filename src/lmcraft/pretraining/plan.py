@@ -32,6 +32,8 @@ class PrivacyPlan:
 
     units: int
     """Documents in the training data."""
+    row_tokens: float
+    """Tokens that a step reads of a document, on average."""
     epsilon: float
     delta: float
     """In all."""

@@ -112,6 +112,11 @@ class PrivateChooser:
             )
         best = min(candidates, key=lambda choice: choice.loss)
         mechanism = plan_mechanism(config.dp, "document", units=self.units, batch_size=best.batch_size, steps=best.steps)
+        if config.dp.noise_multiplier and mechanism.affordable_steps < best.steps:
+            raise UserError(
+                f"dp.noise_multiplier={config.dp.noise_multiplier:g} pays for {mechanism.affordable_steps} of {best.steps} "
+                f"steps within dp.epsilon={config.dp.epsilon:g}: leave it out"
+            )
         best = replace(best, noise_multiplier=mechanism.noise_multiplier)
         chosen = replace(
             config,
@@ -123,6 +128,7 @@ class PrivateChooser:
         )
         return chosen, PrivacyPlan(
             units=self.units,
+            row_tokens=next(size.row_tokens for size in sizes if size.depth == best.depth),
             epsilon=config.dp.epsilon,
             delta=mechanism.delta,
             truncation_delta=mechanism.truncation_delta,

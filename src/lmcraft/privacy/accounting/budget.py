@@ -110,6 +110,8 @@ def steps_within(
     low = min(low, MAX_STEPS)
     while low and BOUNDS[accountant](mechanism, low, delta) > epsilon:
         low -= max(low // 10_000, 1)
+    while (more := low + max(low // 10_000, 1)) <= MAX_STEPS and BOUNDS[accountant](mechanism, more, delta) <= epsilon:
+        low = more
     return low
 
 

@@ -24,7 +24,7 @@ def rdp_epsilon(mechanism: SampledGaussian, steps: int, delta: float) -> float:
 
 
 def rough_noise_multiplier(*, epsilon: float, delta: float, sampling_rate: float, steps: int) -> float | None:
-    """About `noise_multiplier_for`, some percent more, in milliseconds; None for an epsilon below `log(1 / delta) / 511`."""
+    """About `noise_multiplier_for`, mostly 5 to 15% more; None for an epsilon below `log(1 / delta) / 511`."""
     k, orders = np.arange(ROUGH_ORDERS[-1] + 1.0), np.array(ROUGH_ORDERS, np.float64)
     rate = min(sampling_rate, 1 - 1e-12)
     fixed = _log_binomials() + k * math.log(rate) + np.maximum(orders[:, None] - k, 0) * math.log1p(-rate)
