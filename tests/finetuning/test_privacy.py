@@ -26,6 +26,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"objective": "dpo"},
         "objective=dpo cannot be trained .*: use sft, classification, continued, or leave out",
     ),
+    "clipping": ({"dp": DPConfig(epsilon=8, max_grad_norm=0)}, "dp.max_grad_norm=0 is out of range"),
+    "no budget": ({"dp": DPConfig(delta=0.1)}, "dp.delta=0.1 has no effect without a budget"),
     "dora": ({"method": MethodConfig(name="dora")}, "method.name=dora cannot be trained .*: use lora"),
     "unit": ({"dp": DPConfig(epsilon=8, unit="document")}, "dp.unit=document is not what objective=sft learns from"),
     "l2_sp": ({"settings": ObjectiveConfig(l2_sp=0.1), "method": MethodConfig(name="full")}, "l2_sp=0.1 does not work"),

@@ -208,6 +208,7 @@ class FinetuneConfig(TrainConfig):
         self.method.check()
         objective = self.build_objective()
         objective.check()
+        self.dp.check()
         if self.dp.epsilon:
             method, l2_sp = self.method.name, self.settings.l2_sp
             check_private_settings(self.objective, objective, method=method, unit=self.dp.unit, l2_sp=l2_sp)
