@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from lmcraft.training.dp.gradients import PrivateGradients
 from lmcraft.training.history import read_history
 from lmcraft.training.processes import Processes
 
+Precision = Literal["auto", "bf16", "fp32"]
 FINETUNE = "finetune"  # the kind of such a run's lineage
 
 
@@ -54,6 +55,11 @@ class AuditedRun(ABC):
     @abstractmethod
     def batch_size(self) -> int:
         """Rows of a step."""
+
+    @property
+    @abstractmethod
+    def precision(self) -> Precision:
+        """Data type of the activations in training."""
 
     @property
     @abstractmethod
@@ -126,6 +132,10 @@ class PretrainedRun(AuditedRun):
         return self.config.batch_size
 
     @property
+    def precision(self) -> Precision:
+        return self.config.precision
+
+    @property
     def units(self) -> int:
         return TokenSplit(self.config.data, TRAIN).documents
 
@@ -154,6 +164,10 @@ class FinetunedRun(AuditedRun):
     @property
     def batch_size(self) -> int:
         return self.config.batch_size
+
+    @property
+    def precision(self) -> Precision:
+        return self.config.precision
 
     @property
     def units(self) -> int:
