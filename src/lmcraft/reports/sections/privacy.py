@@ -41,7 +41,7 @@ def _guarantee(guarantee: DifferentialPrivacy, *, has_base: bool) -> str:
 
 def _scrubbed(evidence: Evidence) -> str:
     stages = [stage for dataset in evidence.datasets for stage in dataset.stages if stage.personal_data]
-    rows = [[say(kind), say_figure(figure)] for stage in stages for kind, figure in stage.personal_data.items()]
+    rows = [[kind, say_figure(figure)] for stage in stages for kind, figure in stage.personal_data.items()]
     if not rows:
         return ""
     heading = say("Personal data taken out of the training data")
@@ -49,7 +49,7 @@ def _scrubbed(evidence: Evidence) -> str:
 
 
 def _audit(audit: PrivacyAudit) -> str:
-    head = [say("attack"), say("figure"), say("items"), say("value (95% interval)")]
+    head = [say("attack"), say("figure"), say("count"), say("value (95% interval)")]
     rows = [[say(title), say(figure.name), _count(figure), say_figure(figure)] for title, figure in audit.figures]
     table = html_table(head, rows) if rows else ""
     return f"<h3>{escape(say('Audit'))}</h3>{_verdict(audit)}{_chart(audit)}{table}{_source(audit.file)}"
