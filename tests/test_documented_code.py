@@ -27,6 +27,7 @@ from lmcraft.hub.address import LocalAddress
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.pretraining.config import PlanConfig, PretrainConfig, ScalingConfig
+from lmcraft.server.http.server import listen
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.inference.test_adapters import adapter_for
 from tests.server.tiny_server import running
@@ -159,6 +160,7 @@ def test_the_code_of_a_page_runs(
         with monkeypatch.context() as patches:
             patches.setattr("lmcraft.server.http.server.make_server", lambda *arguments, **settings: stopped_server)
             patches.setattr("lmcraft.server.http.server.end_process", lambda: None)
+            patches.setattr("lmcraft.server.http.server.listen", lambda host, port: listen(host, 0))  # not two pages on one
             for command in re.split(r"\n| && ", code.replace("\\\n", "")):
                 words = shlex.split(command, comments=True)
                 if words[:1] == ["lmcraft"] and not any(command.startswith(f"lmcraft {start}") for start in NOT_RUN):
