@@ -3,6 +3,7 @@
 Shapes: K shadow models, N canaries or documents.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from lmcraft.training.processes import Processes
 
 COPY, SHADOWS = "copy", "shadow-{number}"
 MIN_VARIANCE = 1e-12
+DIGEST_DIGITS = 8
 
 
 def train_copy(
@@ -35,7 +37,7 @@ def train_copy(
 
     Args:
         config: of the run, resolved.
-        out: model folder of the copy.
+        out: model folder of the copy; the name of the folder ends with a hash of its settings.
         print_line: prints a line of progress.
         canaries: how many, or which.
         without: numbers of further documents that the copy does not read.
@@ -45,11 +47,11 @@ def train_copy(
         InterruptedRunError: a signal stopped the run; the same audit continues it.
         RunError: the loss is not a number, or the disk is full.
     """
-    folder, drawn = ModelFolder(out), canaries if isinstance(canaries, Canaries) else None
+    drawn = canaries if isinstance(canaries, Canaries) else None
     count = canaries if isinstance(canaries, int) else len(canaries.items)
     settings = replace(
         config,
-        out=out,
+        out=Path(),
         canaries=count,
         without=tuple(sorted({*config.without, *without})),
         time_budget=Duration(0),  # the number of steps stays
@@ -59,9 +61,13 @@ def train_copy(
         snapshots=0,
         pause_at=0,
         sample_every=config.max_steps + 1,
-        resume=folder.config_toml.is_file(),
+        resume=False,
     )
-    if is_model_folder(out) and PretrainConfig.from_toml(folder.config_toml) == replace(settings, resume=False):
+    # other settings have another folder
+    digest = hashlib.sha256(f"{settings} {drawn}".encode()).hexdigest()[:DIGEST_DIGITS]
+    folder = ModelFolder(out.with_name(f"{out.name}-{digest}"))
+    settings = replace(settings, out=folder.path, resume=folder.config_toml.is_file())
+    if is_model_folder(folder.path) and PretrainConfig.from_toml(folder.config_toml) == replace(settings, resume=False):
         return folder
     return run_pretraining(settings, Processes(), print_line, canaries=drawn)
 
