@@ -93,6 +93,11 @@ def test_stores_that_cannot_be_opened(
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_name_that_no_key_has_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="key has NUL"):
+        erase_key_data("ada\0", store="chats.sqlite", reviews="none")
+
+
 def test_the_default_stores_are_those_of_serve(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = folder / ".local" / "share" / "lmcraft"
     data.mkdir(parents=True)

@@ -18,6 +18,8 @@ from lmcraft.terminal import print_result
 if TYPE_CHECKING:
     from lmcraft.server.privacy.stores import Stores
 
+MAX_NAME_CHARS = 200
+
 
 @dataclass(frozen=True)
 class KeyConfig(Config):
@@ -157,10 +159,12 @@ def _opened(config: KeyConfig) -> Iterator[Stores]:
     import_optional("sqlalchemy", "serve", "the server's data")
     from lmcraft.annotation.store import ReviewStore
     from lmcraft.annotation.tables import SCHEMA
-    from lmcraft.database import open_database
+    from lmcraft.database import check_text, open_database
     from lmcraft.server.conversations.store import Store
     from lmcraft.server.privacy.prompt_files import check_log
     from lmcraft.server.privacy.stores import Stores
+
+    check_text("key", config.key, MAX_NAME_CHARS)
 
     def is_present(location: str, default: str) -> bool:
         return location != "none" and (location != default or expand_user(location).exists())
