@@ -22,6 +22,10 @@ from lmcraft.training.account import RunAccount
 from lmcraft.training.memory import BYTES_PER_FLOAT, activation_bytes, state_bytes
 from lmcraft.training.micro_batch import CPU_TOKENS_PER_MICRO_BATCH, fast_rows
 
+SLOWER = 1.2  # times a budget of time, above which the speed has changed since the budget was divided
+SLOWER_SENTENCE = (
+    "this machine was faster when the plan was made than when its time was measured: plan again while nothing else runs"
+)
 USUAL_WATTS = 65.0  # of a small desktop or server while it trains
 
 
@@ -35,13 +39,16 @@ def make_plan(config: PlanConfig, since: Reading | None = None) -> Plan:
     Raises:
         UserError: the configuration cannot run.
     """
-    account, privacy = RunAccount("plan", since=since), None
+    account, privacy, budget = RunAccount("plan", since=since), None, float(config.time_budget)
     if config.dp.epsilon:
         config.dp.check()
         config, privacy = choose_private_run(config)
     config = config.resolved()
     row_tokens = round(privacy.row_tokens) if privacy else config.sequence_length
-    return replace(_estimate(config, account, row_tokens), privacy=privacy)
+    plan = replace(_estimate(config, account, row_tokens), privacy=privacy)
+    if privacy and budget and sum(plan.seconds.values()) > SLOWER * budget:
+        return replace(plan, warnings=[*plan.warnings, SLOWER_SENTENCE])
+    return plan
 
 
 def _estimate(config: PlanConfig, account: RunAccount, row_tokens: int) -> Plan:
