@@ -86,3 +86,19 @@ def test_never_overwrites_unasked(source: Path, tmp_path: Path, capfd: pytest.Ca
     assert main(["scrub", str(tmp_path / "none"), "--action", "pseudonymize", "--key-file", str(key)]) == 2
     assert not key.exists()
     assert main(["scrub", str(tmp_path)]) == 2
+
+
+def test_names_of_fields_and_numbers_of_json_lines(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows, key, out = tmp_path / "rows.jsonl", tmp_path / "key", tmp_path / "out.jsonl"
+    row = {"ann@example.com": 1, "bob@example.com": [2.5, True, None], "phone": 13812345678, "float": 13812345678.0, "n": 42}
+    rows.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert main(["scrub", str(rows)]) == 0
+    redacted = {"[EMAIL]": 1, "[EMAIL] 2": [2.5, True, None], "phone": "[PHONE]", "float": "[PHONE]", "n": 42}
+    assert json.loads(capfd.readouterr().out) == redacted
+    assert main(["scrub", str(rows), "--action", "pseudonymize", "--key-file", str(key), "--out", str(out)]) == 0
+    assert "138" not in out.read_text(encoding="utf-8") and "example.com" not in out.read_text(encoding="utf-8")
+    capfd.readouterr()
+    assert main(["scrub", str(out), "--restore", "--key-file", str(key)]) == 0
+    assert json.loads(capfd.readouterr().out) == row
+    assert main(["scrub", str(rows), "--action", "drop"]) == 0
+    assert capfd.readouterr().out == ""

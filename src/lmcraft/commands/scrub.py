@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,7 +47,8 @@ class ScrubConfig(Config):
     restore: bool = False
     """Put back what the pseudonyms of this key stand for."""
     format: Literal["auto", "text", "jsonl"] = "auto"
-    """jsonl: each line is JSON, and its strings are scrubbed one by one. [default: by the name of the file]"""
+    """jsonl: each line is JSON, and its texts, names of fields and numbers are scrubbed one by one. [default: by the name of
+    the file]"""
     out: Path | None = None
     """File to write. [default: standard output]"""
     overwrite: bool = False
@@ -165,14 +167,14 @@ def _decode(reader: io.TextIOWrapper, name: str) -> str:
 
 
 def _rows(source: BinaryIO, change: Change, name: str) -> Iterator[str]:
-    """The rows of JSON lines, their strings scrubbed one by one, but no keys."""
+    """The rows of JSON lines, their texts, names of fields and numbers scrubbed one by one."""
     from lmcraft.json_lines import format_json_line, parse_json_lines
 
     def refuse(line: int, reason: str) -> None:
         raise UserError(f"line {line} of '{name}' is {reason}: fix it, or scrub the file as a text with --format text")
 
     for _, row in parse_json_lines(source, refuse):
-        changed = _change_strings(row, change)
+        changed = _change_json(row, change)
         if changed is not _DROPPED:
             yield format_json_line(changed)
 
@@ -180,18 +182,41 @@ def _rows(source: BinaryIO, change: Change, name: str) -> Iterator[str]:
 _DROPPED = object()
 
 
-def _change_strings(value: Any, change: Change) -> Any:
-    """A JSON value with its strings changed; `_DROPPED` if one is left out."""
+def _change_json(value: Any, change: Change) -> Any:
+    """A JSON value with its texts, names of fields and numbers changed; `_DROPPED` if one is left out."""
     if isinstance(value, str):
         changed = change(value)
         return _DROPPED if changed is None else changed
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _change_number(value, change)
     if isinstance(value, list):
-        items = [_change_strings(item, change) for item in value]
+        items = [_change_json(item, change) for item in value]
         return _DROPPED if any(item is _DROPPED for item in items) else items
     if isinstance(value, dict):
-        fields = {key: _change_strings(item, change) for key, item in value.items()}
-        return _DROPPED if any(item is _DROPPED for item in fields.values()) else fields
+        fields: dict[str, Any] = {}
+        for name, item in value.items():
+            new_name, new_item = change(name), _change_json(item, change)
+            if new_name is None or new_item is _DROPPED:
+                return _DROPPED
+            fields[_unused_name(new_name, fields)] = new_item
+        return fields
     return value
+
+
+def _change_number(value: float, change: Change) -> Any:
+    """A number, such as that of a telephone; what it becomes is a text, unless it has digits only."""
+    digits = str(int(value)) if float(value).is_integer() else str(value)
+    changed = change(digits)
+    if changed is None:
+        return _DROPPED
+    if changed == digits:
+        return value
+    return int(changed) if changed.isascii() and changed.isdecimal() and changed[0] != "0" else changed
+
+
+def _unused_name(name: str, fields: Mapping[str, Any]) -> str:
+    """The name, with a number if a field has it already: redaction gives many names the same form."""
+    return next(free for free in chain([name], (f"{name} {number}" for number in count(2))) if free not in fields)
 
 
 @contextmanager

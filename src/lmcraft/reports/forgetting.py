@@ -5,13 +5,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from lmcraft.audits.privacy.results import Statement
 from lmcraft.folder import ModelFolder, write_text
 from lmcraft.reports.chart import COLORS, Series, line_chart
 from lmcraft.reports.language import say
 from lmcraft.reports.table import html_table, say_metric
 from lmcraft.reports.template import fill_bilingual
 from lmcraft.terminal import column_table, format_duration
-from lmcraft.unlearning.results import Forgetting, Membership, ModelName, Statement
+from lmcraft.unlearning.results import Forgetting, Membership, ModelName
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

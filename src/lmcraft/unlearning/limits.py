@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from lmcraft.audits.privacy.results import Statement
 from lmcraft.unlearning.corpus import MAX_TESTED, TESTED_TOKENS
-from lmcraft.unlearning.results import Forgetting, Statement
+from lmcraft.unlearning.results import Forgetting
 
 MIN_TEXTS = 20  # with fewer, the interval of an attack is wide
 MAX_NAMED = 10  # numbers in a sentence

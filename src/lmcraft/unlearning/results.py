@@ -5,9 +5,10 @@ documents ("retrained"), if it could be trained. By the exact method the last tw
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from lmcraft.audits.privacy.results import Statement
 from lmcraft.statistics.intervals import Metric
 
 Method = Literal["retrain", "approximate"]
@@ -15,17 +16,6 @@ ModelName = Literal["original", "unlearned", "retrained"]
 VERSION = 1
 CHANCE = 0.5
 """Area under the ROC curve of an attack that knows nothing."""
-
-
-@dataclass(frozen=True)
-class Statement:
-    """A sentence with values in place of {name}, which the page says in its language."""
-
-    text: str
-    values: Mapping[str, object] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.text.format(**self.values)
 
 
 @dataclass(frozen=True)

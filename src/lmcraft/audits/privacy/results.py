@@ -14,11 +14,10 @@ Attacked = Literal["membership", "extraction", "exposure", "canaries"]
 
 @dataclass(frozen=True)
 class Statement:
-    """A text for people, which reports translate."""
+    """A sentence for people, with values in place of {name}; reports say it in their language."""
 
     text: str
-    """With the names of values in braces."""
-    values: Mapping[str, str | int] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.text.format(**self.values)
