@@ -102,3 +102,41 @@ def test_names_of_fields_and_numbers_of_json_lines(tmp_path: Path, capfd: pytest
     assert json.loads(capfd.readouterr().out) == row
     assert main(["scrub", str(rows), "--action", "drop"]) == 0
     assert capfd.readouterr().out == ""
+
+
+def test_names_of_fields_say_what_their_values_are(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows, key, out = tmp_path / "rows.jsonl", tmp_path / "key", tmp_path / "out.jsonl"
+    row = {
+        "password": "hunter2pw",
+        "ssn": 219099999,
+        "passport": ["E12345678"],
+        "姓名": "李明华",
+        "arguments": json.dumps({"客户": "李明华", "tel": "13812345678"}),
+        "huge": 10**400,
+    }
+    rows.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert main(["scrub", str(rows)]) == 0
+    redacted = json.loads(capfd.readouterr().out)
+    assert {name: redacted[name] for name in ("password", "ssn", "passport", "姓名", "huge")} == {
+        "password": "[SECRET]",
+        "ssn": "[SSN]",
+        "passport": ["[PASSPORT]"],
+        "姓名": "[NAME]",
+        "huge": 10**400,
+    }
+    assert json.loads(redacted["arguments"]) == {"客户": "[NAME]", "tel": "[PHONE]"}
+    assert main(["scrub", str(rows), "--action", "pseudonymize", "--key-file", str(key), "--out", str(out)]) == 0
+    assert "hunter2" not in out.read_text(encoding="utf-8")
+    capfd.readouterr()
+    assert main(["scrub", str(out), "--restore", "--key-file", str(key)]) == 0
+    restored = json.loads(capfd.readouterr().out)
+    assert json.loads(restored.pop("arguments")) == json.loads(row.pop("arguments"))  # type: ignore[arg-type]
+    assert restored == row
+
+
+def test_drop_leaves_out_every_line_of_a_passage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "key.txt"
+    begin, end = "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"
+    source.write_text(f"x\n{begin}\nMIIEabc\nDEFGH\n{end} ann@example.com\ny bob@example.com", encoding="utf-8")
+    assert main(["scrub", str(source), "--action", "drop"]) == 0
+    assert capfd.readouterr().out == "x\n"

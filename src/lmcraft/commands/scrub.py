@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -100,7 +99,10 @@ def _open_change(config: ScrubConfig, counts: Counter[str]) -> Change:
     kinds = [kind for item in config.kinds for kind in item.split(",")] or list(KINDS)
     Scrubber(kinds)  # refuses unknown kinds before a key is made
     key = None if config.key_file is None else _read_key(config.key_file, create=True)
-    return _scrubbing(Scrubber(kinds, config.action, key), counts)
+    scrubber = Scrubber(kinds, config.action, key)
+    return (
+        _scrubbing(scrubber, counts) if _is_jsonl(config) or config.action != "drop" else _dropping_lines(scrubber, counts)
+    )
 
 
 def _scrubbing(scrubber: Scrubber, counts: Counter[str]) -> Change:
@@ -108,6 +110,23 @@ def _scrubbing(scrubber: Scrubber, counts: Counter[str]) -> Change:
         scrubbed = scrubber.scrub(text)
         counts.update(finding.kind for finding in scrubbed.findings)
         return None if scrubbed.is_dropped else scrubbed.text
+
+    return change
+
+
+def _dropping_lines(scrubber: Scrubber, counts: Counter[str]) -> Change:
+    """Leaves out the lines that have personal data, or a part of it, as a private key has many."""
+
+    def change(text: str) -> str:
+        findings = scrubber.find(text)
+        counts.update(finding.kind for finding in findings)
+        kept, end = [], 0
+        for _, start, stop in findings:
+            if stop <= end:
+                continue
+            kept.append(text[end : max(text.rfind("\n", 0, start) + 1, end)])
+            end = text.find("\n", stop) + 1 or len(text)
+        return "".join([*kept, text[end:]])
 
     return change
 
@@ -128,13 +147,11 @@ def _is_jsonl(config: ScrubConfig) -> bool:
 
 
 def _texts(source: BinaryIO, change: Change, config: ScrubConfig) -> Iterator[str]:
-    """A text in parts, scrubbed; with "drop" line by line."""
-    by_line = config.action == "drop" and not config.restore
+    """A text in parts, scrubbed."""
     for chunk in _chunks(source, config.source):
-        for text in chunk.splitlines(keepends=True) if by_line else (chunk,):
-            changed = change(text)
-            if changed is not None:
-                yield changed
+        changed = change(chunk)
+        if changed is not None:
+            yield changed
 
 
 def _chunks(source: BinaryIO, name: str) -> Iterator[str]:
@@ -169,54 +186,15 @@ def _decode(reader: io.TextIOWrapper, name: str) -> str:
 def _rows(source: BinaryIO, change: Change, name: str) -> Iterator[str]:
     """The rows of JSON lines, their texts, names of fields and numbers scrubbed one by one."""
     from lmcraft.json_lines import format_json_line, parse_json_lines
+    from lmcraft.privacy.scrubbing.json_values import DROPPED, change_json
 
     def refuse(line: int, reason: str) -> None:
         raise UserError(f"line {line} of '{name}' is {reason}: fix it, or scrub the file as a text with --format text")
 
     for _, row in parse_json_lines(source, refuse):
-        changed = _change_json(row, change)
-        if changed is not _DROPPED:
+        changed = change_json(row, change)
+        if changed is not DROPPED:
             yield format_json_line(changed)
-
-
-_DROPPED = object()
-
-
-def _change_json(value: Any, change: Change) -> Any:
-    """A JSON value with its texts, names of fields and numbers changed; `_DROPPED` if one is left out."""
-    if isinstance(value, str):
-        changed = change(value)
-        return _DROPPED if changed is None else changed
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _change_number(value, change)
-    if isinstance(value, list):
-        items = [_change_json(item, change) for item in value]
-        return _DROPPED if any(item is _DROPPED for item in items) else items
-    if isinstance(value, dict):
-        fields: dict[str, Any] = {}
-        for name, item in value.items():
-            new_name, new_item = change(name), _change_json(item, change)
-            if new_name is None or new_item is _DROPPED:
-                return _DROPPED
-            fields[_unused_name(new_name, fields)] = new_item
-        return fields
-    return value
-
-
-def _change_number(value: float, change: Change) -> Any:
-    """A number, such as that of a telephone; what it becomes is a text, unless it has digits only."""
-    digits = str(int(value)) if float(value).is_integer() else str(value)
-    changed = change(digits)
-    if changed is None:
-        return _DROPPED
-    if changed == digits:
-        return value
-    return int(changed) if changed.isascii() and changed.isdecimal() and changed[0] != "0" else changed
-
-
-def _unused_name(name: str, fields: Mapping[str, Any]) -> str:
-    """The name, with a number if a field has it already: redaction gives many names the same form."""
-    return next(free for free in chain([name], (f"{name} {number}" for number in count(2))) if free not in fields)
 
 
 @contextmanager

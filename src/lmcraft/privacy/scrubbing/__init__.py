@@ -4,6 +4,7 @@
 - `kinds.py`: the kinds of personal data, findings, and which of two that overlap counts
 - `finder.py`: runs the detectors; `detectors/`: one file for each family of kinds; `folding.py`: undoes disguises first
 - `pseudonyms/`: keyed, consistent and reversible replacements
+- `json_values.py`: the same for JSON
 - `checksums.py`: those of python-stdnum; `tables.py`, `tables/`: words, surnames, given names, places
 """
 

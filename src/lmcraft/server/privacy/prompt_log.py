@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.json_lines import format_json_line, parse_json
+from lmcraft.privacy.scrubbing.json_values import change_json
 from lmcraft.server.metrics import Metrics
 from lmcraft.server.privacy.prompt_files import append_lines
 
@@ -133,7 +134,7 @@ class PromptLog:
             "key": request.key,
             "request_id": scrub(request.request_id),
             "endpoint": request.endpoint,
-            "request": _map_texts(_parse_body(request.body), scrub),
+            "request": change_json(_without_token_ids(_parse_body(request.body)), scrub),
             "scrubbed": self._scrub is not None,
         }
         return format_json_line(entry).encode()
@@ -147,17 +148,12 @@ def _parse_body(body: bytes) -> Any:
         return None
 
 
-def _map_texts(value: Any, scrub: Scrub) -> Any:
-    """A JSON value with `scrub` applied to its texts. Token ids, in which texts cannot be scrubbed, become their number."""
-    if isinstance(value, str):
-        return scrub(value)
+def _without_token_ids(value: Any) -> Any:
+    """A JSON value whose lists of token ids, in which texts cannot be scrubbed, are replaced by their number."""
     if isinstance(value, Mapping):
-        return {scrub(name): _map_texts(element, scrub) for name, element in value.items()}
+        return {name: _without_token_ids(element) for name, element in value.items()}
     if isinstance(value, list):
         if value and all(type(element) is int for element in value):
             return f"[{len(value)} token ids]"
-        return [_map_texts(element, scrub) for element in value]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        digits = str(value)
-        return value if (text := scrub(digits)) == digits else text
+        return [_without_token_ids(element) for element in value]
     return value
