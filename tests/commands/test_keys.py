@@ -12,6 +12,8 @@ from lmcraft.annotation.store import ReviewStore
 from lmcraft.cli import main
 from lmcraft.errors import UserError
 from lmcraft.server.conversations.store import Store
+from lmcraft.server.privacy import retention
+from lmcraft.server.privacy.key_data import erase_data
 from tests.annotation.samples import add_texts, judge_next
 from tests.server.privacy.conftest import MARKER, OTHER, Place, close, fill
 
@@ -48,10 +50,25 @@ def test_export_then_erasure(folder: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_misspelled_name_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (["erase", "adda"], ["erase", "adda", "--dry-run"], ["export", "adda", "--out", "export"]):
+    for command in (["erase", "adda", "--dry-run"], ["export", "adda", "--out", "export"]):
         assert main(["keys", *command, *STORES]) == 2
         assert "nothing is stored for key='adda'; there is data of 'ada', 'ben': check its name" in capsys.readouterr().err
     assert not (folder / "export").exists()
+
+
+def test_an_erasure_that_ended_before_its_purge_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place("", folder, folder)
+    stores = place.open()
+    erase_data(stores, "ada")
+    close(stores)
+    purged = []
+    monkeypatch.setattr(retention, "purge_deleted", lambda engine, metadata: purged.append(engine.url.database))
+    assert main(["keys", "erase", "ada", *STORES]) == 0
+    assert [Path(name).name for name in purged] == ["chats.sqlite", "reviews.sqlite"]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith("nothing is stored for key='ada' (any more); there is data of 'ben'. The files are purged")
 
 
 def test_an_existing_folder_is_not_replaced(folder: Path) -> None:
@@ -67,7 +84,7 @@ def test_what_stays_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     judge_next(reviews, "ada", comment="because")
     add_texts(reviews, "of an older version", source="server")
     reviews.close()
-    assert erase_key_data("ada", store="none", reviews="reviews.sqlite") == {"review items": 1}
+    assert erase_key_data("ada", store="none", reviews="reviews.sqlite") == {"reports": 0, "review items": 1}
     printed = capsys.readouterr().out.splitlines()
     assert printed[1] == "1 verdict that the key has given as a reviewer stay: the audit log needs them as evidence"
     assert printed[2].startswith("1 text in reviews were added by an older lmcraft")
@@ -113,5 +130,5 @@ def test_a_text_of_another_key_stays(folder: Path) -> None:
     for key in ("ada", "ben"):
         reviews.add([NewItem(guideline="harm", answers=["shared"], source="server", sender=key)], "server")
     reviews.close()
-    assert erase_key_data("ada", store="none", reviews="reviews.sqlite") == {"review items": 1}
-    assert erase_key_data("ben", store="none", reviews="reviews.sqlite") == {"review items": 2}
+    assert erase_key_data("ada", store="none", reviews="reviews.sqlite") == {"reports": 0, "review items": 1}
+    assert erase_key_data("ben", store="none", reviews="reviews.sqlite") == {"reports": 0, "review items": 2}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lmcraft.server.privacy.stores import Stores
 
 MAX_NAME_CHARS = 200
+STORES = "and --store, --reviews and --log-prompts"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def export_key_data(config: KeysExportConfig) -> dict[str, int]:
     """Write a folder with what is stored for a key.
 
     Returns:
-        The number of `conversations`, `messages`, `preferences`, `responses`, `review items`, `verdicts`, `logged prompts`.
+        The number of `conversations`, `messages`, `preferences`, `responses`, `reports`, `review items`, `verdicts` and
+        `logged prompts`.
 
     Raises:
         UserError: nothing is stored for the key, a store cannot be opened, or `out` is there already.
@@ -101,7 +103,7 @@ def erase_key_data(config: KeysEraseConfig) -> dict[str, int]:
         What was erased, or would be, as `export_key_data` counts it.
 
     Raises:
-        UserError: nothing is stored for the key, or a store cannot be opened.
+        UserError: a store cannot be opened, or with `dry_run` nothing is stored for the key.
         RunError: a store failed; calling again goes on.
     """
     from lmcraft.server.privacy.key_data import VERDICTS, count_data, count_remaining, erase_data
@@ -121,9 +123,9 @@ def erase_key_data(config: KeysEraseConfig) -> dict[str, int]:
         except RunError as error:
             raise RunError(f"{error}: run the command again") from error
         num_verdicts, num_unattributed = count_remaining(stores, config.key)
-        if not counts.total():
-            _check_known(stores, config.key)
-    print_result(f"erased: {describe_counts(counts)}", *_remaining_lines(num_verdicts, num_unattributed))
+        is_known = counts.total() or num_verdicts
+        outcome = f"erased: {describe_counts(counts)}" if is_known else _describe_purge(stores, config.key)
+    print_result(outcome, *_remaining_lines(num_verdicts, num_unattributed))
     return dict(counts)
 
 
@@ -140,13 +142,26 @@ def _remaining_lines(num_verdicts: int, num_unattributed: int) -> Iterator[str]:
 
 def _check_known(stores: Stores, key: str) -> None:
     """Raise UserError if nothing is stored for a key: its name may be misspelled."""
-    from lmcraft.server.privacy.key_data import count_data, keys_with_data
+    from lmcraft.server.privacy.key_data import count_data
 
     if count_data(stores, key).total():
         return
+    raise UserError(f"nothing is stored for key={key!r}{_list_keys(stores)}: check its name, {STORES}")
+
+
+def _describe_purge(stores: Stores, key: str) -> str:
+    """The outcome of an erasure that had nothing to delete: an earlier one may have ended before its purge."""
+    return (
+        f"nothing is stored for key={key!r} (any more){_list_keys(stores)}. The files are purged of everything that was "
+        f"deleted. If you have not erased this key before, check its name, {STORES}"
+    )
+
+
+def _list_keys(stores: Stores) -> str:
+    from lmcraft.server.privacy.key_data import keys_with_data
+
     names = sorted(keys_with_data(stores))
-    known = f"; there is data of {', '.join(map(repr, names))}" if names else ""
-    raise UserError(f"nothing is stored for key={key!r}{known}: check its name, and --store, --reviews and --log-prompts")
+    return f"; there is data of {', '.join(map(repr, names))}" if names else ""
 
 
 @contextmanager

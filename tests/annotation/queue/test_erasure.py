@@ -15,7 +15,7 @@ from lmcraft.annotation.queue.senders import count_unattributed, items_of
 from lmcraft.annotation.records import LeaseLostError, NewItem
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import metadata
-from tests.annotation.samples import add_texts, claimed, judge_next, states, verdict
+from tests.annotation.samples import HARM, add_texts, claimed, judge_next, states, verdict
 
 MARKER = "zebra-7731"
 SENT = {"source": "server", "sender": "ada", "messages": [{"role": "user", "content": f"ask {MARKER}"}]}
@@ -76,6 +76,43 @@ def test_a_text_that_another_key_or_a_file_has_stays(store: ReviewStore) -> None
     assert store.get(shared)["state"] == store.get(of_file)["state"] == "pending"
     assert erase_items_of(store, "ben", "lmcraft") == 1
     assert states(store) == {"erased": 1, "pending": 1}
+
+
+def report(store: ReviewStore, reporter: str, comment: str) -> str:
+    """Report the same text."""
+    store.add_guideline(HARM, "ann")
+    return report_item(store, NewItem(guideline="harm", answers=["shared"], source="report"), reporter, "harm", comment)
+
+
+def test_a_report_is_erased_although_its_text_stays(store: ReviewStore) -> None:
+    item = report(store, "ada", MARKER)
+    report(store, "ben", "comment of ben")
+    (of_file,) = add_texts(store, "of a file")
+    report_item(store, NewItem(guideline="harm", answers=["of a file"], source="report"), "ada", "harm", MARKER)
+    assert erase_items_of(store, "ada", "lmcraft") == 0
+    assert rows_with(store, MARKER) == []
+    assert rows_with(store, "comment of ben") == ["audit", "reports"]
+    assert sorted(entry["comment"] for entry in store.get(item)["reports"]) == ["", "comment of ben"]
+    assert (verify(store.engine).problems, verify(store.engine).num_rewritten) == ((), 2)
+    with store.reading() as (connection, _):
+        assert (items_of(connection, "ada"), items_of(connection, "ben")) == ([], [item])
+    report(store, "ada", "once more")
+    assert rows_with(store, "once more") == ["audit", "reports"]
+    assert erase_items_of(store, "ada", "lmcraft") == 0
+    assert erase_items_of(store, "ben", "lmcraft") == 1, "nobody else has the text any more"
+    assert store.get(of_file)["state"] == "pending"
+    assert rows_with(store, "once more") == rows_with(store, "comment of ben") == []
+    assert verify(store.engine).problems == ()
+
+
+def test_a_report_after_an_erasure_counts(store: ReviewStore) -> None:
+    item = report(store, "ada", MARKER)
+    assert erase_items_of(store, "ada", "lmcraft") == 1
+    assert report(store, "ada", "again") == item
+    assert store.get(item)["state"] == "pending"
+    assert [entry["comment"] for entry in store.get(item)["reports"]] == ["", "again"]
+    assert erase_items_of(store, "ada", "lmcraft") == 1
+    assert verify(store.engine).problems == ()
 
 
 def test_a_text_that_comes_again_waits_again(store: ReviewStore) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lmcraft.annotation.audit_log.verification import verify
+from lmcraft.annotation.queue.reports import report_item
+from lmcraft.annotation.records import NewItem
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.privacy.key_data import count_data, erase_data, export_data, export_json, keys_with_data
 from lmcraft.server.privacy.retention import purge_all
@@ -16,7 +18,8 @@ from tests.annotation.samples import judge_next
 from tests.server.privacy.conftest import MARKER, OTHER, Place, close, fill
 
 COUNTS = {
-    "conversations": 3, "messages": 9, "preferences": 3, "responses": 3, "review items": 3, "logged prompts": 1,
+    "conversations": 3, "messages": 9, "preferences": 3, "responses": 3, "reports": 0, "review items": 3,
+    "logged prompts": 1,
 }  # fmt: skip
 
 
@@ -25,14 +28,18 @@ def test_no_byte_of_a_key_is_left_in_any_file_while_a_server_uses_the_stores(pla
     fill(stores, "ben", OTHER)
     assert stores.reviews is not None
     judge_next(stores.reviews, "cy", "harmful", comment=MARKER, correction=f"better {MARKER}")
+    for key, comment in (("ada", MARKER), ("ben", OTHER)):
+        report_item(stores.reviews, NewItem(guideline="harm", answers=["shared"], source="report"), key, "harm", comment)
     assert place.files_with(MARKER)
     command = place.open()  # another process has them open, too
-    assert dict(erase_data(command, "ada")) == COUNTS
+    assert dict(count_data(stores, "ada")) == COUNTS | {"reports": 1, "review items": 4, "verdicts": 0}
+    assert dict(erase_data(command, "ada")) == COUNTS | {"reports": 1}
     purge_all(command)
     close(command)
     assert place.files_with(MARKER) == []
     assert not count_data(stores, "ada").total()
-    assert dict(count_data(stores, "ben")) == COUNTS | {"verdicts": 0}
+    assert dict(count_data(stores, "ben")) == COUNTS | {"reports": 1, "review items": 4, "verdicts": 0}
+    assert "shared" not in "".join(export_json(stores, "ada"))
     assert verify(stores.reviews.engine).problems == ()
     assert keys_with_data(stores) == {"ben"}
     assert erase_data(stores, "ada").total() == 0

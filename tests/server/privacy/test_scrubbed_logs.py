@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lmcraft.server.privacy.scrubbed_logs import ScrubbingFormatter, scrubbed_logs
+from lmcraft.server.privacy.scrubbed_logs import ScrubbingFormatter, make_scrub, scrubbed_logs
 
 SECRET = "ada@example.org"
 
@@ -49,6 +49,19 @@ def test_tracebacks_have_lines_of_code_and_no_messages() -> None:
 def test_at_the_level_debug_they_have_scrubbed_messages() -> None:
     text = formatted(shows_messages=True)
     assert "over lines [EMAIL]" in text and SECRET not in text
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"),
+    [("ada@example.org", "[EMAIL]"), ("id:13812345678", "id:[PHONE]"), ("6ba7b810-9dad-11d1-80b4-00c04fd430c8",) * 2],
+    ids=["address", "phone", "uuid"],
+)
+def test_the_id_that_a_client_gives_its_request_is_scrubbed(sent: str, logged: str) -> None:
+    record = logging.LogRecord(
+        "lmcraft.server", logging.DEBUG, "", 0, "%s %s %s: %d", (sent, "GET", "/v1/models", 200), None
+    )
+    line = ScrubbingFormatter(make_scrub(), shows_messages=True).format(record)
+    assert line == f"DEBUG: {logged} GET /v1/models: 200"
 
 
 @pytest.fixture

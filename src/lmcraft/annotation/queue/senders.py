@@ -15,6 +15,10 @@ from lmcraft.annotation.tables import items, marker, reports, senders
 T = TypeVar("T")
 TRAFFIC: tuple[Source, ...] = ("server", "report")
 """The sources of items that users have sent."""
+ERASED_REPORTER = "erased-"
+"""How the reporter of a report begins whose key has erased its data; hashes have no hyphen."""
+HAS_REPORTER = ~reports.c.reporter.startswith(ERASED_REPORTER)
+"""Whether a report is still somebody's."""
 ITEMS_PER_STATEMENT = 500
 
 
@@ -52,10 +56,16 @@ def items_of_nobody_else(connection: sa.Connection, name: str, ids: Sequence[str
     chosen: list[str] = []
     for batch in _batches(list(ids)):
         others = sa.exists().where(senders.c.item == items.c.id, senders.c.sender != sender)
-        reporters = sa.exists().where(reports.c.item == items.c.id, reports.c.reporter != sender)
+        reporters = sa.exists().where(reports.c.item == items.c.id, reports.c.reporter != sender, HAS_REPORTER)
         query = sa.select(items.c.id).where(items.c.id.in_(batch), items.c.source.in_(TRAFFIC), ~others, ~reporters)
         chosen += connection.execute(query).scalars()
     return chosen
+
+
+def count_reports(connection: sa.Connection, name: str) -> int:
+    """The number of reports that somebody has made."""
+    own = reports.c.reporter == hash_name(connection, name)
+    return connection.execute(sa.select(sa.func.count()).select_from(reports).where(own)).scalar_one()
 
 
 def forget_sender(connection: sa.Connection, name: str) -> None:
@@ -65,7 +75,9 @@ def forget_sender(connection: sa.Connection, name: str) -> None:
 
 def count_unattributed(connection: sa.Connection) -> int:
     """The items of users that have their texts, and of which nobody knows whose they are: an older lmcraft added them."""
-    is_known = sa.exists().where(senders.c.item == items.c.id) | sa.exists().where(reports.c.item == items.c.id)
+    is_known = sa.exists().where(senders.c.item == items.c.id) | sa.exists().where(
+        reports.c.item == items.c.id, HAS_REPORTER
+    )
     unknown = items.c.source.in_(TRAFFIC) & (items.c.state != "erased") & ~is_known
     return connection.execute(sa.select(sa.func.count()).select_from(items).where(unknown)).scalar_one()
 

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from lmcraft.annotation.queue.erasure import erase_items_of
-from lmcraft.annotation.queue.senders import count_unattributed, hash_name, items_of
+from lmcraft.annotation.queue.senders import count_reports, count_unattributed, hash_name, items_of
 from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import contents, items, reports, verdicts
 from lmcraft.json_lines import format_json_line, parse_json
@@ -20,7 +20,7 @@ from lmcraft.server.conversations.deletion import count_of_owner, delete_of_owne
 from lmcraft.server.conversations.export_file import export_chunks
 from lmcraft.server.conversations.response_store import ResponseStore
 from lmcraft.server.privacy.prompt_files import read_entries, remove_entries
-from lmcraft.server.privacy.stores import LOGGED_PROMPTS, REVIEW_ITEMS, Stores, add_up
+from lmcraft.server.privacy.stores import LOGGED_PROMPTS, REPORTS, REVIEW_ITEMS, Stores, add_up
 
 ACTOR = "erasure"
 """Who erases items, in the audit log."""
@@ -37,6 +37,7 @@ def count_data(stores: Stores, key: str) -> Counter[str]:
     counts: Counter[str] = Counter()
     if stores.database is not None:
         counts.update(count_of_owner(stores.database, key))
+    counts.update(_count_reports(stores, key))
     for name, rows in _rows(stores, key):
         if name != "responses":
             counts[name] += sum(1 for _ in rows)
@@ -69,6 +70,7 @@ def export_data(stores: Stores, key: str, folder: Path) -> Counter[str]:
     if stores.conversations is not None:
         with (folder / CONVERSATIONS_FILE).open("w", encoding="utf-8") as file:
             file.writelines(export_chunks(stores.conversations, key))
+    counts.update(_count_reports(stores, key))
     for name, rows in _rows(stores, key):
         with (folder / f"{name.replace(' ', '_')}.jsonl").open("w", encoding="utf-8") as file:
             counts[name] = 0
@@ -110,7 +112,9 @@ def erase_data(stores: Stores, key: str) -> Counter[str]:
     def erase_review_items() -> Counter[str]:
         if stores.reviews is None:
             return Counter()
-        return Counter({REVIEW_ITEMS: erase_items_of(stores.reviews, key, ACTOR)})
+        counts = _count_reports(stores, key)
+        counts[REVIEW_ITEMS] = erase_items_of(stores.reviews, key, ACTOR)
+        return counts
 
     def erase_prompts() -> Counter[str]:
         if stores.prompt_log is None:
@@ -126,6 +130,14 @@ def count_remaining(stores: Stores, key: str) -> tuple[int, int]:
         return 0, 0
     with stores.reviews.reading() as (connection, _):
         return sum(1 for _ in _verdicts(connection, key)), count_unattributed(connection)
+
+
+def _count_reports(stores: Stores, key: str) -> Counter[str]:
+    """How many reports a key has made, also of texts that others have sent; they are exported with their items."""
+    if stores.reviews is None:
+        return Counter()
+    with stores.reviews.reading() as (connection, _):
+        return Counter({REPORTS: count_reports(connection, key)})
 
 
 def _rows(stores: Stores, key: str) -> Iterator[tuple[str, Iterable[Json]]]:

@@ -12,7 +12,7 @@ from lmcraft.data.documents import count_noun
 from lmcraft.errors import RunError, UserError
 from lmcraft.server.conversations.store import Store
 
-REVIEW_ITEMS, LOGGED_PROMPTS = "review items", "logged prompts"
+REVIEW_ITEMS, REPORTS, LOGGED_PROMPTS = "review items", "reports", "logged prompts"
 
 
 @dataclass(frozen=True)
