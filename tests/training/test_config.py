@@ -25,6 +25,7 @@ def test_automatic_settings_name_their_rule_in_the_help() -> None:
     assert automatic_fields(OptimizerConfig) == rates
     sizes = {"batch_size", "micro_batch_size", "max_steps", "time_budget", "energy_budget"}
     assert automatic_fields(TrainConfig) == sizes | {
+        "canaries",
         "eval_every",
         "eval_tokens",
         "evaluate_every",

@@ -92,7 +92,7 @@ def test_what_is_no_run_of_pretraining_is_refused(run_folder: ModelFolder, tmp_p
     with pytest.raises(UserError, match="residual_dropout"):
         TrainingRun.open(moved)
     shutil.rmtree(moved.run)
-    with pytest.raises(UserError, match="needs a model that `lmcraft pretrain` made"):
+    with pytest.raises(UserError, match="known only of models that `lmcraft pretrain` made"):
         TrainingRun.open(moved)
     with pytest.raises(UserError, match="not a model"):
         TrainingRun.open(ModelFolder(tmp_path / "data"))

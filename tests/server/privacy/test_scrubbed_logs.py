@@ -91,6 +91,19 @@ def test_a_line_that_cannot_be_formatted_is_withheld() -> None:
     assert text == "ERROR: a line of 'other' cannot be logged (TypeError)"
 
 
+def test_loggers_that_have_handlers_of_their_own_are_scrubbed() -> None:
+    logger, output = logging.getLogger("uvicorn"), io.StringIO()
+    logger.addHandler(handler := logging.StreamHandler(output))
+    logger.propagate = False
+    try:
+        with scrubbed_logs("warning", scrub):
+            logging.getLogger("uvicorn.error").error("from %s", SECRET)
+        assert (output.getvalue(), logger.handlers[-1], logger.propagate) == ("", handler, False)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+
+
 def test_all_loggers_and_ends_of_threads_are_scrubbed(installed: io.StringIO) -> None:
     for name in ("uvicorn.error", "asyncio", "other"):
         logging.getLogger(name).error("from %s", SECRET)

@@ -63,6 +63,10 @@ def scrubbed_logs(level: str, scrub: Callable[[str], str]) -> Iterator[None]:
     root, lmcraft = logging.getLogger(), logging.getLogger("lmcraft")
     earlier = root.handlers[:], lmcraft.level, threading.excepthook, sys.unraisablehook
     root.handlers[:] = [handler]
+    others = [logger for logger in logging.root.manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+    others_earlier = [(logger, logger.handlers[:], logger.propagate) for logger in others]
+    for logger in others:  # a library may have given its loggers handlers of their own
+        logger.handlers[:], logger.propagate = [], True
     lmcraft.setLevel(level.upper())
     logging.captureWarnings(True)
     threading.excepthook, sys.unraisablehook = _log_end_of_thread, _log_unraisable
@@ -72,6 +76,8 @@ def scrubbed_logs(level: str, scrub: Callable[[str], str]) -> Iterator[None]:
         logging.captureWarnings(False)
         root.handlers[:], _, threading.excepthook, sys.unraisablehook = earlier
         lmcraft.setLevel(earlier[1])
+        for logger, handlers, propagates in others_earlier:
+            logger.handlers[:], logger.propagate = handlers, propagates
 
 
 def _log_end_of_thread(arguments: threading.ExceptHookArgs) -> None:
