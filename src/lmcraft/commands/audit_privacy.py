@@ -124,7 +124,9 @@ def _audit(config: AuditPrivacyConfig, run: AuditedRun, out: Path) -> PrivacyAud
 
     machine = choose_machine(config.device, "fp32")
     findings = _attack_weights(config, run, out, machine.device) if run.writes_text else Findings(notes=[NO_TEXT])
-    step = audit_step(run, choose_machine(config.device, run.precision), seconds=float(config.time_limit), seed=config.seed)
+    step = audit_step(
+        run, choose_machine(config.device, run.config.precision), seconds=float(config.time_limit), seed=config.seed
+    )
     return PrivacyAudit(
         model=str(config.model),
         weights=identify_weights(run.folder),

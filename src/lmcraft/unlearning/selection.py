@@ -48,14 +48,14 @@ def select_documents(documents: Documents, numbers: Sequence[int], texts: Sequen
             f"document={missing} does not exist: '{documents.folder.path}' has the training documents 0 to "
             f"{len(documents) - 1:,}"
         )
-    wanted = [_normalize(text) for text in texts]
-    matches: list[list[int]] = [[] for _ in wanted]
-    if wanted:
+    normalized_texts = [_normalize(text) for text in texts]
+    matches: list[list[int]] = [[] for _ in normalized_texts]
+    if normalized_texts:
         with progress_bar("looking for the texts") as report:
             for number in range(len(documents)):
                 report(number, len(documents))
                 document = _normalize(documents.text(number))
-                for text, matched in zip(wanted, matches, strict=True):
+                for text, matched in zip(normalized_texts, matches, strict=True):
                     if text in document or (len(document) >= MIN_CONTAINED_CHARS and document in text):
                         matched.append(number)
     for text, matched in zip(texts, matches, strict=True):

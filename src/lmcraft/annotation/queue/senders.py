@@ -35,8 +35,8 @@ def add_senders(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> 
     for batch in _batches([(item, hashes[name]) for item, name in new]):
         s = senders.c
         query = sa.select(s.item, s.sender).where(s.item.in_([item for item, _ in batch]))
-        known = {(row.item, row.sender) for row in connection.execute(query)}
-        rows = [{"item": item, "sender": sender} for item, sender in batch if (item, sender) not in known]
+        recorded = {(row.item, row.sender) for row in connection.execute(query)}
+        rows = [{"item": item, "sender": sender} for item, sender in batch if (item, sender) not in recorded]
         if rows:
             connection.execute(senders.insert(), rows)
 

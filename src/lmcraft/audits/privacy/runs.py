@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,11 +33,11 @@ from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.privacy.accounting import default_delta
 from lmcraft.privacy.guarantee import Guarantee
+from lmcraft.training.config import TrainConfig
 from lmcraft.training.dp.gradients import PrivateGradients
 from lmcraft.training.history import read_history
 from lmcraft.training.processes import Processes
 
-Precision = Literal["auto", "bf16", "fp32"]
 FINETUNE = "finetune"  # the kind of such a run's lineage
 
 
@@ -50,16 +50,8 @@ class AuditedRun(ABC):
     """That made the weights."""
     claim: Guarantee | None
     canaries: Canaries | None
-
-    @property
-    @abstractmethod
-    def batch_size(self) -> int:
-        """Rows of a step."""
-
-    @property
-    @abstractmethod
-    def precision(self) -> Precision:
-        """Data type of the activations in training."""
+    config: TrainConfig
+    """With the data where they are now."""
 
     @property
     @abstractmethod
@@ -91,7 +83,7 @@ class AuditedRun(ABC):
     @property
     def rows_read(self) -> int | None:
         """By the steps that made the weights; None if each step drew units at random."""
-        return None if self.claim else self.steps * self.batch_size
+        return None if self.claim else self.steps * self.config.batch_size
 
     @property
     def times_read(self) -> list[int] | None:
@@ -125,15 +117,6 @@ class PretrainedRun(AuditedRun):
     """A run of `lmcraft pretrain`."""
 
     config: PretrainConfig
-    """With the data where they are now."""
-
-    @property
-    def batch_size(self) -> int:
-        return self.config.batch_size
-
-    @property
-    def precision(self) -> Precision:
-        return self.config.precision
 
     @property
     def units(self) -> int:
@@ -159,15 +142,6 @@ class FinetunedRun(AuditedRun):
     """A run of `lmcraft finetune`."""
 
     config: FinetuneConfig
-    """With the data where they are now."""
-
-    @property
-    def batch_size(self) -> int:
-        return self.config.batch_size
-
-    @property
-    def precision(self) -> Precision:
-        return self.config.precision
 
     @property
     def units(self) -> int:

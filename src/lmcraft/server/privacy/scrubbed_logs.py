@@ -98,7 +98,7 @@ def _lines_without_messages(error: BaseException) -> Iterator[str]:
     while len(chain) < MAX_CHAIN:
         last = chain[-1]
         cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
-        if cause is None or any(cause is known for known in chain):
+        if cause is None or any(cause is earlier for earlier in chain):
             break
         chain.append(cause)
     for cause in reversed(chain):
