@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmcraft.model.attention import Attention
+from lmcraft.model.block import Block
 from lmcraft.model.feedforward import FeedForward, MixtureOfExperts
 from lmcraft.model.rotary import rotate
-from lmcraft.model.transformer import Block, Transformer
+from lmcraft.model.transformer import Transformer
 
 Point = Callable[[str, Tensor], Tensor]
 
@@ -26,7 +27,7 @@ def compute(model: Transformer, ids: Tensor, point: Point) -> Tensor:
         x = (point("hook_embed", x) + point("hook_pos_embed", model.embed_positions.weight[:T].expand_as(x))) * scale
     else:
         x = point("hook_embed", x * scale)
-    for number, (block, (rotary, _)) in enumerate(zip(model.layers, model.layer_inputs(T), strict=True)):
+    for number, (block, (rotary, *_)) in enumerate(zip(model.layers, model.layer_inputs(T), strict=True)):
         window = config.sliding_window if config.is_sliding(number) else 0
         x = _block(block, x, rotary, window, lambda name, value, number=number: point(f"blocks.{number}.{name}", value))
     return point("ln_final.hook_normalized", model.norm(x)) @ model.output_weight.T

@@ -3,8 +3,8 @@
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.model.config import RopeScaling
 from lmcraft.model.families import FAMILIES
+from lmcraft.model.parts import RopeScaling
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config
 

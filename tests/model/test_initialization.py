@@ -50,8 +50,7 @@ def test_gpt2_scales_projections_into_the_residual_stream_by_depth() -> None:
 def test_zero_output_projections_make_each_block_the_identity() -> None:
     model = initialized_model().eval()
     x = torch.randn(1, 5, IN)
-    causal = torch.zeros(1, 5, 5).masked_fill(torch.ones(5, 5).triu(1).bool(), -torch.inf)
-    assert torch.equal(model.layers[0](x, model._rotary_rows(0, 5, False), causal, None), x)
+    assert torch.equal(model.layers[0](x, *model.layer_inputs(5)[0], None), x)
 
 
 def test_norms_are_one_biases_zero_embeddings_std() -> None:

@@ -2,7 +2,7 @@
 
 import torch
 
-from lmcraft.model.config import RopeScaling
+from lmcraft.model.parts import RopeScaling
 from lmcraft.model.rotary import RotaryTables, rotary_table, rotate, scaled_frequencies
 from tests.tiny import tiny_config
 

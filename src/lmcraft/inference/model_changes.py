@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from lmcraft.model.attention import Attention
+from lmcraft.model.block import Block
 from lmcraft.model.norm import make_norm
-from lmcraft.model.transformer import Block, Transformer
+from lmcraft.model.transformer import Transformer
 
 SAMPLES_PER_DIMENSION = 8
 

@@ -32,6 +32,14 @@ class PagedCache:
     def length(self) -> int:
         return self._length
 
+    def state(self, layer: int) -> tuple[Tensor, ...] | None:
+        """A layer's recurrent state."""
+        raise NotImplementedError
+
+    def set_state(self, layer: int, state: tuple[Tensor, ...], num_tokens: int) -> None:
+        """Replace a layer's recurrent state."""
+        raise NotImplementedError
+
     def update(self, layer: int, k_BKTD: Tensor, v_BKTD: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's new keys and values; returns all of them, (1, K, S, D), in the type of the new ones."""
         keys, values = self._pool.keys[layer], self._pool.values[layer, ..., : v_BKTD.shape[3]]

@@ -132,8 +132,7 @@ class Reader:
         parents_B = same_BR.int().argmax(dim=1)
         if parents_B.tolist() != list(range(len(self._read))):
             self._cache.reorder(parents_B)
-        self._cache.truncate(length)
-        return length
+        return self._cache.truncate(length)
 
 
 def _fit(guide_BV: Tensor, logits_BV: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from lmcraft.errors import UserError
 from lmcraft.model.attention import Attention
+from lmcraft.model.block import Block
 from lmcraft.model.hooks import HookPoint, Hooks
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm, RMSNorm
-from lmcraft.model.transformer import Block, Transformer
+from lmcraft.model.transformer import Transformer
 
 EMBEDDING, POSITION_EMBEDDING, BIAS = "embedding", "position embedding", "bias"
 
@@ -130,7 +131,8 @@ class ResidualStream:
     def _attention_parts(self, layer: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads of a layer and its biases write, (H, P, C) and (P, C)."""
         block: Block = self.transformer.layers[layer]  # type: ignore[assignment]
-        attention: Attention = block.attention
+        attention = block.attention
+        assert isinstance(attention, Attention)
         z_HPD = self._written[f"blocks.{layer}.attn.hook_z"][index].float().transpose(0, 1)
         results_HPC = z_HPD @ self._output_matrix(layer)
         bias = attention.o_proj.bias

@@ -1,9 +1,13 @@
 """The network, its weights on disk, and its variants with quantized or adapted layers.
 
-transformer        `Transformer` and its `Block`; token ids to logits
-config             `TransformerConfig`, `RopeScaling`, `InitConfig`
+transformer        `Transformer`; token ids to logits
+block              one block: a mixer of tokens and a feed-forward layer
+layer_inputs       rotary rows, masks and borders of documents, for the blocks
+config             `TransformerConfig`, `InitConfig`
+parts              settings of parts that most models lack, and `RopeScaling`
 hooks              named points at which functions read or replace activations
 attention          grouped-query attention
+mixers             recurrent mixers: linear attention, state spaces, short convolutions
 rotary             rotary position embeddings and their scaling
 feedforward        feed-forward layers and mixture of experts
 norm               RMSNorm, Gemma's RMSNorm, LayerNorm

@@ -44,6 +44,12 @@ class Cache(Protocol):
     def update(self, layer: int, k_BKTD: Tensor, v_BKTD: Tensor) -> tuple[Tensor, Tensor]:
         """Append one layer's new keys and values, (B, K, T, D); returns all of them, (B, K, S, D)."""
 
+    def state(self, layer: int) -> tuple[Tensor, ...] | None:
+        """A layer's recurrent state after the cached tokens, (B, ...) each; None before the first token."""
+
+    def set_state(self, layer: int, state: tuple[Tensor, ...], num_tokens: int) -> None:
+        """Replace a layer's recurrent state by that after `num_tokens` more tokens."""
+
 
 class Attention(nn.Module):
     """Grouped-query attention (arXiv 2305.13245) with optional biases, QK norm and rotary positions."""

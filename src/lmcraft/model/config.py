@@ -1,54 +1,29 @@
 """Model configuration. Field names are Hugging Face's where one exists; `families/` translates the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from math import isfinite
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
+from lmcraft.model.parts import GatedDelta, LatentAttention, Mamba, RopeScaling, ShortConv, StateShape
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
 MAX_LAYERS = 2**12
 MIN_ATTENTION_SCALAR = 1e-6
 MAX_NUMBER = 1e18  # upper bound of every other number, so that a whole one fits into 64 bits
-LayerType = Literal["full_attention", "sliding_attention"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RopeScaling:
-    """Scaling of rotary positions to sequences longer than in training; the formulas are in `lmcraft.model.rotary`.
-
-    Names are Hugging Face's. Fields that the type does not use keep their defaults.
-    """
-
-    rope_type: Literal["default", "linear", "llama3", "yarn", "longrope"] = "default"
-    """default: none; linear: all wavelengths by `factor` (arXiv 2306.15595); llama3: long wavelengths only (Llama 3.1);
-    yarn: YaRN (arXiv 2309.00071); longrope: a factor per wavelength (LongRoPE, arXiv 2402.13753)."""
-    factor: float = 0.0
-    """New length / original length."""
-    original_max_position_embeddings: int = 0
-    """Original length, in tokens."""
-    low_freq_factor: float = 1.0
-    """llama3: wavelengths above original length / this are scaled fully."""
-    high_freq_factor: float = 4.0
-    """llama3: wavelengths below original length / this are not scaled."""
-    beta_fast: float = 32.0
-    """yarn: dimensions with more rotations than this over the original length are not scaled."""
-    beta_slow: float = 1.0
-    """yarn: dimensions with fewer rotations than this are scaled fully."""
-    truncate: bool = True
-    """yarn: round those two limits to whole dimensions."""
-    attention_factor: Annotated[float, automatic("set by --model.rope-scaling.rope-type")] = 0.0
-    """yarn, longrope: multiplier of queries and keys."""
-    mscale: float = 0.0
-    """yarn: with mscale_all_dim, the numerator of the attention factor."""
-    mscale_all_dim: float = 0.0
-    """yarn: the denominator of the attention factor."""
-    short_factor: tuple[float, ...] = ()
-    """longrope: factor per wavelength, for sequences up to the original length."""
-    long_factor: tuple[float, ...] = ()
-    """longrope: factor per wavelength, for longer sequences."""
+LayerType = Literal[
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "linear_attention",
+    "mamba",
+    "conv",
+    "hybrid",
+    "feed_forward",
+]
+ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention", "hybrid")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -91,7 +66,20 @@ class TransformerConfig:
     sliding_window: Annotated[int, automatic("full attention")] = 0
     """Window of sliding layers, in tokens, including the token itself (arXiv 2004.05150)."""
     layer_types: tuple[LayerType, ...] = ()
-    """Type of each layer; empty: all layers slide if sliding_window is set."""
+    """Type of each layer; empty: all layers slide if sliding_window is set. hybrid: attention and mamba side by side;
+    feed_forward: no mixer, with single_sublayer."""
+    single_sublayer: bool = False
+    """Each block has one sub-layer, a mixer or a feed-forward layer, instead of both (Mamba-2, Nemotron-H)."""
+    no_rope_layers: tuple[int, ...] = ()
+    """Layers without rotary positions (NoPE, arXiv 2305.19466), from 0."""
+    latent_attention: LatentAttention = LatentAttention()
+    """Multi-head latent attention in place of ordinary attention."""
+    gated_delta: GatedDelta = GatedDelta()
+    """Layers of type linear_attention."""
+    mamba: Mamba = Mamba()
+    """Layers of type mamba and hybrid."""
+    short_conv: ShortConv = ShortConv()
+    """Layers of type conv."""
     rope_local_theta: Annotated[float, automatic("--model.rope-theta")] = 0.0
     """Base of the rotary wavelengths in sliding layers, without scaling."""
     feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "geglu_tanh", "relu2"] = "swiglu"
@@ -136,9 +124,10 @@ class TransformerConfig:
 
     def check(self) -> None:
         """Raise UserError unless a model can be built from this configuration."""
-        for part, prefix in ((self, "model."), (self.rope_scaling, "model.rope_scaling.")):
-            for entry in fields(part):
-                value = getattr(part, entry.name)
+        groups = [(value, f"model.{name}.") for name, value in vars(self).items() if is_dataclass(value)]
+        for group, prefix in [(self, "model."), *groups]:
+            for entry in fields(group):
+                value = getattr(group, entry.name)
                 if isinstance(value, float) and not isfinite(value):
                     raise UserError(f"{prefix}{entry.name}={value!r} must be finite: set a number")
                 if not _fits(value, entry.type):
@@ -157,6 +146,8 @@ class TransformerConfig:
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={value} must be at least 1: set it")
         check_sizes(vars(self))
+        for group, prefix in groups:
+            check_sizes({f"{prefix.removeprefix('model.')}{name}": value for name, value in vars(group).items()})
         if self.query_pre_attn_scalar and self.query_pre_attn_scalar < MIN_ATTENTION_SCALAR:
             raise UserError(
                 f"model.query_pre_attn_scalar={self.query_pre_attn_scalar} must be at least {MIN_ATTENTION_SCALAR}; "
@@ -178,6 +169,8 @@ class TransformerConfig:
             )
         if "sliding_attention" in self.layer_types and not self.sliding_window:
             raise UserError("model.layer_types has sliding layers, but model.sliding_window=0; set it")
+        if "feed_forward" in self.layer_types and not self.single_sublayer:
+            raise UserError("model.layer_types has layers of type feed_forward, but model.single_sublayer=False; set it")
         self._check_experts()
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
@@ -228,13 +221,55 @@ class TransformerConfig:
         """Number of rotated dimensions of a head."""
         return int(self.head_dim * self.partial_rotary_factor)
 
+    def layer_type(self, layer: int) -> LayerType:
+        """The type of a layer, also without `layer_types`."""
+        if self.layer_types:
+            return self.layer_types[layer]
+        return "sliding_attention" if self.sliding_window else "full_attention"
+
     def is_sliding(self, layer: int) -> bool:
         """Whether a layer attends to the last `sliding_window` tokens only."""
-        return self.sliding_window > 0 and (not self.layer_types or self.layer_types[layer] == "sliding_attention")
+        return self.layer_type(layer) == "sliding_attention"
+
+    def has_attention(self, layer: int) -> bool:
+        """Whether a layer attends to other tokens, so that the cache keeps something of each."""
+        return self.layer_type(layer) in ATTENTION_LAYERS
+
+    def has_rotary(self, layer: int) -> bool:
+        """Whether a layer's queries and keys are rotated by their positions."""
+        return self.position == "rotary" and self.has_attention(layer) and layer not in self.no_rope_layers
+
+    def has_feed_forward(self, layer: int) -> bool:
+        """Whether a layer has a feed-forward part."""
+        return not self.single_sublayer or self.layer_type(layer) == "feed_forward"
+
+    def cache_shape(self, layer: int) -> tuple[int, int, int] | None:
+        """What the cache keeps of each token: heads, width of a key, width of a value; None without attention."""
+        if not self.has_attention(layer):
+            return None
+        if latent := self.latent_attention.kv_lora_rank:
+            return 1, latent + self.latent_attention.qk_rope_head_dim, 0
+        return self.num_key_value_heads, self.head_dim, self.head_dim
+
+    def state_shapes(self, layer: int) -> tuple[StateShape, ...]:
+        """Shapes of a layer's recurrent state, of one sequence; empty if it has none."""
+        match self.layer_type(layer):
+            case "linear_attention":
+                return self.gated_delta.state_shapes()
+            case "mamba" | "hybrid":
+                return self.mamba.state_shapes()
+            case "conv":
+                return self.short_conv.state_shapes(self.hidden_size)
+        return ()
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether any layer has a recurrent state, which cannot be cut back to an earlier token."""
+        return any(self.state_shapes(layer) for layer in range(self.num_hidden_layers))
 
     def has_experts(self, layer: int) -> bool:
         """Whether a layer's feed-forward part is a mixture of experts."""
-        return self.num_experts > 0 and layer not in self.mlp_only_layers
+        return self.num_experts > 0 and layer not in self.mlp_only_layers and self.has_feed_forward(layer)
 
     @property
     def is_gated(self) -> bool:
@@ -250,7 +285,18 @@ def check_sizes(values: Mapping[str, Any]) -> None:
             raise UserError(f"model.{name}={value} is too large; the maximum is {limit}")
 
 
-_SIZES = {item.name for item in fields(TransformerConfig) if int in (item.type, *get_args(item.type))}
+def _whole_numbers(group: Any, prefix: str = "") -> set[str]:
+    """The names of a dataclass's fields that hold whole numbers, and those of its groups."""
+    names = set()
+    for item in fields(group):
+        if is_dataclass(item.default):
+            names |= _whole_numbers(item.default, f"{prefix}{item.name}.")
+        elif int in (item.type, *get_args(item.type)):
+            names.add(f"{prefix}{item.name}")
+    return names
+
+
+_SIZES = _whole_numbers(TransformerConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

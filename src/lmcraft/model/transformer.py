@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lmcraft.errors import UserError
-from lmcraft.model.attention import Attention, AttentionFunction, AttentionKind, Cache, use_matmul
+from lmcraft.model.attention import Attention, AttentionFunction, AttentionKind, Cache
+from lmcraft.model.block import Block
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.feedforward import make_feed_forward
 from lmcraft.model.hooks import Hook, HookFunction, HookPoint, Hooks, NameFilter, no_hooks
+from lmcraft.model.layer_inputs import LayerInputs, LayerInputsBuilder, document_begins
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
 from lmcraft.model.products import linear
 from lmcraft.model.quantized_matrix import QuantizedMatrix
-from lmcraft.model.rotary import RotaryTables
 from lmcraft.model.token_tree import TokenTree
 from lmcraft.terminal import format_count
 
@@ -31,44 +31,6 @@ class Embedding(nn.Embedding):
 
     quantized: QuantizedMatrix | None = None
     """As of a `Linear`."""
-
-
-class Block(nn.Module):
-    """One layer: x + attention(norm(x)), then x + feed_forward(norm(x)); norm placement and order are configurable."""
-
-    def __init__(self, config: TransformerConfig, layer: int) -> None:
-        super().__init__()
-        before, after = config.norm_placement != "after", config.norm_placement != "before"
-        self.attention_norm = make_norm(config) if before else nn.Identity()
-        self.attention = Attention(config, layer)
-        self.attention_post_norm = make_norm(config) if after else nn.Identity()
-        self.feed_forward_norm = make_norm(config) if before else nn.Identity()
-        self.feed_forward = make_feed_forward(config, layer)
-        self.feed_forward_post_norm = make_norm(config) if after else nn.Identity()
-        self.dropout = config.residual_dropout
-        self.parallel = config.parallel_residual
-
-    def forward(
-        self,
-        x_BTC: Tensor,
-        rotary: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        cache: Cache | None,
-        hook: Hook = no_hooks,
-    ) -> Tensor:
-        x_BTC = hook("hook_resid_pre", x_BTC)
-        inner_hook = () if hook is no_hooks else (hook,)  # a module of the caller's takes it only where hooks are used
-        normed = hook("ln1.hook_normalized", self.attention_norm(x_BTC))
-        attended = self.attention(normed, rotary, mask, cache, *inner_hook)
-        y_BTC = x_BTC + hook("hook_attn_out", self._drop(self.attention_post_norm(attended)))
-        y_BTC = hook("hook_resid_mid", y_BTC)
-        normed = hook("ln2.hook_normalized", self.feed_forward_norm(x_BTC if self.parallel else y_BTC))
-        fed = self.feed_forward(normed, *inner_hook)
-        z_BTC = y_BTC + hook("hook_mlp_out", self._drop(self.feed_forward_post_norm(fed)))
-        return hook("hook_resid_post", z_BTC)
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Transformer(nn.Module):
@@ -89,7 +51,6 @@ class Transformer(nn.Module):
         self.compute_dtype = torch.get_default_dtype()
         self.source = ""  # the file or folder of its weights, for messages
         self.checkpointing = False
-        self.attention_kind: AttentionKind | AttentionFunction = "auto"
         self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)
         learned = config.position == "learned"
         self.embed_positions = _embedding(config.max_position_embeddings, config.hidden_size) if learned else None
@@ -97,11 +58,16 @@ class Transformer(nn.Module):
         self.norm = make_norm(config)
         tied = config.tie_word_embeddings
         self.lm_head = None if tied else Linear(config.hidden_size, config.vocab_size, bias=False)
-        self._rotary = RotaryTables(config)
+        self._inputs = LayerInputsBuilder(config)
 
     @property
     def device(self) -> torch.device:
         return self.embed_tokens.weight.device
+
+    @property
+    def attention_kind(self) -> AttentionKind | AttentionFunction:
+        """How the layers compute attention."""
+        return self._inputs.attention_kind
 
     def use_attention(self, kind: AttentionKind | AttentionFunction) -> None:
         """Choose how every layer computes attention: by name, or by a function of your own.
@@ -114,7 +80,7 @@ class Transformer(nn.Module):
         kinds = get_args(AttentionKind)
         if not callable(kind) and kind not in kinds:
             raise UserError(f"attention {kind!r} is not supported: use {', '.join(map(repr, kinds))} or a function")
-        self.attention_kind = kind
+        self._inputs.attention_kind = kind
         for module in self.modules():
             if isinstance(module, Attention):
                 module.kind = kind
@@ -217,13 +183,9 @@ class Transformer(nn.Module):
         length, positions = int(tree.positions.max()) + 1, tree.positions
         self._check_length(length)
         x_1TC = self._scaled(self.embed_tokens(torch.tensor([tree.ids], device=self.device)), positions[None])
-        window, inputs = self.config.sliding_window, {}
-        for sliding in {self.config.is_sliding(number) for number in range(len(self.layers))}:
-            rotary = self._rotary_rows(0, length, sliding)
-            rows = None if rotary is None else (rotary[0][:, positions], rotary[1][:, positions])
-            inputs[sliding] = rows, self._additive_mask(tree.mask(window if sliding else 0)[None])
-        for number, layer in enumerate(self.layers):
-            x_1TC = layer(x_1TC, *inputs[self.config.is_sliding(number)], None)
+        inputs = self._inputs.of_tree(tree, self.compute_dtype)
+        for layer, layer_inputs in zip(self.layers, inputs, strict=True):
+            x_1TC = layer(x_1TC, *layer_inputs, None)
         return self.norm(x_1TC)[0]  # type: ignore[no-any-return]
 
     def last_hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> Tensor:
@@ -233,13 +195,9 @@ class Transformer(nn.Module):
         """
         ids_B1, positions_B1 = torch.tensor([ids, positions], device=self.device)[..., None]
         x_B1C = self._scaled(self.embed_tokens(ids_B1), positions_B1)
-        rotary, no_mask = {}, x_B1C.new_empty(0)
-        for sliding in {self.config.is_sliding(number) for number in range(len(self.layers))}:
-            rows = [self._rotary_rows(position, position + 1, sliding) for position in positions]
-            cos, sin = zip(*[row for row in rows if row is not None], strict=True) if rows[0] is not None else ((), ())
-            rotary[sliding] = (torch.cat(cos), torch.cat(sin)) if cos else None
-        for number, layer in enumerate(self.layers):
-            x_B1C = layer(x_B1C, rotary[self.config.is_sliding(number)], no_mask, None)
+        inputs = self._inputs.of_last_tokens(positions, self.device, self.compute_dtype)
+        for layer, layer_inputs in zip(self.layers, inputs, strict=True):
+            x_B1C = layer(x_B1C, *layer_inputs, None)
         return self.norm(x_B1C)[:, 0]  # type: ignore[no-any-return]
 
     def embed(
@@ -273,20 +231,10 @@ class Transformer(nn.Module):
             x_BTC = hook("hook_embed", x_BTC)
         return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
 
-    def layer_inputs(
-        self, T: int, document_ids: Tensor | None = None, cache: Cache | None = None
-    ) -> list[tuple[tuple[Tensor, Tensor] | None, Tensor | None]]:
-        """Per block, its inputs besides the residual stream: rotary rows, (1, T, 1, R) each, and mask, (B or 1, T, S)."""
-        past, window = cache.length if cache is not None else 0, self.config.sliding_window
-        kinds = [self.config.is_sliding(number) for number in range(self.config.num_hidden_layers)]
-        inputs = {
-            sliding: (
-                self._rotary_rows(past, past + T, sliding),
-                self._mask(T, past, document_ids, window if sliding else 0),
-            )
-            for sliding in set(kinds)
-        }
-        return [inputs[sliding] for sliding in kinds]
+    def layer_inputs(self, T: int, document_ids: Tensor | None = None, cache: Cache | None = None) -> list[LayerInputs]:
+        """Per block, its inputs besides the residual stream."""
+        past = cache.length if cache is not None else 0
+        return self._inputs.build(T, past, document_ids, self.device, self.compute_dtype)
 
     def logits(self, x_BTC: Tensor) -> Tensor:
         """Logits of normed hidden states, (B, T, V)."""
@@ -324,7 +272,8 @@ class Transformer(nn.Module):
         weights = self.num_parameters(embeddings=False) + c.vocab_size * c.hidden_size
         keys = 0
         for number in range(c.num_hidden_layers):
-            keys += min(sequence_length, c.sliding_window) if c.is_sliding(number) else sequence_length
+            if c.has_attention(number):
+                keys += min(sequence_length, c.sliding_window) if c.is_sliding(number) else sequence_length
             if c.has_experts(number):
                 idle = c.num_experts - c.num_experts_per_tok
                 weights -= idle * (3 if c.is_gated else 2) * c.hidden_size * c.moe_intermediate_size
@@ -334,33 +283,7 @@ class Transformer(nn.Module):
         positions = torch.arange(past, past + T, device=self.device)
         if document_ids is None:
             return positions
-        begins = torch.ones_like(document_ids, dtype=torch.bool)
-        begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-        return positions - torch.where(begins, positions, 0).cummax(dim=1).values
-
-    def _mask(self, T: int, past: int, document_ids: Tensor | None, window: int) -> Tensor | None:
-        """The attention mask, (B or 1, T, S): 0 where a query may attend, else -inf; None for plain causal attention."""
-        S = past + T
-        slides = 0 < window < S
-        kind = self.attention_kind
-        needs_mask = callable(kind) or use_matmul(self.device, S, kind)
-        if document_ids is None and past == 0 and not slides and not needs_mask:
-            return None
-        allowed = torch.ones(T, S, dtype=torch.bool, device=self.device).tril(past)[None]
-        if slides:
-            allowed = allowed.triu(past - window + 1)
-        if document_ids is not None:
-            allowed = allowed & (document_ids[:, :, None] == document_ids[:, None, :])
-        return self._additive_mask(allowed)
-
-    def _additive_mask(self, allowed: Tensor) -> Tensor:
-        blank = torch.zeros(allowed.shape, dtype=self.compute_dtype, device=self.device)
-        return blank.masked_fill_(~allowed, -torch.inf)
-
-    def _rotary_rows(self, start: int, stop: int, sliding: bool) -> tuple[Tensor, Tensor] | None:
-        if self.config.position != "rotary":
-            return None
-        return self._rotary.rows(start, stop, sliding=sliding, device=self.device, dtype=self.compute_dtype)
+        return positions - torch.where(document_begins(document_ids), positions, 0).cummax(dim=1).values
 
 
 def copy_sharing_weights(model: Transformer) -> Transformer:

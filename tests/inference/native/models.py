@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lmcraft.model.config import RopeScaling
+from lmcraft.model.parts import RopeScaling
 
 MODELS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -19,10 +19,10 @@ from lmcraft.interpretability.explanation import AttentionReason
 from lmcraft.interpretability.interventions import Head
 from lmcraft.interpretability.residual_stream import ResidualStream, freeze_norm
 from lmcraft.model.attention import Attention
+from lmcraft.model.block import Block
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import RMSNorm
 from lmcraft.model.rotary import rotate
-from lmcraft.model.transformer import Block
 
 MAX_PAIRS, MAX_COMPONENTS = 10, 6  # that are named
 MAX_AVERAGED_KEYS = 128
@@ -79,7 +79,8 @@ class ScoreReader:
         self._stream, self.layer = stream, layer
         self._config = stream.transformer.config
         self._block: Block = stream.transformer.layers[layer]  # type: ignore[assignment]
-        self._attention: Attention = self._block.attention
+        assert isinstance(self._block.attention, Attention)
+        self._attention = self._block.attention
         self._rotary = stream.transformer.layer_inputs(stream.length)[layer][0]
 
     @cached_property

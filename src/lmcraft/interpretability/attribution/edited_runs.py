@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lmcraft.errors import UserError
 from lmcraft.model.hooks import HookPoint, Hooks
 from lmcraft.model.transformer import Transformer, copy_sharing_weights
 
@@ -143,6 +144,12 @@ class _PrefixCache:
         B = len(k_BKTD)
         k, v = (part.expand(B, -1, -1, -1) for part in (k_1KSD, v_1KSD))
         return torch.cat((k, k_BKTD), dim=2), torch.cat((v, v_BKTD), dim=2)
+
+    def state(self, layer: int) -> tuple[Tensor, ...] | None:
+        raise UserError("activations can be replaced in models with attention only, and this one has recurrent layers")
+
+    def set_state(self, layer: int, state: tuple[Tensor, ...], num_tokens: int) -> None:
+        self.state(layer)
 
     def cut(self, length: int) -> None:
         """Keep the keys and values of the first tokens only."""

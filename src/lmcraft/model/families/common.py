@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.model.config import RopeScaling, TransformerConfig
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Field, Weight
+from lmcraft.model.parts import RopeScaling
 
 BIAS = {True: "all", False: "none"}
 SILU = {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu_tanh"}

@@ -6,8 +6,9 @@ The table is used in both directions, so loading and saving cannot drift apart; 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +19,7 @@ from lmcraft.model.config import TransformerConfig, check_sizes
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 CONFIG = "config.json"
-SETTING = re.compile(r"\bmodel\.(\w+)")  # a field of `TransformerConfig`, in an error
+SETTING = re.compile(r"\bmodel\.(\w+(?:\.\w+)?)")  # a field of `TransformerConfig`, in an error
 
 
 class Entry(Protocol):
@@ -38,7 +39,7 @@ class Field:
     hf: str
     """Key in config.json."""
     ours: str
-    """Field of `TransformerConfig`."""
+    """Field of `TransformerConfig`, or of one of its groups, with a dot: `mamba.num_heads`."""
     default: Any = None
     """Value if the key is missing or null; a function receives the fields read so far."""
     values: Mapping[Any, Any] = field(default_factory=dict)
@@ -59,7 +60,7 @@ class Field:
         return {self.ours: self.values.get(value, value) if self.values else value}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        value = getattr(config, self.ours)
+        value = attrgetter(self.ours)(config)
         hf_config[self.hf] = next((theirs for theirs, ours in self.values.items() if ours == value), value)
 
 
@@ -109,7 +110,8 @@ class Family:
                 values = entry.read(hf_config, ours)
                 check_sizes(values)  # later entries may build lists of these sizes
                 ours |= values
-            config = TransformerConfig(**(ours | dict(self.implied(TransformerConfig(**ours)))))
+            config = _build_config(ours)
+            config = _build_config(ours | dict(self.implied(config)))
             config.check()
         except UserError as error:
             theirs = {entry.ours: entry.hf for entry in self.fields if isinstance(entry, Field)}
@@ -241,6 +243,18 @@ class Family:
                     yield from (
                         (weight, {"i": layer, "e": e}) for e in range(config.num_experts if "{e}" in weight.hf else 1)
                     )
+
+
+def _build_config(values: Mapping[str, Any]) -> TransformerConfig:
+    """The configuration of fields, of which those with a dot in their name belong to groups."""
+    plain = {name: value for name, value in values.items() if "." not in name}
+    defaults = {field.name: field.default for field in fields(TransformerConfig)}
+    groups: dict[str, dict[str, Any]] = {}
+    for name in values.keys() - plain.keys():
+        group, _, member = name.partition(".")
+        groups.setdefault(group, {})[member] = values[name]
+    built = {name: replace(plain.get(name, defaults[name]), **members) for name, members in groups.items()}
+    return TransformerConfig(**plain | built)
 
 
 def _regroup_rows(tensor: Tensor, outer: int, inner: int) -> Tensor:

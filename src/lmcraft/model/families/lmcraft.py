@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.model.config import RopeScaling, TransformerConfig
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Family
 from lmcraft.model.transformer import Transformer
+from lmcraft.setting_values import is_group
 
 
 class OurFields:
@@ -21,7 +22,9 @@ class OurFields:
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         values = {f.name: hf_config[f.name] for f in fields(TransformerConfig) if f.name in hf_config}
-        return _lists_to_tuples(values | {"rope_scaling": RopeScaling(**_lists_to_tuples(values.get("rope_scaling", {})))})
+        groups: dict[str, Any] = {f.name: f.default for f in fields(TransformerConfig) if is_group(f.default)}
+        built = {name: type(default)(**_lists_to_tuples(values.get(name, {}))) for name, default in groups.items()}
+        return _lists_to_tuples(values | built)
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         hf_config |= asdict(config)

@@ -1,0 +1,130 @@
+"""Settings of parts that most models lack, each a group of fields in `TransformerConfig`.
+
+Names are Hugging Face's where one exists.
+
+Shapes of recurrent state: C channels of a convolution, W its width, H heads, D head width, N width of the state.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from lmcraft.config import automatic
+
+StateShape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentAttention:
+    """Multi-head latent attention (MLA, DeepSeek-V2, arXiv 2405.04434, section 2.1), if kv_lora_rank is set.
+
+    The cache keeps one compressed vector per token.
+    """
+
+    kv_lora_rank: Annotated[int, automatic("ordinary attention")] = 0
+    """Width of the compressed keys and values."""
+    q_lora_rank: Annotated[int, automatic("queries are not compressed")] = 0
+    """Width of the compressed queries."""
+    qk_nope_head_dim: int = 0
+    """Width of the part of queries and keys without positions."""
+    qk_rope_head_dim: int = 0
+    """Width of the rotated part, whose keys all heads share."""
+    v_head_dim: int = 0
+    """Width of the values of a head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedDelta:
+    """Gated delta-rule linear attention (Gated DeltaNet, arXiv 2412.06464) of layers of type linear_attention."""
+
+    linear_num_key_heads: int = 0
+    """Heads of queries and keys."""
+    linear_num_value_heads: int = 0
+    """Heads of values; a multiple of the key heads."""
+    linear_key_head_dim: int = 0
+    """Width of a head's queries and keys."""
+    linear_value_head_dim: int = 0
+    """Width of a head's values."""
+    linear_conv_kernel_dim: int = 4
+    """Width of the causal convolution before the recurrence, in tokens."""
+
+    def state_shapes(self) -> tuple[StateShape, ...]:
+        """The last inputs of the convolution, (C, W - 1), and the state matrices, (H, key width, value width)."""
+        keys = self.linear_num_key_heads * self.linear_key_head_dim
+        values = self.linear_num_value_heads * self.linear_value_head_dim
+        state = (self.linear_num_value_heads, self.linear_key_head_dim, self.linear_value_head_dim)
+        return (2 * keys + values, self.linear_conv_kernel_dim - 1), state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba:
+    """Mamba-2's state-space mixer (arXiv 2405.21060) of layers of type mamba and hybrid."""
+
+    num_heads: int = 0
+    """Heads."""
+    head_dim: int = 0
+    """Width of a head."""
+    state_size: int = 0
+    """Width of the state of each channel."""
+    n_groups: int = 1
+    """Groups of heads that share their input and output projections of the state."""
+    conv_kernel: int = 4
+    """Width of the causal convolution before the recurrence, in tokens."""
+    use_conv_bias: bool = True
+    """Bias of the convolution."""
+    use_bias: bool = False
+    """Biases of the input and output projections."""
+
+    def state_shapes(self) -> tuple[StateShape, ...]:
+        """The last inputs of the convolution, (C, W - 1), and the state, (H, D, N)."""
+        channels = self.num_heads * self.head_dim + 2 * self.n_groups * self.state_size
+        return (channels, self.conv_kernel - 1), (self.num_heads, self.head_dim, self.state_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortConv:
+    """Gated short convolution (LFM2, arXiv 2511.23404) of layers of type conv."""
+
+    kernel: int = 3
+    """Width of the convolution, in tokens."""
+    bias: bool = False
+    """Biases of the convolution and of both projections."""
+
+    def state_shapes(self, width: int) -> tuple[StateShape, ...]:
+        """The last inputs of the convolution, (C, W - 1)."""
+        return ((width, self.kernel - 1),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """Scaling of rotary positions to sequences longer than in training; the formulas are in `lmcraft.model.rotary`.
+
+    Names are Hugging Face's. Fields that the type does not use keep their defaults.
+    """
+
+    rope_type: Literal["default", "linear", "llama3", "yarn", "longrope"] = "default"
+    """default: none; linear: all wavelengths by `factor` (arXiv 2306.15595); llama3: long wavelengths only (Llama 3.1);
+    yarn: YaRN (arXiv 2309.00071); longrope: a factor per wavelength (LongRoPE, arXiv 2402.13753)."""
+    factor: float = 0.0
+    """New length / original length."""
+    original_max_position_embeddings: int = 0
+    """Original length, in tokens."""
+    low_freq_factor: float = 1.0
+    """llama3: wavelengths above original length / this are scaled fully."""
+    high_freq_factor: float = 4.0
+    """llama3: wavelengths below original length / this are not scaled."""
+    beta_fast: float = 32.0
+    """yarn: dimensions with more rotations than this over the original length are not scaled."""
+    beta_slow: float = 1.0
+    """yarn: dimensions with fewer rotations than this are scaled fully."""
+    truncate: bool = True
+    """yarn: round those two limits to whole dimensions."""
+    attention_factor: Annotated[float, automatic("set by --model.rope-scaling.rope-type")] = 0.0
+    """yarn, longrope: multiplier of queries and keys."""
+    mscale: float = 0.0
+    """yarn: with mscale_all_dim, the numerator of the attention factor."""
+    mscale_all_dim: float = 0.0
+    """yarn: the denominator of the attention factor."""
+    short_factor: tuple[float, ...] = ()
+    """longrope: factor per wavelength, for sequences up to the original length."""
+    long_factor: tuple[float, ...] = ()
+    """longrope: factor per wavelength, for longer sequences."""
