@@ -12,7 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import write_json
 from lmcraft.language_model import LanguageModel
 from lmcraft.tokenizer.train import train_bpe
-from tests.parity.test_families import theirs
+from tests.parity.cases import build
 from tests.tiny import TEXT
 
 peft = pytest.importorskip("peft")
@@ -29,8 +29,7 @@ LORA: dict[str, dict[str, Any]] = {
 
 def make_adapter(name: str, folder: Path, vocab_size: int | None = None) -> tuple[Any, Path]:
     """PEFT's model and the folder of its adapter; the base model is in a sibling folder."""
-    base = theirs(name)
-    base.config.pad_token_id = None
+    base = build(name, vocab_size=260, pad_token_id=None)
     base.save_pretrained(folder / "base")
     train_bpe([TEXT], vocab_size=256 + 1).save(folder / "base")
     base.name_or_path = str(folder / "base")
@@ -42,14 +41,6 @@ def make_adapter(name: str, folder: Path, vocab_size: int | None = None) -> tupl
             torch.nn.init.normal_(parameter, std=0.3)
     model.save_pretrained(folder / "adapter")
     return model, folder / "adapter"
-
-
-@pytest.fixture(autouse=True)
-def large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.parity import test_families
-
-    sizes = {name: (kind, {**arguments, "vocab_size": 260}) for name, (kind, arguments) in test_families.CASES.items()}
-    monkeypatch.setattr(test_families, "CASES", sizes)
 
 
 @pytest.mark.parametrize("name", LORA)

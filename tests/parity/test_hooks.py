@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from lmcraft.model.storage import load_model
-from tests.parity.test_families import CASES, theirs
+from tests.parity.cases import build
+from tests.parity.cases.earlier import CASES
 
 
 @pytest.mark.parametrize("name", CASES)
 @torch.inference_mode()
 def test_hidden_states_and_attentions_agree(name: str, tmp_path: Path) -> None:
-    model = theirs(name)
+    model = build(name)
     model.save_pretrained(tmp_path)
     model.set_attn_implementation("eager")
     ours, ids = load_model(tmp_path), torch.randint(0, 99, (2, 40))

@@ -16,7 +16,7 @@ from lmcraft.errors import UserError
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import load_model, save_model
 from tests.finetuning.chat import chat_model, chat_tokenizer
-from tests.parity.test_families import theirs
+from tests.parity.cases import assert_close, theirs
 
 transformers = pytest.importorskip("transformers")
 
@@ -45,11 +45,11 @@ def test_an_output_projection_of_its_own_is_used(name: str, tmp_path: Path, capl
     expected = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)(IDS).logits
     ours = load_model(tmp_path)
     assert not ours.config.tie_word_embeddings and f"'{output}' differs from it and is used" in caplog.text
-    torch.testing.assert_close(ours(IDS), expected, atol=3e-5, rtol=1e-4)
+    assert_close(ours(IDS), expected, 1e-5)
     assert not torch.allclose(expected, model(IDS).logits, atol=1.0)
     save_model(ours, tmp_path / "again", {})
     back = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "again")
-    torch.testing.assert_close(back(IDS).logits, expected, atol=3e-5, rtol=1e-4)
+    assert_close(back(IDS).logits, expected, 1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,8 +65,8 @@ def test_one_tensor_or_two_equal_ones_stay_tied(
     expected = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)(IDS).logits
     ours = load_model(tmp_path)
     assert ours.config.tie_word_embeddings and not caplog.text
-    torch.testing.assert_close(ours(IDS), expected, atol=3e-5, rtol=1e-4)
-    torch.testing.assert_close(expected, model(IDS).logits, atol=3e-5, rtol=1e-4)
+    assert_close(ours(IDS), expected, 1e-5)
+    assert_close(expected, model(IDS).logits, 1e-5)
 
 
 def test_tensors_of_another_shape_and_missing_ones_are_refused(tmp_path: Path) -> None:
