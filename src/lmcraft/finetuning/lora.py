@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.model.adapter import BASE_WEIGHTS
-from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for
-from lmcraft.model.families.family import Family
 from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
 from lmcraft.model.lora_linear import LoraLinear
@@ -111,10 +109,10 @@ def adapter_tensors(model: Transformer, state: Mapping[str, Tensor]) -> dict[str
         b = torch.block_diag(*(state[f"{name}.lora_B"] for name in names))  # type: ignore[no-untyped-call]
         parts = torch.split(b, [len(state[f"{name}.lora_B"]) for name in names])
         tensors[f"{module}.lora_A.weight"] = torch.cat(a)
-        tensors[f"{module}.lora_B.weight"] = _to_checkpoint(family, config, names, parts)
+        tensors[f"{module}.lora_B.weight"] = family.join(config, hf_name, parts).contiguous()
         if f"{names[0]}.magnitude" in state:
             lengths = [state[f"{name}.magnitude"][:, None] for name in names]
-            tensors[f"{module}.lora_magnitude_vector"] = _to_checkpoint(family, config, names, lengths)[:, 0]
+            tensors[f"{module}.lora_magnitude_vector"] = family.join(config, hf_name, lengths)[:, 0].contiguous()
     return tensors
 
 
@@ -131,12 +129,6 @@ def _find_module(model: Transformer, name: str) -> nn.Module | None:
         return model.get_submodule(name)
     except AttributeError:  # e.g. a bias
         return None
-
-
-def _to_checkpoint(family: Family, config: TransformerConfig, names: list[str], parts: Sequence[Tensor]) -> Tensor:
-    """The tensors of our matrices as one tensor, its rows in the checkpoint's order."""
-    (tensor,) = family.to_hf(config, {f"{name}.weight": part for name, part in zip(names, parts, strict=True)}).values()
-    return tensor.t().contiguous() if family.transposes else tensor
 
 
 def _last_part(name: str) -> str:

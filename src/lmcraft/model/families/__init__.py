@@ -1,6 +1,7 @@
 """Model families: one table each, translating a Hugging Face model type to `TransformerConfig` and our weights, and back.
 
 family      `Family`, the table: fields of config.json, names and layouts of weights
+layouts     how rows of our tensors lie in one of a checkpoint: stacked, by head, rotary pairs
 common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
 lmcraft     our own format, for configurations that no Hugging Face family can express

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig, check_sizes
+from lmcraft.model.families.layouts import STACKED, Layout
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 
 CONFIG = "config.json"
@@ -66,17 +67,44 @@ class Field:
 
 @dataclass(frozen=True)
 class Weight:
-    """One tensor of the checkpoint and our names for it; `{i}` is the layer, `{e}` the expert."""
+    """One tensor of the checkpoint and our names for it; `{i}` is the layer, `{e}` the expert.
+
+    If only our names have `{e}`, the checkpoint stacks all experts along a new first dimension.
+    """
 
     hf: str
     ours: tuple[str, ...]
-    """Several names: our tensors, stacked along the output dimension in the checkpoint."""
+    """Several names: our tensors, joined along the output dimension in the checkpoint."""
     transposed: bool = False
     """Stored as (in, out)."""
-    by_head: bool = False
-    """Stacked per head: the rows of each of `ours` for the first head, then for the next head."""
+    layout: Layout = STACKED
+    """How the rows of `ours` lie in it."""
     when: Callable[[TransformerConfig, int], bool] = lambda config, layer: True
     """Whether a layer has this tensor, given the configuration and the layer's number."""
+
+    @property
+    def stacks_experts(self) -> bool:
+        """Whether the checkpoint's tensor holds all experts."""
+        return "{e}" in self.ours[0] and "{e}" not in self.hf
+
+    def names(self, config: TransformerConfig, index: Mapping[str, int]) -> list[str]:
+        """Our names for one tensor."""
+        experts = range(config.num_experts) if self.stacks_experts else [index["e"]]
+        return [name.format(i=index["i"], e=e) for e in experts for name in self.ours]
+
+    def join(self, tensors: Sequence[Tensor], config: TransformerConfig) -> Tensor:
+        """The rows of the checkpoint's tensor, from ours in the order of `names`."""
+        if not self.stacks_experts:
+            return self.layout.join(tensors, config)
+        count = len(self.ours)
+        experts = (tensors[first : first + count] for first in range(0, len(tensors), count))
+        return torch.stack([self.layout.join(expert, config) for expert in experts])
+
+    def split(self, tensor: Tensor, sizes: Sequence[int], config: TransformerConfig) -> list[Tensor]:
+        """Our tensors in the order of `names`, of `sizes` rows each, from the rows of the checkpoint's."""
+        if not self.stacks_experts:
+            return list(self.layout.split(tensor, sizes, config))
+        return [part for expert in tensor for part in self.layout.split(expert, sizes[: len(self.ours)], config)]
 
 
 @dataclass(frozen=True)
@@ -145,12 +173,11 @@ class Family:
         """Our weights in the family's names and layout, contiguous; weights missing from `state` are skipped."""
         written = {}
         for weight, index in self._each_weight(config):
-            if weight.ours[0].format(**index) not in state:
+            names = weight.names(config, index)
+            if names[0] not in state:
                 continue
-            tensor = torch.cat([state[name.format(**index)] for name in weight.ours])
-            if weight.by_head:
-                tensor = _regroup_rows(tensor, len(weight.ours), config.num_attention_heads)
-            written[weight.hf.format(**index)] = (tensor.t() if weight.transposed else tensor).contiguous()
+            tensor = weight.join([state[name] for name in names], config)
+            written[weight.hf.format(**index)] = (tensor.mT if weight.transposed else tensor).contiguous()
         return written
 
     def from_hf(
@@ -169,16 +196,18 @@ class Family:
             if tensor is None:
                 raise UserError(f"the checkpoint has no tensor '{name}'; it is not a complete {self.model_type} model")
             if weight.transposed:
-                tensor = tensor.t()
-            names = [ours.format(**index) for ours in weight.ours]
+                tensor = tensor.mT if tensor.ndim > 1 else tensor
+            names = weight.names(config, index)
             rows = [shapes[ours][0] for ours in names]
-            expected = (sum(rows), *shapes[names[0]][1:])
+            expected = (sum(rows[: len(weight.ours)]), *shapes[names[0]][1:])
+            if weight.stacks_experts:
+                expected = (config.num_experts, *expected)
             if tuple(tensor.shape) != expected:
                 raise UserError(
                     f"the checkpoint's '{name}' has shape {tuple(tensor.shape)}, but config.json implies {expected}; "
                     "the two files belong to different models"
                 )
-            yield from self._split_rows(config, weight, names, rows, tensor)
+            yield from zip(names, weight.split(tensor, rows, config), strict=True)
 
     def quantized_from_hf(
         self, config: TransformerConfig, read: Callable[[str], QuantizedMatrix | None], shapes: Mapping[str, torch.Size]
@@ -186,27 +215,15 @@ class Family:
         """Yield our names and matrices of all quantized tensors that `read` returns."""
         for weight, index in self._each_weight(config):
             if (matrix := read(weight.hf.format(**index))) is not None:
-                names = [ours.format(**index) for ours in weight.ours]
+                names = weight.names(config, index)
                 rows = [shapes[ours][0] for ours in names]
                 for number, name in enumerate(names):
-                    yield name, matrix.with_tensors(partial(self._rows_of, config, weight, names, rows, number))
-
-    def _rows_of(
-        self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], number: int, tensor: Tensor
-    ) -> Tensor:
-        return list(self._split_rows(config, weight, names, rows, tensor))[number][1]
-
-    def _split_rows(
-        self, config: TransformerConfig, weight: Weight, names: list[str], rows: list[int], tensor: Tensor
-    ) -> Iterator[tuple[str, Tensor]]:
-        if weight.by_head:
-            tensor = _regroup_rows(tensor, config.num_attention_heads, len(names))
-        yield from zip(names, torch.split(tensor, rows), strict=True)
+                    yield name, matrix.with_tensors(partial(_part, config, weight, rows, number))
 
     def stacks(self, config: TransformerConfig) -> Iterator[tuple[str, list[str]]]:
         """Yield each checkpoint tensor's name and the names of our tensors stacked in it."""
         for weight, index in self._each_weight(config):
-            yield weight.hf.format(**index), [name.format(**index) for name in weight.ours]
+            yield weight.hf.format(**index), weight.names(config, index)
 
     def split(
         self, config: TransformerConfig, hf_name: str, tensor: Tensor, shapes: Mapping[str, torch.Size]
@@ -219,11 +236,21 @@ class Family:
             tensor: (out, ...), even if the family stores the matrix itself as (in, out).
             shapes: shapes of our weights.
         """
+        weight, index = self._weight_of(config, hf_name)
+        names = weight.names(config, index)
+        yield from zip(names, weight.split(tensor, [shapes[name][0] for name in names], config), strict=True)
+
+    def join(self, config: TransformerConfig, hf_name: str, tensors: Sequence[Tensor]) -> Tensor:
+        """Join tensors with the rows of our matrices, in the order of `stacks`, to one with those of a checkpoint matrix."""
+        return self._weight_of(config, hf_name)[0].join(tensors, config)
+
+    def _weight_of(self, config: TransformerConfig, hf_name: str) -> tuple[Weight, dict[str, int]]:
         candidates = [weight for weight in self.weights if hf_name.endswith(weight.hf.rpartition("}")[2])]
-        for weight, index in self._each_weight(config, candidates):
-            if weight.hf.format(**index) == hf_name:
-                names = [name.format(**index) for name in weight.ours]
-                yield from self._split_rows(config, weight, names, [shapes[name][0] for name in names], tensor)
+        return next(
+            (weight, index)
+            for weight, index in self._each_weight(config, candidates)
+            if weight.hf.format(**index) == hf_name
+        )
 
     def transposed_names(self, config: TransformerConfig) -> frozenset[str]:
         """The checkpoint's names of the matrices that are stored as (in, out)."""
@@ -231,8 +258,8 @@ class Family:
 
     @property
     def transposes(self) -> bool:
-        """Whether matrices are stored as (in, out)."""
-        return any(weight.transposed for weight in self.weights)
+        """Whether matrices are stored as (in, out); stacks of experts aside."""
+        return any(weight.transposed and not weight.stacks_experts for weight in self.weights)
 
     def _each_weight(
         self, config: TransformerConfig, weights: Sequence[Weight] | None = None
@@ -257,6 +284,5 @@ def _build_config(values: Mapping[str, Any]) -> TransformerConfig:
     return TransformerConfig(**plain | built)
 
 
-def _regroup_rows(tensor: Tensor, outer: int, inner: int) -> Tensor:
-    """Reorder rows from `outer` groups of `inner` blocks to `inner` groups of `outer` blocks."""
-    return tensor.reshape(outer, inner, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)
+def _part(config: TransformerConfig, weight: Weight, rows: Sequence[int], number: int, tensor: Tensor) -> Tensor:
+    return weight.split(tensor, rows, config)[number]

@@ -2,6 +2,7 @@
 
 from lmcraft.model.families import common
 from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families.layouts import BY_HEAD
 
 GELU = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_fast": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
 
@@ -47,12 +48,12 @@ GPT_NEOX = Family(
         Weight(
             "gpt_neox.layers.{i}.attention.query_key_value.weight",
             tuple(f"layers.{{i}}.attention.{p}_proj.weight" for p in "qkv"),
-            by_head=True,
+            layout=BY_HEAD,
         ),
         Weight(
             "gpt_neox.layers.{i}.attention.query_key_value.bias",
             tuple(f"layers.{{i}}.attention.{p}_proj.bias" for p in "qkv"),
-            by_head=True,
+            layout=BY_HEAD,
             when=common.has_qkv_bias,
         ),
         Weight("gpt_neox.layers.{i}.attention.dense.weight", ("layers.{i}.attention.o_proj.weight",)),
