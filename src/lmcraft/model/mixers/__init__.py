@@ -1,15 +1,23 @@
 """Recurrent mixers: they keep a state of fixed size instead of keys and values.
 
-Each is a module that maps the normed residual stream, (B, T, C), to its output, (B, T, C). Its other arguments are `begins`,
-(B, T), which is true where a document begins, and the cache. It reads its layer's state from the cache and replaces it by
-that after the last token. `config.state_shapes` lists the shapes. States are kept in float32, so that a text resumed token
-by token stays the text computed at once.
+gated_delta   gated delta-rule linear attention (Qwen3-Next, Qwen3.5)
+short_conv    gated short convolutions (LFM2)
+causal_conv   the convolution over tokens before a recurrence
+chunk_decay   decays of a state within chunks of tokens
+gated_norm    the norm of the output with its gate
+
+Each mixer is a module that maps the normed residual stream, (B, T, C), to its output, (B, T, C). Its other arguments are
+`begins`, (B, T), which is true where a document begins, and the cache. It reads its layer's state from the cache and replaces
+it by that after the last token. `config.state_shapes` lists the shapes. States are kept in float32, so that a text resumed
+token by token stays the text computed at once.
 """
 
 from torch import nn
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.mixers.gated_delta import GatedDeltaNet
+from lmcraft.model.mixers.short_conv import GatedShortConv
 
 
 def make_mixer(config: TransformerConfig, layer: int) -> nn.Module:
@@ -18,4 +26,10 @@ def make_mixer(config: TransformerConfig, layer: int) -> nn.Module:
     Raises:
         UserError: there is none for its type.
     """
-    raise UserError(f"model.layer_types has {config.layer_type(layer)!r}, which is not supported yet")
+    match config.layer_type(layer):
+        case "linear_attention":
+            return GatedDeltaNet(config, layer)
+        case "conv":
+            return GatedShortConv(config, layer)
+        case other:
+            raise UserError(f"model.layer_types has {other!r}, which is not supported yet")
