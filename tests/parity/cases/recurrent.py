@@ -106,7 +106,11 @@ CASES = {
         "granitemoehybrid", {**GRANITE, "num_local_experts": 0, "position_embedding_type": "rope", "mamba_proj_bias": True}
     ),
     "lfm2": Case("lfm2", LFM2),
-    "lfm2-bias": Case("lfm2", {**LFM2, "conv_bias": True, "block_auto_adjust_ff_dim": False, "tie_word_embeddings": False}),
+    "lfm2-bias": Case(
+        "lfm2",
+        {**LFM2, "conv_bias": True, "block_auto_adjust_ff_dim": False, "tie_word_embeddings": False},
+        padding="convolves the biases of padding",
+    ),
     "lfm2_moe": Case(
         "lfm2_moe",
         {key: value for key, value in LFM2.items() if key != "block_multiple_of"}

@@ -18,13 +18,14 @@ from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
+from lmcraft.model.families.lfm2 import LFM2
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.phi3 import PHI3
 from lmcraft.model.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 
-BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LMCRAFT)
+BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LFM2, LMCRAFT)
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
 
 

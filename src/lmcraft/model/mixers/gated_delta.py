@@ -7,8 +7,8 @@ what S returned for that key (eq. 10):
     S[t] = S[t] + k[t] (beta[t] (v[t] - S[t]^T k[t]))^T
     y[t] = S[t]^T q[t] / sqrt(K)
 
-Shapes: B batch, T new tokens, C width, H value heads, G key heads, K width of a key, V width of a value, N chunks, L tokens of
-a chunk.
+Shapes: B batch, T new tokens, C width, H value heads, G key heads, K width of a key, V width of a value, N chunks, L tokens
+of a chunk.
 """
 
 import torch

@@ -1,5 +1,4 @@
-"""The gated short convolution of LFM2 (arXiv 2511.23404, section 2): o_proj(c * conv(b * x)), with b, c, x projections of the
-input.
+"""The gated short convolution of LFM2 (arXiv 2511.23404): o_proj(c * conv(b * x)), with b, c, x projections of the input.
 
 Shapes: B batch, T new tokens, C width.
 """

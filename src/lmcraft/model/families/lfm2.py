@@ -1,0 +1,86 @@
+"""LFM2 (arXiv 2511.23404): gated short convolutions, and attention in some layers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families import common
+from lmcraft.model.families.common import layer_weight
+from lmcraft.model.families.family import Family, Field, Weight
+
+
+class LayerTypes:
+    """`layer_types`, or, in earlier releases, the layers of attention."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        layers = range(read_so_far["num_hidden_layers"])
+        attention = hf_config.get("full_attn_idxs")
+        attending = layers if attention is None else attention
+        types = hf_config.get("layer_types") or ("full_attention" if n in attending else "conv" for n in layers)
+        return {"layer_types": tuple(types)}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config["layer_types"] = [config.layer_type(layer) for layer in range(config.num_hidden_layers)]
+
+
+class InnerWidth:
+    """`intermediate_size`; unless switched off, the inner width is two thirds of it, rounded up to a multiple."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        width = hf_config.get("block_ff_dim") or hf_config.get("intermediate_size", 12288)
+        if hf_config.get("block_auto_adjust_ff_dim", True):
+            width = int(hf_config.get("block_ffn_dim_multiplier", 1.0) * int(2 * width / 3))
+            width += -width % hf_config.get("block_multiple_of", 256)
+        return {"intermediate_size": width}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config |= {"intermediate_size": config.intermediate_size, "block_auto_adjust_ff_dim": False}
+
+
+def is_conv(config: TransformerConfig, layer: int) -> bool:
+    return config.layer_type(layer) == "conv"
+
+
+def has_conv_bias(config: TransformerConfig, layer: int) -> bool:
+    return is_conv(config, layer) and config.short_conv.bias
+
+
+CONV_NAMES = {"conv.in_proj": "mixer.in_proj", "conv.conv": "mixer.conv", "conv.out_proj": "mixer.o_proj"}
+ATTENTION_NAMES = {
+    **{f"self_attn.{p}_proj": f"attention.{p}_proj" for p in "qkv"},
+    "self_attn.out_proj": "attention.o_proj",
+    **{f"self_attn.{p}_layernorm": f"attention.{p}_norm" for p in "qk"},
+}
+
+LFM2 = Family(
+    model_type="lfm2",
+    architecture="Lfm2ForCausalLM",
+    fields=(
+        *common.sizes(65536, 128_000, 2560, 12288, 32, 32, 8),
+        InnerWidth(),
+        Field("norm_eps", "norm_eps", 1e-5),
+        Field("conv_L_cache", "short_conv.kernel", 3),
+        Field("conv_bias", "short_conv.bias", False),
+        Field("tie_word_embeddings", "tie_word_embeddings", True, other="tie_embedding"),
+        LayerTypes(),
+        common.Rotary(theta=1e6),
+    ),
+    implied=lambda config: {"norm": "rmsnorm", "position": "rotary", "feed_forward": "swiglu", "qk_norm": True},
+    optional_prefix="model.",
+    weights=(
+        Weight("model.embed_tokens.weight", ("embed_tokens.weight",)),
+        Weight("model.embedding_norm.weight", ("norm.weight",)),
+        Weight("lm_head.weight", ("lm_head.weight",), when=common.is_untied),
+        *(layer_weight(f"{hf}.weight", f"{ours}.weight", when=is_conv) for hf, ours in CONV_NAMES.items()),
+        *(layer_weight(f"{hf}.bias", f"{ours}.bias", when=has_conv_bias) for hf, ours in CONV_NAMES.items()),
+        *(
+            layer_weight(f"{hf}.weight", f"{ours}.weight", when=TransformerConfig.has_attention)
+            for hf, ours in ATTENTION_NAMES.items()
+        ),
+        layer_weight("operator_norm.weight", "attention_norm.weight"),
+        layer_weight("ffn_norm.weight", "feed_forward_norm.weight"),
+        layer_weight("feed_forward.w1.weight", "feed_forward.gate_proj.weight"),
+        layer_weight("feed_forward.w3.weight", "feed_forward.up_proj.weight"),
+        layer_weight("feed_forward.w2.weight", "feed_forward.down_proj.weight"),
+    ),
+)

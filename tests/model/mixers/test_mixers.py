@@ -1,0 +1,73 @@
+"""What every recurrent mixer must do: the same text token by token, in chunks and at once; documents as if alone."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from lmcraft.inference.kv_cache import KVCache
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.mixers import make_mixer
+from lmcraft.model.parts import GatedDelta, ShortConv
+from tests.parity.cases import assert_close
+
+CONFIG = TransformerConfig(
+    vocab_size=99,
+    max_position_embeddings=256,
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=6,
+    intermediate_size=40,
+    layer_types=("linear_attention", "conv"),
+    gated_delta=GatedDelta(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=5, linear_value_head_dim=7),
+    short_conv=ShortConv(kernel=3, bias=True),
+)
+LAYERS = range(CONFIG.num_hidden_layers)
+T = 150
+
+
+def mixer_of(layer: int) -> torch.nn.Module:
+    torch.manual_seed(layer)
+    mixer = make_mixer(CONFIG, layer)
+    for parameter in mixer.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return mixer
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=CONFIG.layer_types)
+@torch.inference_mode()
+def test_pieces_of_any_size_equal_the_text_at_once(layer: int) -> None:
+    mixer, x_BTC = mixer_of(layer), torch.randn(2, T, 24)
+    whole = KVCache(CONFIG)
+    expected = mixer(x_BTC, None, whole)
+    torch.testing.assert_close(mixer(x_BTC, None, None), expected, atol=0, rtol=0)
+    for sizes in ([1] * T, [1, 2, 7, 64, 1, 75], [100, 50]):
+        cache, bounds = KVCache(CONFIG), [sum(sizes[:n]) for n in range(len(sizes) + 1)]
+        y_BTC = torch.cat([mixer(x_BTC[:, start:stop], None, cache) for start, stop in pairwise(bounds)], dim=1)
+        assert_close(y_BTC, expected, 1e-5)
+        state, after = cache.state(layer), whole.state(layer)
+        assert state is not None and after is not None and cache.length == T
+        for part, other, shape in zip(state, after, CONFIG.state_shapes(layer), strict=True):
+            assert part.shape == (2, *shape) and part.dtype == torch.float32
+            assert_close(part, other, 1e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=CONFIG.layer_types)
+@torch.inference_mode()
+def test_packed_documents_equal_the_documents_alone(layer: int) -> None:
+    mixer, x_BTC = mixer_of(layer), torch.randn(1, T, 24)
+    bounds = [0, 1, 3, 4, 40, 64, 149, 150]
+    begins = torch.zeros(1, T, dtype=torch.bool)
+    begins[:, bounds[:-1]] = True
+    cache, last = KVCache(CONFIG), KVCache(CONFIG)
+    packed = mixer(x_BTC, begins, cache)
+    for start, stop in pairwise(bounds):
+        alone = mixer(x_BTC[:, start:stop], None, last if stop == T else None)
+        assert_close(packed[:, start:stop], alone, 1e-5)
+    state, expected = cache.state(layer), last.state(layer)
+    assert state is not None and expected is not None
+    for part, other in zip(state, expected, strict=True):
+        assert_close(part, other, 1e-5)
