@@ -7,9 +7,9 @@ chunk_decay   decays of a state within chunks of tokens
 gated_norm    the norm of the output with its gate
 
 Each mixer is a module that maps the normed residual stream, (B, T, C), to its output, (B, T, C). Its other arguments are
-`begins`, (B, T), which is true where a document begins, and the cache. It reads its layer's state from the cache
-and replaces it by that after the last token. `config.state_shapes` lists the shapes. States are kept in float32 at least, so that a text
-resumed token by token stays the text computed at once.
+`begins`, (B, T), which is true where a document begins, and the cache. It reads its layer's state from the cache, and
+replaces it by that after the last token. `config.state_shapes` lists the shapes. States are kept in float32 at least, so
+that a text resumed token by token stays the text computed at once.
 """
 
 from torch import nn

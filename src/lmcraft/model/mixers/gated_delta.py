@@ -54,9 +54,9 @@ class GatedDeltaNet(nn.Module):
         projected = torch.cat((self.q_proj(x_BTC), self.k_proj(x_BTC), self.v_proj(x_BTC)), dim=-1)
         convolved, conv_state = self.conv(projected, conv_state, begins)
         keys, values = self.q_proj.out_features, self.v_proj.out_features
-        q, k, v = F.silu(convolved).split((keys, keys, values), dim=-1)
+        q, k, v = torch.split(F.silu(convolved), [keys, keys, values], dim=-1)
         q_BTHK, k_BTHK = (self._unit_vectors(x) for x in (q, k))
-        v_BTHV = _wide(v).unflatten(-1, (-1, self.value_head_dim))
+        v_BTHV = _wide(v).view(*v.shape[:2], -1, self.value_head_dim)
         beta_BTH = _wide(self.b_proj(x_BTC)).sigmoid()
         log_decay_BTH = -_wide(self.A_log).exp() * F.softplus(_wide(self.a_proj(x_BTC)) + self.dt_bias)
         y_BTHV, state = gated_delta_rule(q_BTHK, k_BTHK, v_BTHV, log_decay_BTH, beta_BTH, state, begins)
@@ -67,7 +67,7 @@ class GatedDeltaNet(nn.Module):
 
     def _unit_vectors(self, x: Tensor) -> Tensor:
         """(B, T, G K) as unit vectors of each value head, (B, T, H, K)."""
-        heads = _wide(x).unflatten(-1, (-1, self.key_head_dim))
+        heads = _wide(x).view(*x.shape[:2], -1, self.key_head_dim)
         heads = heads * torch.rsqrt(heads.square().sum(-1, keepdim=True) + KEY_NORM_EPS)
         return heads.repeat_interleave(self.groups, dim=2)
 
@@ -106,7 +106,7 @@ def gated_delta_rule(
     system = (beta * k) @ k.mT * decay.between
     right = torch.cat((beta * v, beta * k * decay.from_start[..., None]), dim=-1)
     solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
-    written, of_state = solved.split((v.shape[-1], k.shape[-1]), dim=-1)
+    written, of_state = torch.split(solved, [v.shape[-1], k.shape[-1]], dim=-1)
     scores = q @ k.mT * decay.between
     q, k = q * decay.from_start[..., None], k * decay.to_end[..., None]
     outputs = []

@@ -22,7 +22,7 @@ class GatedRMSNorm(nn.Module):
         y, activated = x.to(dtype), F.silu(gate.to(dtype))
         if self.gate_first:
             y = y * activated
-        groups = y.unflatten(-1, (self.groups, -1))
+        groups = y.view(*y.shape[:-1], self.groups, -1)
         y = (groups * torch.rsqrt(groups.square().mean(-1, keepdim=True) + self.eps)).flatten(-2)
-        y = y.to(gate.dtype) * self.weight.to(gate.dtype)
-        return y if self.gate_first else (y * activated).to(gate.dtype)
+        normed: Tensor = y.to(gate.dtype) * self.weight.to(gate.dtype)
+        return normed if self.gate_first else (normed * activated).to(gate.dtype)
