@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lmcraft.model.attention import Attention
 from lmcraft.model.block import Block
-from lmcraft.model.feedforward import FeedForward, MixtureOfExperts
+from lmcraft.model.experts import MixtureOfExperts
+from lmcraft.model.feedforward import FeedForward
 from lmcraft.model.rotary import rotate
 from lmcraft.model.transformer import Transformer
 

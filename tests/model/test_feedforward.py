@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from lmcraft.model.feedforward import FeedForward, MixtureOfExperts, make_feed_forward
+from lmcraft.model.experts import MixtureOfExperts, make_feed_forward
+from lmcraft.model.feedforward import FeedForward
 from tests.tiny import tiny_config
 
 

@@ -9,7 +9,8 @@ hooks              named points at which functions read or replace activations
 attention          grouped-query attention
 mixers             recurrent mixers: linear attention, state spaces, short convolutions
 rotary             rotary position embeddings and their scaling
-feedforward        feed-forward layers and mixture of experts
+feedforward        feed-forward layers
+experts            mixtures of experts
 norm               RMSNorm, Gemma's RMSNorm, LayerNorm
 kernels            compiled parts of training in float32 on a CPU
 products           products in the activations' type, except where the processor would emulate it

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lmcraft.model.attention import Attention, Cache
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.feedforward import make_feed_forward
+from lmcraft.model.experts import make_feed_forward
 from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.mixers import make_mixer
 from lmcraft.model.norm import make_norm

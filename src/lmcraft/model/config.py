@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
-from lmcraft.model.parts import GatedDelta, LatentAttention, Mamba, RopeScaling, ShortConv, StateShape
+from lmcraft.model.parts import (
+    GatedDelta,
+    LatentAttention,
+    Mamba,
+    RopeScaling,
+    Routing,
+    SharedExpert,
+    ShortConv,
+    StateShape,
+)
 
 MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
 MAX_LAYERS = 2**12
@@ -82,8 +91,11 @@ class TransformerConfig:
     """Layers of type conv."""
     rope_local_theta: Annotated[float, automatic("--model.rope-theta")] = 0.0
     """Base of the rotary wavelengths in sliding layers, without scaling."""
-    feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "geglu_tanh", "relu2"] = "swiglu"
-    """GELU (exact or tanh), SwiGLU or tanh GEGLU (arXiv 2002.05202), or squared ReLU (arXiv 2109.08668)."""
+    feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "geglu_tanh", "clamped_swiglu", "relu2"] = "swiglu"
+    """GELU (exact or tanh), SwiGLU or tanh GEGLU (arXiv 2002.05202), SwiGLU of clamped inputs (GPT-OSS), or squared ReLU
+    (arXiv 2109.08668)."""
+    swiglu_limit: float = 7.0
+    """Bound of the inputs of a clamped SwiGLU."""
     parallel_residual: bool = False
     """Compute attention and feed-forward from the same input and add both outputs (GPT-J, GPT-NeoX)."""
     qk_norm: bool = True
@@ -111,6 +123,10 @@ class TransformerConfig:
     """Normalize the weights of the chosen experts to sum to one."""
     mlp_only_layers: tuple[int, ...] = ()
     """Layers that stay dense."""
+    router: Routing = Routing()
+    """How experts are chosen and weighed."""
+    shared_expert: SharedExpert = SharedExpert()
+    """Expert of all tokens, in layers with experts."""
 
     embedding_dropout: float = 0.0
     """Dropout of the embeddings, in training."""
@@ -215,6 +231,7 @@ class TransformerConfig:
             )
         if self.moe_intermediate_size < 1:
             raise UserError(f"model.moe_intermediate_size={self.moe_intermediate_size} must be at least 1; set it")
+        self.router.check(self.num_experts, self.num_experts_per_tok)
 
     @property
     def rotary_dim(self) -> int:
@@ -274,7 +291,7 @@ class TransformerConfig:
     @property
     def is_gated(self) -> bool:
         """Whether the feed-forward layer has a gate."""
-        return self.feed_forward in ("swiglu", "geglu_tanh")
+        return self.feed_forward in ("swiglu", "geglu_tanh", "clamped_swiglu")
 
 
 def check_sizes(values: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from lmcraft.config import automatic
+from lmcraft.errors import UserError
 
 StateShape = tuple[int, ...]
 
@@ -92,6 +93,66 @@ class ShortConv:
     def state_shapes(self, width: int) -> tuple[StateShape, ...]:
         """The last inputs of the convolution, (C, W - 1)."""
         return ((width, self.kernel - 1),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routing:
+    """How a mixture of experts chooses the experts of a token and weighs them, from the router's logits."""
+
+    scores: Literal["softmax", "topk_softmax", "sigmoid", "sparsemixer"] = "softmax"
+    """softmax: over all experts; topk_softmax: over the chosen ones (GPT-OSS, Granite); sigmoid: of each expert
+    (DeepSeek-V3, arXiv 2412.19437, eq. 12 to 15); sparsemixer: of two experts, each among those with close logits
+    (Phi-3.5-MoE, arXiv 2409.12136)."""
+    bias: bool = False
+    """Bias of the router's projection."""
+    correction_bias: bool = False
+    """A bias of each expert that counts for the choice, not for the weights (arXiv 2408.15664, eq. 3)."""
+    n_group: int = 1
+    """Groups of experts; only experts of the best groups are chosen (DeepSeek-V2, arXiv 2405.04434, section 2.2.2)."""
+    topk_group: int = 1
+    """Groups that a token's experts are chosen from."""
+    group_score: Literal["max", "top2"] = "top2"
+    """Score of a group: that of its best expert, or the sum of its two best."""
+    scaling_factor: float = 1.0
+    """Multiplies the weights of the chosen experts."""
+    in_float32: bool = False
+    """Compute the router's projection in float32, whatever the activations' data type."""
+    scale_inputs: bool = False
+    """Multiply an expert's input by its weight, instead of its output (Llama 4)."""
+    jitter_eps: float = 0.01
+    """sparsemixer: experts whose logits are lower than the best by more than twice this share do not count."""
+
+    def check(self, num_experts: int, top_k: int) -> None:
+        """Raise UserError unless `top_k` of `num_experts` experts can be chosen."""
+        if self.n_group < 1 or num_experts % self.n_group:
+            raise UserError(
+                f"model.router.n_group={self.n_group} does not divide model.num_experts={num_experts}; change one of them"
+            )
+        size = num_experts // self.n_group
+        if not 1 <= self.topk_group <= self.n_group:
+            raise UserError(
+                f"model.router.topk_group={self.topk_group} must be from 1 to model.router.n_group={self.n_group}; "
+                "change one of them"
+            )
+        if top_k > size * self.topk_group:
+            raise UserError(
+                f"model.num_experts_per_tok={top_k} is more than the {size * self.topk_group} experts of "
+                f"model.router.topk_group={self.topk_group} groups; choose fewer experts or more groups"
+            )
+        if self.n_group > 1 and self.group_score == "top2" and size < 2:
+            raise UserError("model.router.group_score='top2' requires groups of two experts; use 'max'")
+        if self.scores == "sparsemixer" and top_k != 2:
+            raise UserError(f"model.num_experts_per_tok={top_k} must be 2 with model.router.scores='sparsemixer'; set it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedExpert:
+    """An expert that every token uses besides those of the router, if intermediate_size is set (DeepSeekMoE, 2401.06066)."""
+
+    intermediate_size: Annotated[int, automatic("no shared expert")] = 0
+    """Its inner width; several shared experts are one of their total width."""
+    gate: bool = False
+    """Multiply its output by the sigmoid of a projection of its input (Qwen)."""
 
 
 @dataclass(frozen=True, kw_only=True)

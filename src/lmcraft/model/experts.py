@@ -1,0 +1,108 @@
+"""Mixtures of experts: a router sends each token to some of many feed-forward layers.
+
+Shapes: B batch, T tokens, N = B * T, C width, E experts, K experts of a token, G groups of experts.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.feedforward import FeedForward
+from lmcraft.model.hooks import Hook, no_hooks
+from lmcraft.model.linear import Linear
+from lmcraft.model.parts import Routing
+
+MIN_SUM = 1e-20  # of the weights of a token's experts, before they are normalized
+
+
+class Router(Linear):
+    """Scores the experts. transformers' router is not a Linear layer, and vLLM's is never quantized."""
+
+    quantizable = False
+
+
+class MixtureOfExperts(nn.Module):
+    """A router sends each token to its top-k feed-forward experts (arXiv 1701.06538, eq. 2 to 5).
+
+    A shared expert adds its output for every token. There is no load-balancing loss.
+    """
+
+    correction_bias: Tensor | None
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.routing, self.top_k, self.normalized = config.router, config.num_experts_per_tok, config.norm_topk_prob
+        self.router = Router(config.hidden_size, config.num_experts, bias=config.router.bias)
+        # The choice of experts has no derivative by it, so it is a buffer.
+        self.register_buffer("correction_bias", torch.zeros(config.num_experts) if config.router.correction_bias else None)
+        self.experts = nn.ModuleList(FeedForward(config, config.moe_intermediate_size) for _ in range(config.num_experts))
+        shared = config.shared_expert.intermediate_size
+        self.shared_expert = FeedForward(config, shared) if shared else None
+        self.shared_gate = Router(config.hidden_size, 1, bias=False) if shared and config.shared_expert.gate else None
+
+    def forward(self, x_BTC: Tensor, hook: Hook = no_hooks) -> Tensor:
+        x_NC = x_BTC.flatten(0, -2)
+        weights_NK, experts_NK = self.route(x_NC)
+        y_NC = torch.zeros_like(x_NC)
+        for number in experts_NK.unique().tolist():
+            tokens, rank = (experts_NK == number).nonzero(as_tuple=True)
+            weights, expert = weights_NK[tokens, rank, None], self.experts[number]
+            outputs = expert(x_NC[tokens] * weights) if self.routing.scale_inputs else expert(x_NC[tokens]) * weights
+            y_NC = y_NC.index_add(0, tokens, outputs)
+        if self.shared_expert is not None:
+            shared_NC = self.shared_expert(x_NC)
+            y_NC = y_NC + (shared_NC if self.shared_gate is None else self.shared_gate(x_NC).sigmoid() * shared_NC)
+        return y_NC.view_as(x_BTC)
+
+    def route(self, x_NC: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights and numbers of each token's experts, (N, K) each."""
+        dtype = torch.promote_types(x_NC.dtype, torch.float32)
+        logits_NE = self.router(x_NC.to(dtype) if self.routing.in_float32 else x_NC).to(dtype)
+        if self.routing.scores == "sparsemixer":
+            weights_NK, experts_NK = sparsemixer(logits_NE, self.routing.jitter_eps)
+        else:
+            weights_NK, experts_NK = choose_experts(logits_NE, self.routing, self.top_k, self.correction_bias)
+            if self.normalized and self.routing.scores != "topk_softmax":
+                weights_NK = weights_NK / weights_NK.sum(dim=-1, keepdim=True).clamp(min=MIN_SUM)
+        return (weights_NK * self.routing.scaling_factor).to(x_NC.dtype), experts_NK
+
+
+def choose_experts(
+    logits_NE: Tensor, routing: Routing, top_k: int, correction_bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The scores and numbers of each token's `top_k` experts, (N, K) each."""
+    if routing.scores == "topk_softmax":
+        logits_NK, experts_NK = logits_NE.topk(top_k, dim=-1)
+        return logits_NK.softmax(dim=-1), experts_NK
+    scores_NE = logits_NE.sigmoid() if routing.scores == "sigmoid" else logits_NE.softmax(dim=-1)
+    choice_NE = scores_NE if correction_bias is None else scores_NE + correction_bias
+    if routing.n_group > 1:
+        choice_NGE = choice_NE.unflatten(-1, (routing.n_group, -1))
+        groups_NG = choice_NGE.topk(2 if routing.group_score == "top2" else 1, dim=-1).values.sum(dim=-1)
+        best = groups_NG.topk(routing.topk_group, dim=-1).indices
+        excluded_NG = torch.ones_like(groups_NG, dtype=torch.bool).scatter(-1, best, False)
+        choice_NE = choice_NGE.masked_fill(excluded_NG[..., None], -torch.inf).flatten(-2)
+    experts_NK = choice_NE.topk(top_k, dim=-1).indices
+    return scores_NE.gather(-1, experts_NK), experts_NK
+
+
+def sparsemixer(logits_NE: Tensor, jitter_eps: float) -> tuple[Tensor, Tensor]:
+    """The weights and numbers of each token's two experts, (N, 2) each (SparseMixer-v2, arXiv 2409.12136, section 2.2).
+
+    The weight of each expert is its softmax among those whose logits are close to its own; the second is chosen without the
+    first. In training, the choice is the same, and the gradients are those of the weights.
+    """
+    remaining_NE, weights, experts = logits_NE, [], []
+    for _ in range(2):
+        best_N1, expert_N1 = remaining_NE.max(dim=-1, keepdim=True)
+        distances_NE = (best_N1 - logits_NE) / logits_NE.abs().clamp(min=best_N1)
+        close_NE = remaining_NE.masked_fill(distances_NE > 2 * jitter_eps, -torch.inf)
+        weights.append(close_NE.softmax(dim=-1).gather(-1, expert_N1))
+        experts.append(expert_N1)
+        remaining_NE = remaining_NE.scatter(-1, expert_N1, -torch.inf)
+    return torch.cat(weights, dim=-1), torch.cat(experts, dim=-1)
+
+
+def make_feed_forward(config: TransformerConfig, layer: int) -> nn.Module:
+    """The feed-forward module of a layer: dense or a mixture of experts."""
+    return MixtureOfExperts(config) if config.has_experts(layer) else FeedForward(config, config.intermediate_size)
