@@ -44,7 +44,7 @@ class MixtureOfExperts(nn.Module):
         x_NC = x_BTC.flatten(0, -2)
         weights_NK, experts_NK = self.route(x_NC)
         y_NC = torch.zeros_like(x_NC)
-        for number in experts_NK.unique().tolist():
+        for number in torch.unique(experts_NK).tolist():
             tokens, rank = (experts_NK == number).nonzero(as_tuple=True)
             weights, expert = weights_NK[tokens, rank, None], self.experts[number]
             outputs = expert(x_NC[tokens] * weights) if self.routing.scale_inputs else expert(x_NC[tokens]) * weights
@@ -77,7 +77,7 @@ def choose_experts(
     scores_NE = logits_NE.sigmoid() if routing.scores == "sigmoid" else logits_NE.softmax(dim=-1)
     choice_NE = scores_NE if correction_bias is None else scores_NE + correction_bias
     if routing.n_group > 1:
-        choice_NGE = choice_NE.unflatten(-1, (routing.n_group, -1))
+        choice_NGE = choice_NE.view(len(choice_NE), routing.n_group, -1)
         groups_NG = choice_NGE.topk(2 if routing.group_score == "top2" else 1, dim=-1).values.sum(dim=-1)
         best = groups_NG.topk(routing.topk_group, dim=-1).indices
         excluded_NG = torch.ones_like(groups_NG, dtype=torch.bool).scatter(-1, best, False)
