@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from lmcraft.model.attention import Attention
+from lmcraft.model.attention import BaseAttention
 from lmcraft.model.block import Block
 from lmcraft.model.norm import make_norm
 from lmcraft.model.transformer import Transformer
@@ -56,7 +56,7 @@ def _find_change(module: nn.Module, original: nn.Module | None) -> str:
         return "has a forward method of its own"
     if module._forward_hooks or module._forward_pre_hooks:
         return "has a forward hook"
-    if isinstance(module, Attention) and callable(module.kind):
+    if isinstance(module, BaseAttention) and callable(module.kind):
         return f"has a custom attention function, {function_name(module.kind)}"
     if original is None:
         return ""
@@ -69,7 +69,7 @@ def _find_change(module: nn.Module, original: nn.Module | None) -> str:
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:
-    ignored = {"training", "layer"} | ({"kind"} if isinstance(module, Attention) else set())
+    ignored = {"training", "layer"} | ({"kind"} if isinstance(module, BaseAttention) else set())
     return {key: value for key, value in vars(module).items() if isinstance(value, int | float | str) and key not in ignored}
 
 

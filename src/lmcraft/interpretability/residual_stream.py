@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lmcraft.errors import UserError
-from lmcraft.model.attention import Attention
+from lmcraft.model.attention import BaseAttention
 from lmcraft.model.block import Block
 from lmcraft.model.hooks import HookPoint, Hooks
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm, RMSNorm
@@ -120,19 +120,19 @@ class ResidualStream:
     def _output_matrix(self, layer: int) -> Tensor:
         """What maps the values that each head of a layer has read to what it writes, (H, D, C)."""
         if layer not in self._output_matrices:
-            attention: Attention = self.transformer.layers[layer].attention  # type: ignore[assignment]
-            one_hot = torch.eye(attention.num_heads * attention.head_dim, device=self.transformer.device)
+            attention: BaseAttention = self.transformer.layers[layer].attention  # type: ignore[assignment]
+            one_hot = torch.eye(attention.num_heads * attention.value_dim, device=self.transformer.device)
             matrix = attention.o_proj(one_hot)
             if attention.o_proj.bias is not None:
                 matrix = matrix - attention.o_proj.bias.float()
-            self._output_matrices[layer] = matrix.view(attention.num_heads, attention.head_dim, -1)
+            self._output_matrices[layer] = matrix.view(attention.num_heads, attention.value_dim, -1)
         return self._output_matrices[layer]
 
     def _attention_parts(self, layer: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """What the heads of a layer and its biases write, (H, P, C) and (P, C)."""
         block: Block = self.transformer.layers[layer]  # type: ignore[assignment]
         attention = block.attention
-        assert isinstance(attention, Attention)
+        assert isinstance(attention, BaseAttention)
         z_HPD = self._written[f"blocks.{layer}.attn.hook_z"][index].float().transpose(0, 1)
         results_HPC = z_HPD @ self._output_matrix(layer)
         bias = attention.o_proj.bias

@@ -7,6 +7,7 @@ config             `TransformerConfig`, `InitConfig`
 parts              settings of parts that most models lack, and `RopeScaling`
 hooks              named points at which functions read or replace activations
 attention          grouped-query attention
+latent_attention   multi-head latent attention (MLA): the cache keeps one compressed vector per token
 mixers             recurrent mixers: linear attention, state spaces, short convolutions
 rotary             rotary position embeddings and their scaling
 feedforward        feed-forward layers

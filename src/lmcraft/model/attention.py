@@ -51,17 +51,70 @@ class Cache(Protocol):
         """Replace a layer's recurrent state by that after `num_tokens` more tokens."""
 
 
-class Attention(nn.Module):
-    """Grouped-query attention (arXiv 2305.13245) with optional biases, QK norm and rotary positions."""
+class BaseAttention(nn.Module):
+    """What every kind of attention has in common: from queries, keys and values to the output.
 
-    def __init__(self, config: TransformerConfig, layer: int) -> None:
+    Args:
+        config: the model.
+        layer: number of the block.
+        value_dim: width of a head's values.
+    """
+
+    o_proj: Linear
+    """Output projection, from (..., H * value_dim)."""
+
+    def __init__(self, config: TransformerConfig, layer: int, value_dim: int) -> None:
         super().__init__()
         self.layer = layer
         self.kind: AttentionKind | AttentionFunction = "auto"
         self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head_dim = config.head_dim
+        self.head_dim, self.value_dim = config.head_dim, value_dim
         self.scale = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
         self.dropout = config.attention_dropout
+
+    def mix(self, q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, hook: Hook) -> Tensor:
+        """Values mixed by their weights, (B, H, T, width of a value)."""
+        dropout = self.dropout if self.training else 0.0
+        if hook.has("attn.hook_attn_scores", "attn.hook_pattern"):
+            self._check_scores_exist()
+            return attend_with_hooks(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, hook)
+        if callable(self.kind):
+            assert mask is not None
+            return self.kind(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
+        return attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
+
+    def output(self, y_BHTD: Tensor, hook: Hook) -> Tensor:
+        """The output of the layer, (B, T, C), from the mixed values."""
+        z_BTHD = hook("attn.hook_z", y_BHTD.transpose(1, 2))
+        if hook.has("attn.hook_result"):
+            return hook("attn.hook_result", self.head_results(z_BTHD)).sum(2) + self._output_bias(z_BTHD)
+        return self.o_proj(z_BTHD.flatten(2))  # type: ignore[no-any-return]
+
+    def _check_scores_exist(self) -> None:
+        if callable(self.kind):
+            raise UserError(
+                "attention is a function of your own, so hook_attn_scores and hook_pattern do not exist: leave them out, or "
+                'call use_attention("auto") first'
+            )
+
+    def head_results(self, z_BTHD: Tensor) -> Tensor:
+        """What each head adds to the output, (B, T, H, C), without the bias."""
+        B, T, H, D = z_BTHD.shape
+        alone = z_BTHD.new_zeros(H, B, T, H, D)
+        index = torch.arange(H, device=z_BTHD.device)
+        alone[index, :, :, index] = z_BTHD.permute(2, 0, 1, 3)
+        results: Tensor = self.o_proj(alone.reshape(H * B, T, H * D)) - self._output_bias(z_BTHD)
+        return results.view(H, B, T, -1).permute(1, 2, 0, 3)
+
+    def _output_bias(self, z_BTHD: Tensor) -> Tensor:
+        return self.o_proj(z_BTHD.new_zeros(1, 1, self.num_heads * self.value_dim))  # type: ignore[no-any-return]
+
+
+class Attention(BaseAttention):
+    """Grouped-query attention (arXiv 2305.13245) with optional biases, QK norm and rotary positions."""
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__(config, layer, config.head_dim)
         width, bias = config.hidden_size, config.attention_bias != "none"
         self.q_proj = Linear(width, self.num_heads * self.head_dim, bias=bias)
         self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
@@ -103,38 +156,7 @@ class Attention(nn.Module):
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
-        dropout = self.dropout if self.training else 0.0
-        if hook.has("attn.hook_attn_scores", "attn.hook_pattern"):
-            self._check_scores_exist()
-            y_BHTD = attend_with_hooks(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, hook)
-        elif callable(self.kind):
-            assert mask is not None
-            y_BHTD = self.kind(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
-        else:
-            y_BHTD = attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
-        z_BTHD = hook("attn.hook_z", y_BHTD.transpose(1, 2))
-        if hook.has("attn.hook_result"):
-            return hook("attn.hook_result", self.head_results(z_BTHD)).sum(2) + self._output_bias(z_BTHD)
-        return self.o_proj(z_BTHD.reshape(B, T, -1))  # type: ignore[no-any-return]
-
-    def _check_scores_exist(self) -> None:
-        if callable(self.kind):
-            raise UserError(
-                "attention is a function of your own, so hook_attn_scores and hook_pattern do not exist: leave them out, or "
-                'call use_attention("auto") first'
-            )
-
-    def head_results(self, z_BTHD: Tensor) -> Tensor:
-        """What each head adds to the output, (B, T, H, C), without the bias."""
-        B, T, H, D = z_BTHD.shape
-        alone = z_BTHD.new_zeros(H, B, T, H, D)
-        index = torch.arange(H, device=z_BTHD.device)
-        alone[index, :, :, index] = z_BTHD.permute(2, 0, 1, 3)
-        results: Tensor = self.o_proj(alone.reshape(H * B, T, H * D)) - self._output_bias(z_BTHD)
-        return results.view(H, B, T, -1).permute(1, 2, 0, 3)
-
-    def _output_bias(self, z_BTHD: Tensor) -> Tensor:
-        return self.o_proj(z_BTHD.new_zeros(1, 1, self.num_heads * self.head_dim))  # type: ignore[no-any-return]
+        return self.output(self.mix(q_BHTD, k_BKSD, v_BKSD, mask, hook), hook)
 
 
 def attend(
@@ -215,8 +237,8 @@ def _attend_to_all(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor,
     B, H, T, D = q_BHTD.shape
     K, S = k_BKSD.shape[1], k_BKSD.shape[2]
     q = q_BHTD.reshape(B * K, H // K * T, D)  # the query heads of a group share their keys
-    k, v = k_BKSD.reshape(B * K, S, D), v_BKSD.reshape(B * K, S, D)
+    k, v = k_BKSD.reshape(B * K, S, D), v_BKSD.reshape(B * K, S, -1)
     scores = torch.bmm(q, k.transpose(1, 2)).view(B, H, T, S)
     scores = torch.add(mask[:, None], scores, alpha=scale)
     weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
-    return torch.bmm(weights.view(B * K, H // K * T, S), v).view(B, H, T, D)
+    return torch.bmm(weights.view(B * K, H // K * T, S), v).view(B, H, T, -1)

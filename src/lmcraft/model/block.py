@@ -6,10 +6,11 @@ Shapes: B batch, T new tokens, C width.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lmcraft.model.attention import Attention, Cache
+from lmcraft.model.attention import Attention, BaseAttention, Cache
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.experts import make_feed_forward
 from lmcraft.model.hooks import Hook, no_hooks
+from lmcraft.model.latent_attention import LatentAttention
 from lmcraft.model.mixers import make_mixer
 from lmcraft.model.norm import make_norm
 
@@ -24,7 +25,7 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         before, after = config.norm_placement != "after", config.norm_placement != "before"
-        self.attention = Attention(config, layer) if config.has_attention(layer) else None
+        self.attention = make_attention(config, layer) if config.has_attention(layer) else None
         self.mixer = make_mixer(config, layer) if config.state_shapes(layer) else None
         mixes, feeds = config.layer_type(layer) != "feed_forward", config.has_feed_forward(layer)
         self.attention_norm = make_norm(config) if mixes and before else nn.Identity()
@@ -64,3 +65,8 @@ class Block(nn.Module):
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+def make_attention(config: TransformerConfig, layer: int) -> BaseAttention:
+    """The attention of a layer."""
+    return (LatentAttention if config.latent_attention.kv_lora_rank else Attention)(config, layer)

@@ -174,6 +174,7 @@ class TransformerConfig:
                 f"model.num_key_value_heads={self.num_key_value_heads} does not divide "
                 f"model.num_attention_heads={self.num_attention_heads}; change one of them"
             )
+        self._check_latent_attention()
         if self.position == "rotary":
             self._check_rotary()
         if self.sliding_window < 0:
@@ -191,6 +192,24 @@ class TransformerConfig:
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")
+
+    def _check_latent_attention(self) -> None:
+        latent = self.latent_attention
+        if not latent.kv_lora_rank:
+            return
+        for name, value in vars(latent).items():
+            if value < (0 if name == "q_lora_rank" else 1):
+                raise UserError(f"model.latent_attention.{name}={value} must be at least 1: set it")
+        if self.head_dim != latent.qk_nope_head_dim + latent.qk_rope_head_dim:
+            raise UserError(
+                f"model.head_dim={self.head_dim} must be model.latent_attention.qk_nope_head_dim + qk_rope_head_dim, "
+                f"{latent.qk_nope_head_dim + latent.qk_rope_head_dim}: set it"
+            )
+        if self.num_key_value_heads != self.num_attention_heads:
+            raise UserError(
+                f"model.num_key_value_heads={self.num_key_value_heads} must be model.num_attention_heads="
+                f"{self.num_attention_heads} with latent attention: set it"
+            )
 
     def _check_rotary(self) -> None:
         if not 0 < self.partial_rotary_factor <= 1:
@@ -236,6 +255,8 @@ class TransformerConfig:
     @property
     def rotary_dim(self) -> int:
         """Number of rotated dimensions of a head."""
+        if self.latent_attention.kv_lora_rank:
+            return self.latent_attention.qk_rope_head_dim
         return int(self.head_dim * self.partial_rotary_factor)
 
     def layer_type(self, layer: int) -> LayerType:

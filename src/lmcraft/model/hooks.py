@@ -131,9 +131,12 @@ def hook_names(config: TransformerConfig) -> list[str]:
 
 def _block_names(config: TransformerConfig, layer: int) -> Iterator[str]:
     yield from ("hook_resid_pre", "ln1.hook_normalized")
-    yield from (f"attn.hook_{part}" for part in ("q", "k", "v"))
-    if config.position == "rotary":
-        yield from ("attn.hook_rot_q", "attn.hook_rot_k")
+    if config.latent_attention.kv_lora_rank:
+        yield from ("attn.hook_q", "attn.hook_rot_q", "attn.hook_rot_k", "attn.hook_v")
+    else:
+        yield from (f"attn.hook_{part}" for part in ("q", "k", "v"))
+        if config.position == "rotary":
+            yield from ("attn.hook_rot_q", "attn.hook_rot_k")
     yield from (f"attn.hook_{part}" for part in ("attn_scores", "pattern", "z", "result"))
     yield "hook_attn_out"
     if not config.parallel_residual:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.kernels.elementwise import MAX_LANES, RotateFunction, can_compute
+from lmcraft.model.parts import RopeScaling
 
 INITIAL_POSITIONS = 4096  # length of the first table; it grows with the longest sequence
 
@@ -99,8 +100,13 @@ def attention_factor(config: TransformerConfig) -> float:
     if scaling.rope_type == "longrope":
         return math.sqrt(1 + math.log(factor) / math.log(scaling.original_max_position_embeddings))
     if scaling.mscale and scaling.mscale_all_dim:
-        return (0.1 * scaling.mscale * math.log(factor) + 1) / (0.1 * scaling.mscale_all_dim * math.log(factor) + 1)
-    return 0.1 * math.log(factor) + 1
+        return yarn_scale(scaling, scaling.mscale) / yarn_scale(scaling, scaling.mscale_all_dim)
+    return yarn_scale(scaling, 1.0)
+
+
+def yarn_scale(scaling: RopeScaling, mscale: float) -> float:
+    """YaRN's scale of queries and keys (section 3.4, eq. 22), its logarithmic part times `mscale`; 1 without scaling."""
+    return 1.0 if scaling.factor <= 1 else 0.1 * mscale * math.log(scaling.factor) + 1
 
 
 def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

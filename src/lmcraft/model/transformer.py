@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lmcraft.errors import UserError
-from lmcraft.model.attention import Attention, AttentionFunction, AttentionKind, Cache
+from lmcraft.model.attention import AttentionFunction, AttentionKind, BaseAttention, Cache
 from lmcraft.model.block import Block
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, HookFunction, HookPoint, Hooks, NameFilter, no_hooks
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
             raise UserError(f"attention {kind!r} is not supported: use {', '.join(map(repr, kinds))} or a function")
         self._inputs.attention_kind = kind
         for module in self.modules():
-            if isinstance(module, Attention):
+            if isinstance(module, BaseAttention):
                 module.kind = kind
 
     def forward(

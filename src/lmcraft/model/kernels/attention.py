@@ -32,6 +32,7 @@ def can_compute(q_BTHD: Tensor, k_BTKD: Tensor, v_BTKD: Tensor, mask: Tensor) ->
     B, T, H, _ = q_BTHD.shape
     suitable = torch.is_grad_enabled() and k_BTKD.shape[1] == T and T % MAX_LANES == 0 and B * H * T * T >= MIN_SCORES
     tensors = (q_BTHD, k_BTKD, v_BTKD, mask)
+    suitable = suitable and k_BTKD.shape == v_BTKD.shape  # the kernel has one head width
     return suitable and all(x.is_contiguous() for x in tensors) and is_available(*tensors)
 
 
