@@ -3,6 +3,7 @@
 family      `Family`, the table: fields of config.json, names and layouts of weights
 layouts     how rows of our tensors lie in one of a checkpoint: stacked, by head, rotary pairs
 common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
+experts     entries that families with experts share
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
 lmcraft     our own format, for configurations that no Hugging Face family can express
 
@@ -16,16 +17,38 @@ from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma3 import GEMMA3
+from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
 from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.lfm2 import LFM2
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.lmcraft import LMCRAFT
+from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
 from lmcraft.model.families.olmo2 import OLMO2
+from lmcraft.model.families.olmoe import FLEX_OLMO
 from lmcraft.model.families.phi3 import PHI3
-from lmcraft.model.families.qwen import QWEN2, QWEN3, QWEN3_MOE
+from lmcraft.model.families.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
 
-BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LFM2, LMCRAFT)
+BY_PREFERENCE = (
+    QWEN3,
+    LLAMA,
+    MISTRAL,
+    QWEN2,
+    GPT2,
+    GPT_NEOX,
+    GEMMA3,
+    PHI3,
+    QWEN3_MOE,
+    OLMO2,
+    LFM2,
+    QWEN2_MOE,
+    MIXTRAL,
+    FLEX_OLMO,
+    GLM4_MOE,
+    DOTS1,
+    MINIMAX_M2,
+    LMCRAFT,
+)
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
 
 

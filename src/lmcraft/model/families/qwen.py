@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import common
-from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families import common, experts
+from lmcraft.model.families.family import Family, Field
 
 PLAIN = {"norm": "rmsnorm", "position": "rotary"}
 COMMON = (
@@ -65,10 +65,6 @@ class SwitchedWindow(common.Window):
         hf_config["use_sliding_window"] = config.sliding_window > 0
 
 
-def _has_experts(config: TransformerConfig, layer: int) -> bool:
-    return config.has_experts(layer)
-
-
 QWEN3_MOE = Family(
     model_type="qwen3_moe",
     architecture="Qwen3MoeForCausalLM",
@@ -90,14 +86,45 @@ QWEN3_MOE = Family(
         *common.ATTENTION,
         *common.MLP,
         *common.NORMS,
-        common.layer_weight("mlp.gate.weight", "feed_forward.router.weight", when=_has_experts),
-        *(
-            Weight(
-                f"model.layers.{{i}}.mlp.experts.{{e}}.{p}_proj.weight",
-                (f"layers.{{i}}.feed_forward.experts.{{e}}.{p}_proj.weight",),
-                when=_has_experts,
-            )
-            for p in ("gate", "up", "down")
+        experts.router(),
+        *experts.experts(),
+    ),
+)
+
+
+def _every_other_below_max_window_layers(hf_config: Mapping[str, Any], layers: int) -> list[str]:
+    """The layers with even numbers below `max_window_layers` slide."""
+    sliding = range(0, min(layers, hf_config.get("max_window_layers", 28)), 2)
+    return ["sliding_attention" if layer in sliding else "full_attention" for layer in range(layers)]
+
+
+QWEN2_MOE = Family(
+    model_type="qwen2_moe",
+    architecture="Qwen2MoeForCausalLM",
+    fields=(
+        *common.sizes(151936, 32768, 2048, 5632, 24, 16, num_key_value_heads=16),
+        Field("qkv_bias", "attention_bias", True, {True: "qkv", False: "none"}),
+        Field("num_experts", "num_experts", 60, other="num_local_experts"),
+        Field("num_experts_per_tok", "num_experts_per_tok", 4),
+        Field("moe_intermediate_size", "moe_intermediate_size", 1408),
+        Field("shared_expert_intermediate_size", "shared_expert.intermediate_size", 5632),
+        Field("norm_topk_prob", "norm_topk_prob", False),
+        DenseLayers(),
+        *COMMON,
+        common.LayeredWindow(4096, _every_other_below_max_window_layers, switch="use_sliding_window"),
+    ),
+    implied=lambda config: PLAIN | {"qk_norm": False, "shared_expert.gate": True},
+    optional_prefix="model.",
+    weights=(
+        *common.EMBEDDINGS,
+        *common.ATTENTION,
+        *common.MLP,
+        *common.NORMS,
+        experts.router(),
+        *experts.experts(),
+        *experts.shared_expert("mlp.shared_expert"),
+        common.layer_weight(
+            "mlp.shared_expert_gate.weight", "feed_forward.shared_gate.weight", when=experts.has_shared_expert
         ),
     ),
 )
