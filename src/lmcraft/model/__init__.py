@@ -4,6 +4,7 @@ transformer        `Transformer`; token ids to logits
 block              one block: a mixer of tokens and a feed-forward layer
 layer_inputs       rotary rows, masks and borders of documents, for the blocks
 config             `TransformerConfig`, `InitConfig`
+setting_checks     types and sizes of settings
 parts              settings of parts that most models lack, and `RopeScaling`
 hooks              named points at which functions read or replace activations
 attention          grouped-query attention

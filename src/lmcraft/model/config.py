@@ -1,9 +1,7 @@
 """Model configuration. Field names are Hugging Face's where one exists; `families/` translates the rest."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from math import isfinite
-from typing import Annotated, Any, Literal, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
@@ -17,11 +15,9 @@ from lmcraft.model.parts import (
     ShortConv,
     StateShape,
 )
+from lmcraft.model.setting_checks import check_types
 
-MAX_SIZE = 2**28  # upper bound of every size, so that a product of two cannot overflow
-MAX_LAYERS = 2**12
 MIN_ATTENTION_SCALAR = 1e-6
-MAX_NUMBER = 1e18  # upper bound of every other number, so that a whole one fits into 64 bits
 LayerType = Literal[
     "full_attention",
     "sliding_attention",
@@ -140,14 +136,7 @@ class TransformerConfig:
 
     def check(self) -> None:
         """Raise UserError unless a model can be built from this configuration."""
-        groups = [(value, f"model.{name}.") for name, value in vars(self).items() if is_dataclass(value)]
-        for group, prefix in [(self, "model."), *groups]:
-            for entry in fields(group):
-                value = getattr(group, entry.name)
-                if isinstance(value, float) and not isfinite(value):
-                    raise UserError(f"{prefix}{entry.name}={value!r} must be finite: set a number")
-                if not _fits(value, entry.type):
-                    raise UserError(f"{prefix}{entry.name}={value!r} is invalid; it must be of type {_name(entry.type)}")
+        check_types(self)
         sizes = (
             "vocab_size",
             "max_position_embeddings",
@@ -161,9 +150,6 @@ class TransformerConfig:
         for name in sizes:
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={value} must be at least 1: set it")
-        check_sizes(vars(self))
-        for group, prefix in groups:
-            check_sizes({f"{prefix.removeprefix('model.')}{name}": value for name, value in vars(group).items()})
         if self.query_pre_attn_scalar and self.query_pre_attn_scalar < MIN_ATTENTION_SCALAR:
             raise UserError(
                 f"model.query_pre_attn_scalar={self.query_pre_attn_scalar} must be at least {MIN_ATTENTION_SCALAR}; "
@@ -174,7 +160,8 @@ class TransformerConfig:
                 f"model.num_key_value_heads={self.num_key_value_heads} does not divide "
                 f"model.num_attention_heads={self.num_attention_heads}; change one of them"
             )
-        self._check_latent_attention()
+        if self.latent_attention.kv_lora_rank:
+            self.latent_attention.check(self.num_attention_heads, self.num_key_value_heads, self.head_dim)
         if self.position == "rotary":
             self._check_rotary()
         if self.sliding_window < 0:
@@ -193,24 +180,6 @@ class TransformerConfig:
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")
 
-    def _check_latent_attention(self) -> None:
-        latent = self.latent_attention
-        if not latent.kv_lora_rank:
-            return
-        for name, value in vars(latent).items():
-            if value < (0 if name == "q_lora_rank" else 1):
-                raise UserError(f"model.latent_attention.{name}={value} must be at least 1: set it")
-        if self.head_dim != latent.qk_nope_head_dim + latent.qk_rope_head_dim:
-            raise UserError(
-                f"model.head_dim={self.head_dim} must be model.latent_attention.qk_nope_head_dim + qk_rope_head_dim, "
-                f"{latent.qk_nope_head_dim + latent.qk_rope_head_dim}: set it"
-            )
-        if self.num_key_value_heads != self.num_attention_heads:
-            raise UserError(
-                f"model.num_key_value_heads={self.num_key_value_heads} must be model.num_attention_heads="
-                f"{self.num_attention_heads} with latent attention: set it"
-            )
-
     def _check_rotary(self) -> None:
         if not 0 < self.partial_rotary_factor <= 1:
             raise UserError(
@@ -223,22 +192,7 @@ class TransformerConfig:
             )
         if self.rope_theta <= 0 or self.rope_local_theta < 0:
             raise UserError(f"model.rope_theta={self.rope_theta} must be more than 0; 10000 is usual")
-        scaling = self.rope_scaling
-        if scaling.rope_type != "default" and scaling.factor < 1:
-            raise UserError(
-                f"model.rope_scaling.factor={scaling.factor} must be at least 1; it is new length / original length"
-            )
-        if scaling.rope_type not in ("default", "linear") and scaling.original_max_position_embeddings < 2:
-            raise UserError(
-                f"model.rope_scaling.original_max_position_embeddings={scaling.original_max_position_embeddings} must be at "
-                "least 2; it is the sequence length before scaling"
-            )
-        for name in ("short_factor", "long_factor"):
-            if scaling.rope_type == "longrope" and len(getattr(scaling, name)) != self.rotary_dim // 2:
-                raise UserError(
-                    f"model.rope_scaling.{name} has {len(getattr(scaling, name))} factors; give one for each of the "
-                    f"{self.rotary_dim // 2} wavelengths"
-                )
+        self.rope_scaling.check(self.rotary_dim // 2)
 
     def _check_experts(self) -> None:
         if not self.num_experts:
@@ -315,28 +269,6 @@ class TransformerConfig:
         return self.feed_forward in ("swiglu", "geglu_tanh", "clamped_swiglu")
 
 
-def check_sizes(values: Mapping[str, Any]) -> None:
-    """Raise UserError for a whole number that is too large; called before anything is built from it."""
-    for name in _SIZES & values.keys():
-        value, limit = values[name], MAX_LAYERS if name == "num_hidden_layers" else MAX_SIZE
-        if isinstance(value, int) and abs(value) > limit:
-            raise UserError(f"model.{name}={value} is too large; the maximum is {limit}")
-
-
-def _whole_numbers(group: Any, prefix: str = "") -> set[str]:
-    """The names of a dataclass's fields that hold whole numbers, and those of its groups."""
-    names = set()
-    for item in fields(group):
-        if is_dataclass(item.default):
-            names |= _whole_numbers(item.default, f"{prefix}{item.name}.")
-        elif int in (item.type, *get_args(item.type)):
-            names.add(f"{prefix}{item.name}")
-    return names
-
-
-_SIZES = _whole_numbers(TransformerConfig)
-
-
 @dataclass(frozen=True, kw_only=True)
 class InitConfig:
     """Weight initialization; the formulas are in `lmcraft.model.initialization`."""
@@ -347,22 +279,3 @@ class InitConfig:
     """Standard deviation of the embeddings, and of all matrices with gpt2."""
     zero_output_projections: bool = True
     """Initialize the projections into the residual stream to zero, so that each block starts as the identity."""
-
-
-def _fits(value: object, expected: Any) -> bool:
-    """Whether a value has a field's type; it may come from an untrusted config.json."""
-    if get_origin(expected) is Annotated:
-        return _fits(value, get_args(expected)[0])
-    if get_origin(expected) is Literal:
-        return value in get_args(expected)
-    if get_origin(expected) is tuple:
-        return isinstance(value, tuple) and all(_fits(item, get_args(expected)[0]) for item in value)
-    if expected is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER
-    return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
-
-
-def _name(expected: Any) -> str:
-    if get_origin(expected) is Annotated:
-        return _name(get_args(expected)[0])
-    return str(expected).removeprefix("typing.") if get_origin(expected) else str(expected.__name__)

@@ -32,6 +32,22 @@ class LatentAttention:
     v_head_dim: int = 0
     """Width of the values of a head."""
 
+    def check(self, num_heads: int, num_kv_heads: int, head_dim: int) -> None:
+        """Raise UserError unless the sizes fit each other and the model's heads."""
+        for name, value in vars(self).items():
+            if value < (0 if name == "q_lora_rank" else 1):
+                raise UserError(f"model.latent_attention.{name}={value} must be at least 1: set it")
+        if head_dim != self.qk_nope_head_dim + self.qk_rope_head_dim:
+            raise UserError(
+                f"model.head_dim={head_dim} must be model.latent_attention.qk_nope_head_dim + qk_rope_head_dim, "
+                f"{self.qk_nope_head_dim + self.qk_rope_head_dim}: set it"
+            )
+        if num_kv_heads != num_heads:
+            raise UserError(
+                f"model.num_key_value_heads={num_kv_heads} must be model.num_attention_heads={num_heads} with latent "
+                "attention: set it"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class GatedDelta:
@@ -189,3 +205,21 @@ class RopeScaling:
     """longrope: factor per wavelength, for sequences up to the original length."""
     long_factor: tuple[float, ...] = ()
     """longrope: factor per wavelength, for longer sequences."""
+
+    def check(self, num_wavelengths: int) -> None:
+        """Raise UserError unless the settings of the type are there; `num_wavelengths` is half the rotated width."""
+        if self.rope_type != "default" and self.factor < 1:
+            raise UserError(
+                f"model.rope_scaling.factor={self.factor} must be at least 1; it is new length / original length"
+            )
+        if self.rope_type not in ("default", "linear") and self.original_max_position_embeddings < 2:
+            raise UserError(
+                f"model.rope_scaling.original_max_position_embeddings={self.original_max_position_embeddings} must be at "
+                "least 2; it is the sequence length before scaling"
+            )
+        for name in ("short_factor", "long_factor"):
+            if self.rope_type == "longrope" and len(getattr(self, name)) != num_wavelengths:
+                raise UserError(
+                    f"model.rope_scaling.{name} has {len(getattr(self, name))} factors; give one for each of the "
+                    f"{num_wavelengths} wavelengths"
+                )

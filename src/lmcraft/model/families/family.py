@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.model.config import TransformerConfig, check_sizes
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.layouts import STACKED, Layout
 from lmcraft.model.quantized_matrix import QuantizedMatrix
+from lmcraft.model.setting_checks import check_sizes
 
 CONFIG = "config.json"
 SETTING = re.compile(r"\bmodel\.(\w+(?:\.\w+)?)")  # a field of `TransformerConfig`, in an error
@@ -136,7 +137,7 @@ class Family:
             ours: dict[str, Any] = {"family": self.model_type}
             for entry in self.fields:
                 values = entry.read(hf_config, ours)
-                check_sizes(values)  # later entries may build lists of these sizes
+                check_sizes(TransformerConfig, values)  # later entries may build lists of these sizes
                 ours |= values
             config = _build_config(ours)
             config = _build_config(ours | dict(self.implied(config)))
