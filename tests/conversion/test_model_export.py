@@ -108,7 +108,7 @@ def test_a_sharded_export_is_complete_and_replaces_a_single_file(folder: Path, t
     assert same_weights(load(out), model)
 
 
-@pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16", "q8_0"])
+@pytest.mark.parametrize("dtype", ["keep", "float16", "bfloat16", "q8_0", "q4_k_m"])
 def test_export_to_gguf_and_back(folder: Path, tmp_path: Path, dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gguf")
     file, out = tmp_path / "tiny.gguf", tmp_path / "again"

@@ -134,7 +134,7 @@ NESTED = ARRAY + struct.pack("<IQ", 9, 1) * 5 + struct.pack("<IQ", 0, 0)
         (container({}, [tensor("a", [16])], bytes(60)), "needs 64 bytes"),
         (container({}, [tensor("a", [1], 0, 2**62)], bytes(64)), "needs 4 bytes at byte"),
         (container({}, [tensor("a", [1], 0, 4)], bytes(64)), "not a multiple of the alignment"),
-        (container({}, [tensor("a", [256], 23)], bytes(640)), "'a' is of type IQ4_XS, which is not supported"),
+        (container({}, [tensor("a", [256], 15)], bytes(640)), "'a' is of type Q8_K, which is not supported"),
         (container({}, [tensor("a", [256], 99)], bytes(640)), "'a' is of type number 99"),
     ],
 )

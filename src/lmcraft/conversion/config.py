@@ -10,6 +10,7 @@ from lmcraft.folder.names import is_gguf_name
 
 TOKENS_PER_SEQUENCE = 256  # of calibration or evaluation text; fewer if the model's context is shorter
 MIN_AVERAGE_BITS = 4.5  # 4 and a scale of 16 bits for 32 weights
+GGUF_DTYPES = ("q8_0", "q6_k", "q5_k_m", "q4_k_m")
 MIN_SEQUENCES = 4  # for calibration and evaluation together
 
 
@@ -28,9 +29,10 @@ class ExportConfig(Config):
     _: KW_ONLY
     format: Literal["auto", "hf", "gguf"] = "auto"
     """A Hugging Face folder, or a GGUF file for llama.cpp; auto: GGUF if --out ends in .gguf."""
-    dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0"] = "keep"
-    """Data type of the weights; q8_0 (8.5 bits per weight) is only for GGUF. keep leaves quantized matrices as they are in a
-    folder; any other type dequantizes them."""
+    dtype: Literal["keep", "float32", "bfloat16", "float16", "q8_0", "q6_k", "q5_k_m", "q4_k_m"] = "keep"
+    """Data type of the weights. q8_0, q6_k, q5_k_m and q4_k_m (8.5, 6.6, 5.7 and 4.9 bits per weight) are only for GGUF, and
+    rounded without calibration; q4_k_m is what most people run. keep leaves quantized matrices as they are in a folder; any
+    other type dequantizes them."""
     max_shard_size: float = 5.0
     """Maximum size of a weight file, in gigabytes; larger models are split into several."""
     tolerance: Annotated[float, automatic("as much as rounding explains")] = 0.0
@@ -41,8 +43,8 @@ class ExportConfig(Config):
     """Replace --out if it exists."""
 
     def resolved(self) -> "ExportConfig":
-        if self.dtype == "q8_0" and self.kind == "hf":
-            raise UserError("dtype='q8_0' is only for GGUF: choose float32, bfloat16 or float16, or --format gguf")
+        if self.dtype in GGUF_DTYPES and self.kind == "hf":
+            raise UserError(f"dtype={self.dtype!r} is only for GGUF: choose float32, bfloat16 or float16, or --format gguf")
         if self.keep_adapter and self.kind == "gguf":
             raise UserError(
                 "keep_adapter=true is not supported for GGUF: leave --keep-adapter out, or choose a folder for --out"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from lmcraft.conversion.config import ExportConfig
+from lmcraft.conversion.config import GGUF_DTYPES, ExportConfig
 from lmcraft.errors import RunError, UserError
 from lmcraft.folder import ModelFolder, replace_output
 from lmcraft.folder.layout import DOCUMENTS
@@ -28,8 +28,24 @@ PROBE = (
 CONVERSATION = ({"role": "user", "content": "Hello! 你好"}, {"role": "assistant", "content": "Hi."})
 PROBE_TOKENS = 128
 # Largest allowed difference of the logits, relative to their spread; rounding alone stays well below.
-TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 6e-2, "q8_0": 1.5e-1}
-GGUF_TYPES: dict[str, Quantization] = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
+TOLERANCE = {
+    "float32": 1e-4,
+    "float16": 1e-2,
+    "bfloat16": 6e-2,
+    "q8_0": 1.5e-1,
+    "q6_k": 2e-1,
+    "q5_k_m": 4e-1,
+    "q4_k_m": 8e-1,
+}
+GGUF_TYPES: dict[str, Quantization] = {
+    "float32": "f32",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "q8_0": "q8_0",
+    "q6_k": "q6_k",
+    "q5_k_m": "q5_k_m",
+    "q4_k_m": "q4_k_m",
+}
 
 
 def export_model(config: ExportConfig) -> str:
@@ -56,7 +72,7 @@ def export_model(config: ExportConfig) -> str:
         if chosen is not None:
             convert_weights(model.transformer, chosen)
         dtype = str(model.transformer.embed_tokens.weight.dtype).removeprefix("torch.")
-        dtype = "q8_0" if config.dtype == "q8_0" else dtype
+        dtype = config.dtype if config.dtype in GGUF_DTYPES else dtype
         if config.keep_adapter:
             _write_adapter(source, temporary, None if config.dtype == "keep" else getattr(torch, config.dtype))
         elif config.kind == "gguf":

@@ -8,6 +8,8 @@ architectures   table of supported architectures and their settings
 hf_config       metadata <-> config.json
 rope            rotary positions and their scaling
 tensors         tensor names and layouts
+mixtures        which type each tensor of a written file gets
+k_quants        quantizes to Q4_K, Q5_K and Q6_K
 vocabulary      metadata <-> tokenizer; `bpe` and `sentencepiece` are its two kinds
 dependency      the optional package `gguf`
 
@@ -15,7 +17,8 @@ A new architecture is an entry in `architectures`, plus one in `tensors.REARRANG
 tensors.
 """
 
+from lmcraft.gguf.mixtures import Quantization
 from lmcraft.gguf.reader import GGUFModel, open_gguf, read_gguf
-from lmcraft.gguf.writer import Quantization, write_gguf
+from lmcraft.gguf.writer import write_gguf
 
 __all__ = ["GGUFModel", "Quantization", "open_gguf", "read_gguf", "write_gguf"]

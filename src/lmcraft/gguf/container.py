@@ -52,10 +52,24 @@ TYPES = {
     6: TensorType("Q5_0", 32, 22),
     7: TensorType("Q5_1", 32, 24),
     8: TensorType("Q8_0", 32, 34),
+    10: TensorType("Q2_K", 256, 84),
+    11: TensorType("Q3_K", 256, 110),
     12: TensorType("Q4_K", 256, 144),
     13: TensorType("Q5_K", 256, 176),
     14: TensorType("Q6_K", 256, 210),
+    16: TensorType("IQ2_XXS", 256, 66),
+    17: TensorType("IQ2_XS", 256, 74),
+    18: TensorType("IQ3_XXS", 256, 98),
+    19: TensorType("IQ1_S", 256, 50),
+    20: TensorType("IQ4_NL", 32, 18),
+    21: TensorType("IQ3_S", 256, 110),
+    22: TensorType("IQ2_S", 256, 82),
+    23: TensorType("IQ4_XS", 256, 136),
+    29: TensorType("IQ1_M", 256, 56),
     30: TensorType("BF16", 1, 2),
+    34: TensorType("TQ1_0", 256, 54),
+    35: TensorType("TQ2_0", 256, 66),
+    39: TensorType("MXFP4", 32, 17),
 }
 # Types that torch has too, and how NumPy reads them (NumPy has no bfloat16).
 UNQUANTIZED = {"F32": ("<f4", torch.float32), "F16": ("<f2", torch.float16), "BF16": ("<i2", torch.bfloat16)}
@@ -128,6 +142,7 @@ class GGUFFile:
 def _dequantize(blocks: NDArray[np.uint8], kind: TensorType) -> NDArray[np.float32]:
     """The numbers of blocks, (number of blocks, numbers per block)."""
     quantization = getattr(gguf_package().quants, kind.name)
+    quantization.init_grid()  # the table of codes of the IQ types
     numbers = np.empty((len(blocks), kind.block), np.float32)
     step = NUMBERS_PER_CHUNK // kind.block
     with np.errstate(all="ignore"):  # scales of a damaged file may be infinite

@@ -13,10 +13,9 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.gguf.architectures import Architecture, architecture_of
 from lmcraft.gguf.container import GGUFFile
+from lmcraft.gguf.mixtures import EMBEDDING, OUTPUT
 from lmcraft.gguf.rope import read_rope, write_rope
 
-EMBEDDING = "token_embd.weight"
-OUTPUT = "output.weight"
 MAX_CONTEXT_TOKENS = 2**26
 _BLOCK = re.compile(r"blk\.([0-9]{1,9})\.")
 

@@ -17,7 +17,7 @@ from lmcraft.errors import UserError
 from lmcraft.gguf.architectures import Architecture
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.dependency import gguf_package
-from lmcraft.gguf.hf_config import EMBEDDING, OUTPUT
+from lmcraft.gguf.mixtures import EMBEDDING, OUTPUT
 
 Rearrange = Callable[[Tensor, Mapping[str, Any]], Tensor]
 SUFFIXES = (".weight", ".bias")
@@ -156,6 +156,12 @@ class HFTensors:
         return tensor
 
 
+def is_tied(hf_config: Mapping[str, Any], arch: Architecture) -> bool:
+    """Whether the output projection is the embedding."""
+    tied = hf_config.get("tie_word_embeddings")
+    return bool(arch.tied if tied is None else tied)
+
+
 def to_gguf(
     tensors: Iterable[tuple[str, Tensor]], arch: Architecture, hf_config: Mapping[str, Any]
 ) -> Iterator[tuple[str, Tensor]]:
@@ -165,8 +171,7 @@ def to_gguf(
         UserError: a tensor has no name in GGUF, or an expert is missing.
     """
     names = TensorNames(arch, int(hf_config[arch.layers]))
-    tied = hf_config.get("tie_word_embeddings")
-    tied = arch.tied if tied is None else tied
+    tied = is_tied(hf_config, arch)
     experts: dict[str, dict[int, Tensor]] = {}
     for hf_name, tensor in tensors:
         target = names.gguf(hf_name)

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,16 +14,13 @@ from lmcraft.folder import atomic_write
 from lmcraft.gguf.architectures import Architecture, architecture_for
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.gguf.hf_config import write_config
-from lmcraft.gguf.tensors import to_gguf
+from lmcraft.gguf.k_quants import K_QUANTS, quantize_k
+from lmcraft.gguf.mixtures import FILE_TYPES, Mixture, Quantization
+from lmcraft.gguf.tensors import is_tied, to_gguf
 from lmcraft.gguf.vocabulary import write_tokenizer
 from lmcraft.tokenizer import Tokenizer
 
-Quantization = Literal["f32", "f16", "bf16", "q8_0"]
-FILE_TYPES = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "bf16": "MOSTLY_BF16", "q8_0": "MOSTLY_Q8_0"}
-Q8_0_BLOCK = 32
 MAX_BUFFER_BYTES = 1 << 28  # of tensors kept in memory
-# Matrices that stay float32, as llama.cpp's kernels require.
-FULL_PRECISION = ("_norm.weight", ".ffn_gate_inp.weight", "position_embd.weight")
 
 
 def write_gguf(
@@ -47,8 +43,9 @@ def write_gguf(
         hf_config: the contents of a config.json.
         tensors: names and tensors of a Hugging Face checkpoint.
         tokenizer: tokenizer of the model.
-        quantization: type of the matrices; "q8_0" stores 8 bits plus a scale per 32 numbers of a row (matrices whose rows
-            are not a multiple of 32 become F16).
+        quantization: type of the matrices; "q8_0" stores 8 bits plus a scale per 32 numbers of a row, "q4_k_m" and "q5_k_m"
+            mix 4 or 5 bits with 6 as llama.cpp does. Matrices whose rows are not whole blocks get a type of smaller blocks,
+            or F16 if they are not a multiple of 32.
         name: `general.name`; empty: the file's name.
         license: `general.license`, an SPDX identifier; empty: not written.
 
@@ -64,6 +61,8 @@ def write_gguf(
     if not isinstance(hf_config.get("vocab_size"), int):
         raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count; config.json is damaged")
     settings, rope_tensors = write_config(hf_config, arch)
+    tied = is_tied(hf_config, arch) and not arch.needs_output
+    mixture = Mixture.of(quantization, arch.name, settings, tied=tied)
     metadata = _full_keys(settings, arch)
     vocabulary = write_tokenizer(tokenizer, hf_config)
     with atomic_write(path) as temporary:
@@ -80,7 +79,7 @@ def write_gguf(
                 _add_value(writer, key, value)
             writer.add_quantization_version(package.GGML_QUANT_VERSION)
             for tensor_name, tensor in chain(rope_tensors.items(), to_gguf(tensors, arch, hf_config)):
-                _add_tensor(writer, tensor_name, tensor, quantization)
+                _add_tensor(writer, tensor_name, tensor, mixture)
             writer.add_size_label(package.size_label(*writer.get_total_parameter_count()))
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
@@ -95,11 +94,13 @@ def _open_writer(file: Path, architecture: str) -> Any:
     return writer
 
 
-def _add_tensor(writer: Any, name: str, tensor: Tensor, quantization: Quantization) -> None:
+def _add_tensor(writer: Any, name: str, tensor: Tensor, mixture: Mixture) -> None:
     package = gguf_package()
-    kind = _tensor_type(name, tensor, quantization)
-    data = package.quantize(_to_numpy(name, tensor, kind), package.GGMLQuantizationType[kind])
-    writer.add_tensor(name, data, raw_dtype=package.GGMLQuantizationType[kind])
+    kind = mixture.type_of(name, tuple(tensor.shape))
+    numbers = _to_float32(name, tensor, kind)
+    number = package.GGMLQuantizationType[kind]
+    data = quantize_k(name, numbers, kind) if kind in K_QUANTS else package.quantize(numbers.numpy(), number)
+    writer.add_tensor(name, data, raw_dtype=number)
 
 
 def _full_keys(settings: Mapping[str, Any], arch: Architecture) -> dict[str, Any]:
@@ -125,17 +126,8 @@ def _add_value(writer: Any, key: str, value: Any) -> None:
         )
 
 
-def _tensor_type(name: str, tensor: Tensor, quantization: Quantization) -> str:
-    if tensor.ndim == 1 or not name.endswith(".weight") or name.endswith(FULL_PRECISION):
-        return "F32"
-    if quantization == "q8_0" and tensor.shape[-1] % Q8_0_BLOCK:
-        return "F16"
-    return quantization.upper()
-
-
-def _to_numpy(name: str, tensor: Tensor, kind: str) -> np.ndarray[Any, Any]:
+def _to_float32(name: str, tensor: Tensor, kind: str) -> Tensor:
     numbers = tensor.detach().to("cpu", torch.float32).contiguous()
     if kind == "F16" and not bool(torch.isfinite(numbers.to(torch.float16)).all()):
         raise UserError(f"the tensor '{name}' has numbers that F16 cannot hold; use quantization bf16 or f32")
-    array: np.ndarray[Any, Any] = numbers.numpy()
-    return array
+    return numbers
