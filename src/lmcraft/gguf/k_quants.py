@@ -1,7 +1,7 @@
 """Quantize to Q4_K, Q5_K and Q6_K, which the `gguf` package reads but does not write.
 
 A block is 256 numbers of a row. In Q4_K and Q5_K a group of 32 has a scale and a minimum of 6 bits each, in Q6_K a group of
-16 has a scale of 8 bits; the block has a scale of them in float16. Layouts: ggml's `ggml-common.h`.
+16 has a scale of 8 bits; the block has a scale of them in float16. The layouts are ggml's.
 
 The scale of a group is the best of a few candidates around (highest - lowest) / levels, each fitted to its own codes by
 weighted least squares; larger numbers have more weight.
@@ -40,7 +40,7 @@ def quantize_k(name: str, numbers: Tensor, kind: str) -> NDArray[np.uint8]:
     """
     blocks = numbers.reshape(-1, BLOCK)
     quantize = _quantize_q6 if kind == "Q6_K" else _quantize_q4 if kind == "Q4_K" else _quantize_q5
-    packed = torch.cat([quantize(chunk) for chunk in blocks.split(BLOCKS_PER_CHUNK)])
+    packed = torch.cat([quantize(chunk) for chunk in torch.split(blocks, BLOCKS_PER_CHUNK)])
     scales = packed[:, -2:] if kind == "Q6_K" else packed[:, :4]
     if not bool(numbers.isfinite().all() and scales.contiguous().view(torch.float16).isfinite().all()):
         raise UserError(f"the tensor '{name}' has numbers that {kind} cannot hold; use dtype bfloat16 or float32")

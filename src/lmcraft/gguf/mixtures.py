@@ -1,6 +1,6 @@
 """Which type each tensor of a file gets: for Q4_K_M and Q5_K_M llama.cpp's mixture, so that files are as people expect.
 
-The mixture follows `llama-quant.cpp`: six bits for the output projection, and for values and down projections of the first
+The mixture follows `llama-quantize`: six bits for the output projection, and for values and down projections of the first
 and last eighth of the layers and every third between them.
 """
 

@@ -54,12 +54,9 @@ def write_gguf(
             not installed.
     """
     path = Path(path)
-    if quantization not in get_args(Quantization):
-        raise UserError(f"quantization={quantization!r} is not supported; use one of {', '.join(get_args(Quantization))}")
+    _check(hf_config, quantization)
     package = gguf_package()
     arch = architecture_for(hf_config)
-    if not isinstance(hf_config.get("vocab_size"), int):
-        raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count; config.json is damaged")
     settings, rope_tensors = write_config(hf_config, arch)
     tied = is_tied(hf_config, arch) and not arch.needs_output
     mixture = Mixture.of(quantization, arch.name, settings, tied=tied)
@@ -86,6 +83,13 @@ def write_gguf(
             writer.write_tensors_to_file()
         finally:
             writer.close()
+
+
+def _check(hf_config: Mapping[str, Any], quantization: str) -> None:
+    if quantization not in get_args(Quantization):
+        raise UserError(f"quantization={quantization!r} is not supported; use one of {', '.join(get_args(Quantization))}")
+    if not isinstance(hf_config.get("vocab_size"), int):
+        raise UserError(f"config.json: vocab_size={hf_config.get('vocab_size')!r} is not a count; config.json is damaged")
 
 
 def _open_writer(file: Path, architecture: str) -> Any:
