@@ -46,7 +46,7 @@ class SharedExperts:
         return {"shared_expert.intermediate_size": count * read_so_far["moe_intermediate_size"]}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        hf_config[self.key] = config.shared_expert.intermediate_size // config.moe_intermediate_size
+        hf_config[self.key] = config.shared_expert.intermediate_size // max(config.moe_intermediate_size, 1)
 
 
 # DeepSeek V3's routing, and its keys.
