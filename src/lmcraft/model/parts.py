@@ -31,11 +31,13 @@ class LatentAttention:
     """Width of the rotated part, whose keys all heads share."""
     v_head_dim: int = 0
     """Width of the values of a head."""
+    rope_interleave: bool = True
+    """In checkpoints, the two coordinates of a rotary angle are neighbors; what the model computes is the same."""
 
     def check(self, num_heads: int, num_kv_heads: int, head_dim: int) -> None:
         """Raise UserError unless the sizes fit each other and the model's heads."""
         for name, value in vars(self).items():
-            if value < (0 if name == "q_lora_rank" else 1):
+            if name != "rope_interleave" and value < (0 if name == "q_lora_rank" else 1):
                 raise UserError(f"model.latent_attention.{name}={value} must be at least 1: set it")
         if head_dim != self.qk_nope_head_dim + self.qk_rope_head_dim:
             raise UserError(

@@ -5,6 +5,7 @@ layouts     how rows of our tensors lie in one of a checkpoint: stacked, by head
 common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
 experts     entries that families with experts share
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
+deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
 lmcraft     our own format, for configurations that no Hugging Face family can express
 
 A configuration is saved as the family that it names, or as the first in `BY_PREFERENCE` that can express it.
@@ -15,6 +16,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
@@ -47,6 +49,11 @@ BY_PREFERENCE = (
     GLM4_MOE,
     DOTS1,
     MINIMAX_M2,
+    DEEPSEEK_V3,
+    DEEPSEEK_V2,
+    GLM4_MOE_LITE,
+    SARVAM_MLA,
+    YOUTU,
     LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}

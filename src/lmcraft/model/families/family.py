@@ -48,9 +48,13 @@ class Field:
     """Mapping from their values to ours; empty if they are the same."""
     other: str = ""
     """Key in other releases of transformers, read if `hf` is missing."""
+    null_is_zero: bool = False
+    """A null means 0, which turns something off, instead of the default."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         value = hf_config.get(self.hf)
+        if value is None and self.null_is_zero and self.hf in hf_config:
+            return {self.ours: 0}
         if value is None and self.other:
             value = hf_config.get(self.other)
         if value is None:
@@ -63,6 +67,8 @@ class Field:
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         value = attrgetter(self.ours)(config)
+        if self.null_is_zero and not value:
+            value = None
         hf_config[self.hf] = next((theirs for theirs, ours in self.values.items() if ours == value), value)
 
 
