@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,12 +65,26 @@ def test_an_error_in_config_json_names_the_file_and_its_key(
         load_model(tmp_path)
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.float8_e4m3fn, torch.bool])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
 def test_weights_of_other_types_are_rejected(dtype: torch.dtype, tmp_path: Path) -> None:
     save_model(tiny_model(), tmp_path, {})
     add_tensor(tmp_path, "model.norm.weight", torch.ones(32).to(dtype))
     with pytest.raises(UserError, match=r"norm.weight' has the data type .* is not supported"):
         load_model(tmp_path)
+
+
+def test_numbers_of_8_bits_need_a_quantization_config(tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path, {})
+    add_tensor(tmp_path, "lm_head.weight", torch.ones(96, 32).to(torch.float8_e4m3fn))  # compared with the embedding
+    with pytest.raises(UserError, match=r"lm_head.weight' has the data type float8_e4m3fn, but config.json has no quant"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, "float16"])
+def test_a_model_opens_in_a_floating_point_type_only(dtype: Any, tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path, {})
+    with pytest.raises(UserError, match=r"^dtype=.* is not supported: use torch.float32, torch.float16"):
+        load_model(tmp_path, dtype=dtype)
 
 
 def test_an_index_that_leads_out_of_the_folder_is_rejected(tmp_path: Path) -> None:

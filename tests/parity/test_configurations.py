@@ -84,8 +84,12 @@ def test_damaged_folders_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         load_model(tmp_path)
     write_json(tmp_path / "config.json", {"model_type": "qwen9"})
-    with pytest.raises(UserError, match="'qwen9' is not supported; supported: qwen3"):
+    with pytest.raises(UserError, match=r"'qwen9' is not supported; docs/families\.md lists"):
         load_model(tmp_path)
+    for classes, remedy in ((["Qwen3ForCausalLM"], 'add "qwen3"'), (["X"], "get the complete file"), (None, "get the")):
+        write_json(tmp_path / "config.json", {"architectures": classes})
+        with pytest.raises(UserError, match=f"model_type is missing, so the kind of model is unknown: {remedy}"):
+            load_model(tmp_path)
     write_json(tmp_path / "config.json", FAMILIES["qwen3"].write_config(tiny_config()))
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(UserError, match="pickled"):

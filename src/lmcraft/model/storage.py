@@ -145,7 +145,7 @@ def _are_equal(first: Tensor, second: Tensor) -> bool:
     """Whether two matrices are equal; reads them up to the first difference."""
     if first.shape != second.shape:
         return False
-    dtype = torch.promote_types(first.dtype, second.dtype)
+    dtype = first.dtype if first.dtype == second.dtype and first.dtype in FLOATS else torch.float64
     pairs = zip(torch.split(first, COMPARED_ROWS), torch.split(second, COMPARED_ROWS), strict=True)
     return all(torch.equal(ours.to(dtype), theirs.to(dtype)) for ours, theirs in pairs)
 
@@ -252,8 +252,10 @@ def build_model(
     """Build the model of a checkpoint; arguments as in `load_model`.
 
     Raises:
-        UserError: a tensor is missing or has no use, or config.json and the weights do not match.
+        UserError: a tensor is missing or has no use, config.json and the weights do not match, or a dtype is not supported.
     """
+    if dtype not in (None, *FLOATS, torch.float64):
+        raise UserError(f"dtype={dtype!r} is not supported: use {', '.join(map(repr, FLOATS))}, or None for the file's")
     config, dtype = checkpoint.config(), dtype or checkpoint.dtype
     if unused := checkpoint.unused_tensors():
         raise UserError(
@@ -271,10 +273,7 @@ def build_model(
 
     for name, tensor in family_of(checkpoint.hf_config).from_hf(config, read, shapes):
         if tensor.dtype not in (*FLOATS, torch.float64):
-            raise UserError(
-                f"'{checkpoint.source}': '{name}' has the data type {_dtype_name(tensor.dtype)}, which is not supported; "
-                f"supported: {', '.join(map(_dtype_name, FLOATS))}"
-            )
+            raise _dtype_error(checkpoint, name, tensor.dtype)
         stored = torch.float32 if tensor.dtype == torch.float64 else tensor.dtype
         state[name] = tensor.to(device, dtype or stored).contiguous()
     model.load_state_dict(state, assign=True)
@@ -287,6 +286,16 @@ def build_model(
     model.compute_dtype = model.embed_tokens.weight.dtype
     model.source = checkpoint.source
     return model.eval()
+
+
+def _dtype_error(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> UserError:
+    start = f"'{checkpoint.source}': '{name}' has the data type {_dtype_name(dtype)}"
+    if dtype.is_floating_point and dtype.itemsize == 1 and not checkpoint.hf_config.get("quantization_config"):
+        return UserError(
+            f"{start}, but config.json has no quantization_config, which would name the scales of such numbers: get the "
+            "complete config.json, or save the model in bfloat16"
+        )
+    return UserError(f"{start}, which is not supported; supported: {', '.join(map(_dtype_name, FLOATS))}")
 
 
 def convert_weights(model: Transformer, dtype: torch.dtype) -> None:

@@ -63,13 +63,18 @@ def family_of(hf_config: Mapping[str, Any]) -> Family:
     """The family that a config.json names.
 
     Raises:
-        UserError: its model_type is not supported.
+        UserError: it names none, or one that is not supported.
     """
-    model_type = str(hf_config.get("model_type"))
-    if model_type not in FAMILIES:
+    model_type = hf_config.get("model_type")
+    if model_type is None:
+        classes = hf_config.get("architectures")
+        named = [key for key, family in FAMILIES.items() if isinstance(classes, list) and family.architecture in classes]
+        remedy = f'add "{named[0]}", as its architectures say' if named else "get the complete file"
+        raise UserError(f"config.json: model_type is missing, so the kind of model is unknown: {remedy}")
+    if model_type not in tuple(FAMILIES):  # it may be of any type
         raise UserError(
-            f"config.json: model_type={model_type[:40]!r} is not supported; supported: {', '.join(FAMILIES)}; "
-            "docs/add-a-family.md shows how to add one"
+            f"config.json: model_type={str(model_type)[:40]!r} is not supported; docs/families.md lists the {len(FAMILIES)} "
+            "that are, and docs/add-a-family.md shows how to add one"
         )
     return FAMILIES[model_type]
 

@@ -22,9 +22,8 @@ def _implied(config: TransformerConfig) -> Mapping[str, Any]:
 
 
 def _refuse(hf_config: Mapping[str, Any]) -> str | None:
-    if hf_config.get("scale_attn_by_inverse_layer_idx") or not hf_config.get("scale_attn_weights", True):
-        return "an attention scale other than 1 / sqrt(d)"
-    return None
+    is_usual = hf_config.get("scale_attn_weights", True) and not hf_config.get("scale_attn_by_inverse_layer_idx")
+    return None if is_usual else "an attention scale other than 1 / sqrt(d)"
 
 
 def _projection(hf: str, *ours: str) -> tuple[Weight, Weight]:
