@@ -48,8 +48,8 @@ def test_without_a_compiler_pytorch_decodes_and_says_so_once(
 @NATIVE_ONLY
 @pytest.mark.parametrize(("weights", "dtype"), [("float32", torch.float32), ("int8", torch.float16)])
 def test_the_native_cache_is_as_exact_as_the_weights(weights: Any, dtype: torch.dtype) -> None:
-    assert build_runner(network(), weights=weights).pool.keys.dtype == dtype
-    assert build_runner(network(), weights=weights, tier="eager").pool.keys.dtype == torch.float32
+    assert build_runner(network(), weights=weights).pool.dtype == dtype
+    assert build_runner(network(), weights=weights, tier="eager").pool.dtype == torch.float32
 
 
 def test_stored_weights_are_the_nearest_type() -> None:

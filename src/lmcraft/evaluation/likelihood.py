@@ -1,7 +1,8 @@
 """How likely a model finds continuations of contexts, many at once.
 
 Texts that begin alike share the computation of what they share: the choices of a question, the questions behind the same
-examples. They are packed into rows as trees of tokens (`lmcraft.model.token_tree`), so that nothing is padded either.
+examples. They are packed into rows as trees of tokens (`lmcraft.model.token_tree`), so that nothing is padded either. In a
+model with recurrent layers they share nothing, because a state cannot branch: each text is a document of its row.
 
 Shapes: T tokens of a row, N scored positions, V vocabulary.
 """
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lmcraft.inference.damaged_model import damaged_model_error
 from lmcraft.model.token_tree import TokenTree
@@ -56,7 +58,9 @@ def score_texts(model: Transformer, texts: Sequence[ScoredText], *, row_tokens: 
         RunError: the model's outputs are not numbers.
     """
     likelihoods: list[Likelihood | None] = [None] * len(texts)
-    for numbers, tree, nodes in _rows(texts, row_tokens):
+    config = model.config
+    row_tokens = min(row_tokens, config.max_position_embeddings) if config.is_recurrent else row_tokens
+    for numbers, tree, nodes in _rows(texts, row_tokens, shares=not config.is_recurrent):
         scored = [(n, node) for n, path in zip(numbers, nodes, strict=True) for node in path[texts[n].first_scored - 1 :]]
         targets = [token_id for n in numbers for token_id in texts[n].ids[texts[n].first_scored :]]
         logprobs, greedy = _score_nodes(model, tree, [node for _, node in scored], targets)
@@ -68,7 +72,9 @@ def score_texts(model: Transformer, texts: Sequence[ScoredText], *, row_tokens: 
     return [likelihood for likelihood in likelihoods if likelihood is not None]
 
 
-def _rows(texts: Sequence[ScoredText], row_tokens: int) -> Iterator[tuple[list[int], TokenTree, list[list[int]]]]:
+def _rows(
+    texts: Sequence[ScoredText], row_tokens: int, *, shares: bool
+) -> Iterator[tuple[list[int], TokenTree, list[list[int]]]]:
     """Pack texts into rows: the numbers of a row's texts, its tree, and the node of each of a text's tokens but the last.
 
     In alphabetical order each text shares the most with the one before it.
@@ -80,7 +86,7 @@ def _rows(texts: Sequence[ScoredText], row_tokens: int) -> Iterator[tuple[list[i
     previous: tuple[int, ...] = ()
     for n in sorted(range(len(texts)), key=lambda n: texts[n].ids):
         inputs = texts[n].ids[:-1]
-        shared = _shared_length(previous, inputs) if numbers else 0
+        shared = _shared_length(previous, inputs) if numbers and shares else 0
         if numbers and len(ids) + len(inputs) - shared > row_tokens:
             yield numbers, TokenTree.build(ids, parents), nodes
             numbers, nodes, ids, parents, shared = [], [], [], [], 0
@@ -106,7 +112,7 @@ def _score_nodes(
     model: Transformer, tree: TokenTree, nodes: Sequence[int], targets: Sequence[int]
 ) -> tuple[list[float], list[bool]]:
     """The log-probability of a target after each node, and whether it is the most likely token there."""
-    hidden_TC = model.tree_hidden_states(tree)
+    hidden_TC = _hidden_states(model, tree)
     logprobs: list[float] = []
     greedy: list[bool] = []
     for start in range(0, len(nodes), LOGITS_ROWS):
@@ -120,3 +126,11 @@ def _score_nodes(
         logprobs += (targets_N - logsumexp_N).tolist()
         greedy += (targets_N == logits_NV.max(dim=-1).values).tolist()
     return logprobs, greedy
+
+
+def _hidden_states(model: Transformer, tree: TokenTree) -> Tensor:
+    """The residual stream after the final norm for each token of a tree, (T, C)."""
+    if not model.config.is_recurrent:
+        return model.tree_hidden_states(tree)
+    ids_1T, document_ids_1T = torch.tensor([tree.ids]), (tree.positions == 0).cumsum(dim=0)[None]
+    return model.hidden_states(ids_1T.to(model.device), document_ids=document_ids_1T.to(model.device))[0]

@@ -27,6 +27,7 @@ model_changes        what a caller changed in a model
 damaged_model        the error for outputs that are not numbers
 block_pool           memory for keys and values, shared by all requests
 paged_cache          one request's part of the pool, as attention reads it
+recurrent_state      what recurrent layers keep of a request, and snapshots of it
 prompt_speed         how fast prompts are computed on this machine
 thread_tuner         how many threads a step uses
 step_clock           the time of a step, divided among its sequences

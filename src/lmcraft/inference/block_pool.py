@@ -1,9 +1,10 @@
 """The pool of keys and values that all requests share, in blocks of a few tokens (PagedAttention, arXiv 2309.06180).
 
 A full block can be found again by a hash of its tokens, all tokens before them, and the salt of its owner. A later request
-with the same prefix reuses the block instead of computing it. Blocks are never shared across salts.
+with the same prefix reuses the block instead of computing it. Blocks are never shared across salts. Of a model with recurrent
+layers a prefix is reused only as far as a snapshot of their state goes, which lasts no longer than the block before it.
 
-Shapes: L layers, K key-value heads, P slots (one per token) of the pool, D head width.
+Shapes: K key-value heads, P slots (one per token) of the pool, D head width, each of a layer.
 """
 
 import hashlib
@@ -14,10 +15,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lmcraft.inference.recurrent_state import RecurrentState, StateSnapshots
 from lmcraft.model.config import TransformerConfig
 
 BLOCK_TOKENS = 32
 SLOTS_PER_TILE = 16  # keys of this many tokens are interleaved number by number: attention reads them as one vector
+MAX_SNAPSHOT_BYTES = 2**30  # of recurrent states that later requests may go on from
 
 
 @dataclass
@@ -27,6 +30,8 @@ class BlockTable:
     blocks: list[int] = field(default_factory=list)
     hashes: list[bytes] = field(default_factory=list)
     """Hashes of the leading full blocks that have been published."""
+    state: RecurrentState | None = None
+    """Of the recurrent layers, after the tokens computed so far."""
 
 
 class BlockPool:
@@ -38,6 +43,7 @@ class BlockPool:
         dtype: of keys and values.
         device: where they are stored.
         block_tokens: tokens per block, a multiple of 16.
+        snapshot_bytes: memory for recurrent states that later requests may go on from.
     """
 
     def __init__(
@@ -48,21 +54,30 @@ class BlockPool:
         dtype: torch.dtype = torch.float16,
         device: str | torch.device = "cpu",
         block_tokens: int = BLOCK_TOKENS,
+        snapshot_bytes: int = MAX_SNAPSHOT_BYTES,
     ) -> None:
-        self.block_tokens = block_tokens
+        self.block_tokens, self.dtype, self.device = block_tokens, dtype, torch.device(device)
         self.num_blocks = max(1, -(-num_tokens // block_tokens))
-        heads, width = (config.num_hidden_layers, config.num_key_value_heads), config.head_dim
-        padded = -(-width // SLOTS_PER_TILE) * SLOTS_PER_TILE
-        shape = (*heads, self.num_slots // SLOTS_PER_TILE, width, SLOTS_PER_TILE)
-        self.keys: Tensor = torch.empty(*shape, dtype=dtype, device=device)
-        """(L, K, P / 16, D, 16)."""
-        self.values: Tensor = torch.empty(*heads, self.num_slots, padded, dtype=dtype, device=device)
-        """(L, K, P, D rounded up to a multiple of 16)."""
+        layers = range(config.num_hidden_layers)
+        shapes = [config.cache_shape(layer) or (0, 0, 0) for layer in layers]
+        num_tiles, padding = self.num_slots // SLOTS_PER_TILE, SLOTS_PER_TILE - 1
+        self.keys: list[Tensor] = [self._empty(heads, num_tiles, width, SLOTS_PER_TILE) for heads, width, _ in shapes]
+        """Of each layer, (K, P / 16, D, 16)."""
+        self.values: list[Tensor] = [
+            self._empty(heads, self.num_slots, (width + padding) // SLOTS_PER_TILE * SLOTS_PER_TILE)
+            for heads, _, width in shapes
+        ]
+        """Of each layer, (K, P, D rounded up to a multiple of 16)."""
+        self.num_recurrent_layers = sum(bool(config.state_shapes(layer)) for layer in layers)
+        self.snapshots = StateSnapshots(snapshot_bytes)
         self._num_users = [0] * self.num_blocks
         self._free = list(range(self.num_blocks - 1, -1, -1))
         self._block_of: dict[bytes, int] = {}
         self._hash_of: dict[int, bytes] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()  # published blocks without a user, oldest first
+
+    def _empty(self, *shape: int) -> Tensor:
+        return torch.empty(*shape, dtype=self.dtype, device=self.device)
 
     @property
     def num_slots(self) -> int:
@@ -106,6 +121,10 @@ class BlockPool:
                 break
             matches.append((block_hash, self._block_of[block_hash]))
         matches = matches[: len(matches) // block_multiple * block_multiple]
+        if self.num_recurrent_layers:
+            while matches and matches[-1][0] not in self.snapshots:
+                del matches[-block_multiple:]
+            table.state = self.snapshots.get(matches[-1][0]) if matches else None
         for block_hash, block in matches:
             self._num_users[block] += 1
             self._idle.pop(block, None)
@@ -113,8 +132,11 @@ class BlockPool:
             table.hashes.append(block_hash)
         return len(matches) * self.block_tokens
 
-    def publish(self, table: BlockTable, tokens: Sequence[int], salt: bytes) -> None:
-        """Let later requests match the full blocks of `tokens`, all of which have been computed."""
+    def publish(self, table: BlockTable, tokens: Sequence[int], salt: bytes, *, keep_state: bool = True) -> None:
+        """Let later requests match the full blocks of `tokens`, all of which have been computed.
+
+        With `keep_state` they may go on from the recurrent state after them, if the last block is full.
+        """
         first, last = len(table.hashes), len(tokens) // self.block_tokens
         if last <= first:
             return
@@ -126,6 +148,18 @@ class BlockPool:
             if block_hash not in self._block_of and block not in self._hash_of:
                 self._block_of[block_hash] = block
                 self._hash_of[block] = block_hash
+        state = table.state
+        if keep_state and state is not None and state.num_tokens == last * self.block_tokens and block_hash in self._block_of:
+            self.snapshots.put(block_hash, state)
+
+    def holds(self, table: BlockTable, num_tokens: int) -> bool:
+        """Whether a request can go on after its first `num_tokens` tokens.
+
+        The recurrent state is elsewhere if a step was interrupted.
+        """
+        if not self.num_recurrent_layers or not num_tokens:
+            return True
+        return table.state is not None and table.state.num_tokens == num_tokens
 
     def free(self, table: BlockTable) -> None:
         """Return a request's blocks; published ones can still be matched until they are needed for something else.
@@ -139,7 +173,7 @@ class BlockPool:
                     self._idle[block] = None
                 else:
                     self._free.append(block)
-        table.blocks, table.hashes = [], []
+        table.blocks, table.hashes, table.state = [], [], None
 
     def check(self, tables: Sequence[BlockTable]) -> None:
         """Raise AssertionError unless the bookkeeping fits `tables`, all tables in use: no block is lost or used twice."""
@@ -160,7 +194,9 @@ class BlockPool:
             block = self._free.pop()
         else:
             block, _ = self._idle.popitem(last=False)
-            del self._block_of[self._hash_of.pop(block)]
+            block_hash = self._hash_of.pop(block)
+            del self._block_of[block_hash]
+            self.snapshots.drop(block_hash)
         self._num_users[block] = 1
         return block
 

@@ -45,7 +45,10 @@ class EagerRunner:
         return map(self._prefill, chunks)
 
     def _prefill(self, chunk: PromptChunk) -> NextTokenLogits:
-        model = self._models[chunk.adapter] if chunk.adapter or not self._packed else self._packed.for_prompts
+        packed = None if chunk.adapter else self._packed
+        return self._compute(self._models[chunk.adapter] if packed is None else packed.for_prompts, chunk)
+
+    def _compute(self, model: Transformer | PackedModel, chunk: PromptChunk) -> NextTokenLogits:
         hidden_1TC = self._hidden_states(model, chunk.table, chunk.num_computed, chunk.ids)
         logits_TV = model.logits(hidden_1TC[:, -1:])[0]
         if (
@@ -61,18 +64,23 @@ class EagerRunner:
         self, model: Transformer | PackedModel, table: BlockTable, num_computed: int, ids: Sequence[int]
     ) -> Tensor:
         cache = PagedCache(self.pool, table, num_computed, len(ids))
-        return model.hidden_states(torch.tensor([ids], device=self.pool.keys.device), cache=cache)
+        return model.hidden_states(torch.tensor([ids], device=self.pool.device), cache=cache)
 
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]
     ) -> Iterator[tuple[SequenceState, Sequence[int], NextTokenLogits, int]]:
-        """Sequences with adapters are computed one by one, as chunks of a prompt are."""
-        together = [item for item in work if self._packed and not item[0].request.adapter]
+        """Sequences with adapters, and those of models that cannot decode rows together, are computed one by one, as chunks
+        of a prompt are."""
+        packed, together = self._packed, []
         for sequence, ids in work:
-            if not self._packed or sequence.request.adapter:
-                chunk = PromptChunk(sequence.block_table, sequence.num_computed, ids[:1], sequence.request.adapter)
-                yield sequence, ids[:1], self._prefill(chunk), 0
-        size = self._packed.max_rows if self._packed else 1
+            adapter = sequence.request.adapter
+            if packed is not None and packed.decodes_together and not adapter:
+                together.append((sequence, ids))
+                continue
+            model = self._models[adapter] if packed is None or adapter else packed
+            chunk = PromptChunk(sequence.block_table, sequence.num_computed, ids[:1], adapter)
+            yield sequence, ids[:1], self._compute(model, chunk), 0
+        size = packed.max_rows if packed is not None else 1
         for start in range(0, len(together), size):
             yield from self._decode_together(together[start : start + size])
 

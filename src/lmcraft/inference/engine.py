@@ -23,7 +23,7 @@ from lmcraft.inference.prompt_chunk import PromptChunk
 from lmcraft.inference.request import Request, SequenceState
 from lmcraft.inference.runner import Tier, build_runner, stored_weights
 from lmcraft.inference.sampler import Sampler
-from lmcraft.inference.scheduler import Scheduler
+from lmcraft.inference.scheduler import Scheduler, keeps_state
 from lmcraft.inference.speculation.draft import DraftProposer
 from lmcraft.inference.speculation.prompt_lookup import NGRAM_LENGTHS, PromptLookupProposer
 from lmcraft.inference.speculation.proposer import Proposer
@@ -97,6 +97,10 @@ class Engine:
     def _draft_proposer(self, draft: Transformer) -> DraftProposer:
         if self.tier == "eager":
             raise UserError("a draft needs the native decode step, and this model is decoded in PyTorch: leave draft out")
+        if draft.config.is_recurrent:
+            raise UserError(
+                "the draft has recurrent layers, which cannot take back proposals: choose a draft with attention alone"
+            )
         model_size, draft_size = self.model.config.vocab_size, draft.config.vocab_size
         if model_size != draft_size:
             raise UserError(
@@ -314,7 +318,7 @@ class Engine:
         scores = sequence.needs_scores
         if scores or stop >= sequence.prompt_length:
             self._check_logits(logits, sequence.request.adapter)
-        self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt)
+        self.pool.publish(sequence.block_table, sequence.tokens[:stop], sequence.salt, keep_state=keeps_state(stop))
         if scores:
             sequence.score_prompt(logits)
         sequence.num_computed = stop

@@ -13,6 +13,7 @@ from torch.nn.modules import module as torch_module
 
 from lmcraft.model.attention import BaseAttention
 from lmcraft.model.block import Block
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.norm import make_norm
 from lmcraft.model.transformer import Transformer
 
@@ -39,12 +40,22 @@ def function_name(function: Any) -> str:
 
 def _build_originals(model: Transformer) -> dict[str, nn.Module]:
     """The modules that the configuration describes, by name, without weights."""
+    config, blocks = model.config, {}
     with torch.device("meta"):
-        block, norm = Block(model.config, 0), make_norm(model.config)
-    originals = {"norm": norm}
-    for number in range(len(model.layers)):
-        originals |= {f"layers.{number}.{name}".removesuffix("."): module for name, module in block.named_modules()}
+        originals: dict[str, nn.Module] = {"norm": make_norm(config)}
+        for number in range(len(model.layers)):
+            kind = _layer_kind(config, number)
+            if kind not in blocks:
+                blocks[kind] = Block(config, number)
+            modules = blocks[kind].named_modules()
+            originals |= {f"layers.{number}.{name}".removesuffix("."): module for name, module in modules}
     return originals
+
+
+def _layer_kind(config: TransformerConfig, layer: int) -> tuple[object, ...]:
+    """What layers with equal modules have in common."""
+    shapes = config.cache_shape(layer), config.state_shapes(layer)
+    return config.layer_type(layer), *shapes, config.has_rotary(layer), config.has_experts(layer)
 
 
 def _find_change(module: nn.Module, original: nn.Module | None) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool, BlockTable
 from lmcraft.inference.model_changes import find_modification
 from lmcraft.machine import free_memory
-from lmcraft.model.attention import Cache
+from lmcraft.model.attention import Attention, Cache
 from lmcraft.model.linear import Linear
 from lmcraft.model.packed_linear import MAX_PACKED_ROWS, PackedLinear, packed_bytes
 from lmcraft.model.transformer import Transformer, copy_sharing_weights
@@ -50,6 +50,8 @@ class PackedModel:
         fast = model.compute_dtype == torch.bfloat16 and has_bf16()
         self.for_prompts: Transformer | PackedModel = model if fast else self
         """What computes chunks of prompts faster: instructions for bfloat16, or packed weights in float32."""
+        self.decodes_together = all(type(block.attention) is Attention and block.mixer is None for block in model.layers)
+        """Whether `decode` supports the model, whose sequences are otherwise computed one after another."""
         self._pool = pool
         self._model = copy_sharing_weights(model)
         self._model.compute_dtype = torch.float32
@@ -76,8 +78,9 @@ class PackedModel:
 
     def _attend_by(self, functions: Sequence[Any]) -> None:
         for block, function in zip(self._model.layers, functions, strict=True):
-            attention: Any = block.attention
-            attention.kind = function
+            if block.attention is not None:
+                attention: Any = block.attention
+                attention.kind = function
 
 
 def can_pack(model: Transformer) -> bool:

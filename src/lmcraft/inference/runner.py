@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.inference.block_pool import BLOCK_TOKENS, BlockPool, BlockTable
+from lmcraft.inference.block_pool import BLOCK_TOKENS, MAX_SNAPSHOT_BYTES, BlockPool, BlockTable
 from lmcraft.inference.eager_runner import EagerRunner
 from lmcraft.inference.native.decoder import unsupported_feature, unsupported_reason
 from lmcraft.inference.native.runner import NativeRunner
@@ -103,7 +103,13 @@ def build_runner(
     weights = weights or stored_weights(model)
     dtype = torch.float16 if native and weights != "float32" else model.compute_dtype
     num_tokens = cache_tokens or default_cache_tokens(model, dtype)
-    pool = BlockPool(model.config, num_tokens=num_tokens, dtype=dtype, device=model.device)
+    pool = BlockPool(
+        model.config,
+        num_tokens=num_tokens,
+        dtype=dtype,
+        device=model.device,
+        snapshot_bytes=min(MAX_SNAPSHOT_BYTES, free_memory(model.device) // 4),
+    )
     eager = EagerRunner({**(adapters or {}), "": model}, pool)
     return NativeRunner(eager, model, weights, adapters or {}) if native else eager
 
@@ -125,6 +131,9 @@ def stored_weights(model: Transformer) -> Weights:
 def default_cache_tokens(model: Transformer, dtype: torch.dtype) -> int:
     """Room for 32,768 tokens in at most 4 GiB, but at least for one context, if half of the free memory holds one."""
     c = model.config
-    bytes_per_token = 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * dtype.itemsize
+    shapes = [c.cache_shape(layer) or (0, 0, 0) for layer in range(c.num_hidden_layers)]
+    bytes_per_token = sum(heads * (key + value) for heads, key, value in shapes) * dtype.itemsize
+    if not bytes_per_token:  # recurrent layers alone
+        return MAX_DEFAULT_CACHE_TOKENS
     num_tokens = max(c.max_position_embeddings, min(DEFAULT_CACHE_TOKENS, MAX_CACHE_BYTES // bytes_per_token))
     return min(num_tokens, MAX_DEFAULT_CACHE_TOKENS, max(BLOCK_TOKENS, free_memory(model.device) // 2 // bytes_per_token))

@@ -41,6 +41,11 @@ def chunk_tokens(sequence: SequenceState) -> int:
     return PREFILL_CHUNK_TOKENS if sequence.request.generates else min(PREFILL_CHUNK_TOKENS, READING_CHUNK_TOKENS)
 
 
+def keeps_state(position: int) -> bool:
+    """Whether later requests may go on from a recurrent state after so many tokens; more states would fill the memory."""
+    return position % PREFILL_CHUNK_TOKENS == 0
+
+
 @dataclass(frozen=True)
 class Batch:
     """The work of one step."""
@@ -112,6 +117,8 @@ class Scheduler:
             self.share.arrive(sequence.request.client, self._clients())
             self.waiting.append(sequence)
         self._drop_expired()
+        for sequence in [other for other in self.running if not self._pool.holds(other.block_table, other.num_computed)]:
+            self._preempt(sequence)
         self._admit()
         decoding = self._rows_in_turn(
             [sequence for sequence in self.running if sequence.num_computed >= sequence.prompt_length]

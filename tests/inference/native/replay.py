@@ -72,7 +72,8 @@ def write_steps(file: Path, model: Transformer, weights: Weights, ids: Sequence[
     """Write the steps that compute `ids`, `rows_per_step` tokens at a time; every row has logits."""
     dtype = torch.float32 if weights == "float32" else torch.float16
     pool = BlockPool(model.config, num_tokens=2 * len(ids) + 32, dtype=dtype, block_tokens=16)
-    pool.keys.zero_(), pool.values.zero_()
+    for tensor in (*pool.keys, *pool.values):
+        tensor.zero_()
     other, table = BlockTable(), BlockTable()
     pool.allocate(other, 9)  # so that the blocks are not the first ones
     pool.allocate(table, len(ids))
@@ -87,7 +88,7 @@ def write_steps(file: Path, model: Transformer, weights: Weights, ids: Sequence[
     for item in packer._owned:
         if isinstance(item, torch.Tensor | ctypes.Array):
             memory.add(item)
-    for item in (pool.keys, pool.values, blocks):
+    for item in (*pool.keys, *pool.values, blocks):
         memory.add(item)
     offsets = [memory.add(item) for item in (layout, logits, rows)]
     steps = [

@@ -51,7 +51,7 @@ def test_sizes_and_types() -> None:
     qkv, head = layout.layers[1].qkv, layout.head
     assert (qkv.rows, qkv.columns, qkv.padded_columns, qkv.number) == (64, 32, 64, MATRICES_PER_LAYER)
     assert (qkv.type, head.type, head.number) == (NUMBER_TYPES["int4"], NUMBER_TYPES["int8"], -1)
-    assert qkv.data % 64 == 0 and layout.keys and layout.cache_type == NUMBER_TYPES["float16"]
+    assert qkv.data % 64 == 0 and layout.layers[0].keys and layout.cache_type == NUMBER_TYPES["float16"]
     assert layout.norm.type == RMSNORM and layout.layers[0].attention_post_norm.type == NO_NORM
     assert packer is not None
 

@@ -60,18 +60,16 @@ inline int64_t Decoder<T>::slot(const int32_t* blocks, int position) const {
 
 // The keys of the 16 tokens around `position`: D times 16 numbers.
 template <typename T>
-inline T* Decoder<T>::key_tile(const int32_t* blocks, int layer, int kv_head, int position) const {
+inline T* Decoder<T>::key_tile(const Layer& layer, const int32_t* blocks, int kv_head, int position) const {
   const ModelLayout& m = model_;
-  int64_t head = int64_t(layer) * m.kv_heads + kv_head;
-  int64_t tile = head * (m.num_slots / SLOTS_PER_TILE) + slot(blocks, position) / SLOTS_PER_TILE;
-  return static_cast<T*>(m.keys) + tile * SLOTS_PER_TILE * m.head_dim;
+  int64_t tile = kv_head * (m.num_slots / SLOTS_PER_TILE) + slot(blocks, position) / SLOTS_PER_TILE;
+  return static_cast<T*>(layer.keys) + tile * SLOTS_PER_TILE * m.head_dim;
 }
 
 template <typename T>
-inline T* Decoder<T>::value_row(const int32_t* blocks, int layer, int kv_head, int position) const {
-  const ModelLayout& m = model_;
-  int64_t row = (int64_t(layer) * m.kv_heads + kv_head) * m.num_slots + slot(blocks, position);
-  return static_cast<T*>(m.values) + row * padded_head_dim_;
+inline T* Decoder<T>::value_row(const Layer& layer, const int32_t* blocks, int kv_head, int position) const {
+  int64_t row = kv_head * model_.num_slots + slot(blocks, position);
+  return static_cast<T*>(layer.values) + row * padded_head_dim_;
 }
 
 template <typename T>
@@ -85,7 +83,7 @@ inline void Decoder<T>::norm_and_rotate(const Layer& layer, const float* norm, i
 
 // All new keys and values are stored before any row attends: rows may be consecutive tokens of one request.
 template <typename T>
-inline void Decoder<T>::store_keys_and_values(const Layer& layer, int n, int thread) {
+inline void Decoder<T>::store_keys_and_values(const Layer& layer, int thread) {
   const ModelLayout& m = model_;
   int stride = layer.qkv.rows;
   Range units = range(count_ * m.kv_heads, 1, thread);
@@ -94,8 +92,8 @@ inline void Decoder<T>::store_keys_and_values(const Layer& layer, int n, int thr
     float* key = &qkv_[r * stride + (m.heads + k) * m.head_dim];
     const float* value = &qkv_[r * stride + (m.heads + m.kv_heads + k) * m.head_dim];
     norm_and_rotate(layer, layer.k_norm, position, key);
-    T* key_to = key_tile(rows_[r]->blocks, n, k, position) + position % SLOTS_PER_TILE;
-    T* value_to = value_row(rows_[r]->blocks, n, k, position);
+    T* key_to = key_tile(layer, rows_[r]->blocks, k, position) + position % SLOTS_PER_TILE;
+    T* value_to = value_row(layer, rows_[r]->blocks, k, position);
     for (int i = 0; i < m.head_dim; i++) {
       key_to[i * SLOTS_PER_TILE] = convert(key[i], T());
       value_to[i] = convert(value[i], T());
@@ -105,11 +103,11 @@ inline void Decoder<T>::store_keys_and_values(const Layer& layer, int n, int thr
 
 // The query heads of one key-value head attend together, for all rows of a run.
 template <typename T>
-inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread) {
+inline void Decoder<T>::attend(const Layer& layer, Scratch& s, int thread) {
   const ModelLayout& m = model_;
   int group = m.heads / m.kv_heads, pairs = int(runs_.size()) * m.kv_heads;
   if (prompt_) {
-    share(pairs, s, [&](int unit) { attend_prompt_run(layer, n, runs_[unit / m.kv_heads], unit % m.kv_heads, s); });
+    share(pairs, s, [&](int unit) { attend_prompt_run(layer, runs_[unit / m.kv_heads], unit % m.kv_heads, s); });
     return;
   }
   int parts = std::min(group, (threads_ + pairs - 1) / pairs);  // a group is split if some threads would be idle
@@ -117,7 +115,7 @@ inline void Decoder<T>::attend(const Layer& layer, int n, Scratch& s, int thread
   for (int unit = units.begin; unit < units.end; unit++) {
     Range heads = split_range(group, 1, unit % parts, parts);
     int pair = unit / parts, k = pair % m.kv_heads;
-    attend_run(layer, n, runs_[pair / m.kv_heads], k, {k * group + heads.begin, k * group + heads.end}, s);
+    attend_run(layer, runs_[pair / m.kv_heads], k, {k * group + heads.begin, k * group + heads.end}, s);
   }
 }
 
@@ -136,7 +134,7 @@ inline void Decoder<T>::scale_queries(const Layer& layer, Range rows, Range head
 }
 
 template <typename T>
-inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s) {
+inline void Decoder<T>::attend_run(const Layer& layer, Range rows, int k, Range heads, Scratch& s) {
   const ModelLayout& m = model_;
   int D = m.head_dim, num_heads = heads.end - heads.begin, count = (rows.end - rows.begin) * num_heads;
   int start = first_visible(layer, rows_[rows.begin]->position) / SLOTS_PER_TILE * SLOTS_PER_TILE;
@@ -147,7 +145,7 @@ inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k,
   if (s.scores.size() < size_t(count) * span) s.scores.resize(size_t(count) * span);
   scale_queries(layer, rows, heads, s);
   for (int t = 0; t < span; t += SLOTS_PER_TILE) {
-    const T* tile = key_tile(blocks, n, k, start + t);
+    const T* tile = key_tile(layer, blocks, k, start + t);
     for (int q = 0; q < count; q += 8) {
       dispatch<8>(count - q, [&](auto Q) {
         Floats sums[Q.value]{};
@@ -171,7 +169,7 @@ inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k,
       for (int i = 0; i < D; i += 4 * FLOATS_PER_VECTOR) {
         dispatch<4>((D - i + FLOATS_PER_VECTOR - 1) / FLOATS_PER_VECTOR, [&](auto V) {
           float sums[Q.value][V.value * FLOATS_PER_VECTOR];
-          weighted_values<Q.value, V.value>(&s.scores[size_t(q) * span], span, last, blocks, n, k, start, i, sums);
+          weighted_values<Q.value, V.value>(&s.scores[size_t(q) * span], span, last, layer, blocks, k, start, i, sums);
           for (int j = 0; j < Q.value; j++) {
             float* to = &attended_[(row_of(q + j) * m.heads + head_of(q + j)) * D + i];
             for (int d = 0; d < std::min(V.value * FLOATS_PER_VECTOR, D - i); d++) to[d] = sums[j][d] / s.totals[q + j];
@@ -185,11 +183,12 @@ inline void Decoder<T>::attend_run(const Layer& layer, int n, Range rows, int k,
 // The sums over positions of weight * value, for Q queries and V vectors of each value, starting at its i-th number.
 template <typename T>
 template <int Q, int V>
-inline void Decoder<T>::weighted_values(const float* weights, int span, int last, const int32_t* blocks, int layer,
-                                        int kv_head, int start, int i, float (*sums)[V * FLOATS_PER_VECTOR]) const {
+inline void Decoder<T>::weighted_values(const float* weights, int span, int last, const Layer& layer,
+                                        const int32_t* blocks, int kv_head, int start, int i,
+                                        float (*sums)[V * FLOATS_PER_VECTOR]) const {
   Floats s[Q][V]{};
   for (int t = 0; t <= last; t += SLOTS_PER_TILE) {
-    const T* value = value_row(blocks, layer, kv_head, start + t) + i;
+    const T* value = value_row(layer, blocks, kv_head, start + t) + i;
     int end = std::min(t + SLOTS_PER_TILE, last + 1);
     for (int position = t; position < end; position++, value += padded_head_dim_) {
       Floats v[V];

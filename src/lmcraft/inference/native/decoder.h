@@ -147,13 +147,13 @@ class Decoder : public DecoderBase {
       const Layer& layer = m.layers[n];
       project_qkv(layer, s);
       barrier_.wait();
-      store_keys_and_values(layer, n, thread);
+      store_keys_and_values(layer, thread);
       barrier_.wait();
       if (prompt_ && n == m.num_layers - 1) {
         if (thread == 0) keep_rows_with_logits(layer.qkv.rows);
         barrier_.wait();
       }
-      attend(layer, n, s, thread);
+      attend(layer, s, thread);
       barrier_.wait();
       // With a parallel residual the feed-forward layer reads x as it was before attention.
       add_projection(layer.output, attended_.data(), layer.attention_post_norm, s, m.parallel_residual != 0);
@@ -238,22 +238,22 @@ class Decoder : public DecoderBase {
 
   // attention.h
   void project_qkv(const Layer& layer, Scratch& s);
-  void store_keys_and_values(const Layer& layer, int n, int thread);
-  void attend(const Layer& layer, int n, Scratch& s, int thread);
+  void store_keys_and_values(const Layer& layer, int thread);
+  void attend(const Layer& layer, Scratch& s, int thread);
   void scale_queries(const Layer& layer, Range rows, Range heads, Scratch& s);
-  void attend_run(const Layer& layer, int n, Range rows, int k, Range heads, Scratch& s);
+  void attend_run(const Layer& layer, Range rows, int k, Range heads, Scratch& s);
   template <int Q, int V>
-  void weighted_values(const float* weights, int span, int last, const int32_t* blocks, int layer, int kv_head, int start,
-                       int i, float (*sums)[V * FLOATS_PER_VECTOR]) const;
+  void weighted_values(const float* weights, int span, int last, const Layer& layer, const int32_t* blocks, int kv_head,
+                       int start, int i, float (*sums)[V * FLOATS_PER_VECTOR]) const;
   void norm_and_rotate(const Layer& layer, const float* norm, int position, float* x) const;
   int64_t slot(const int32_t* blocks, int position) const;
-  T* key_tile(const int32_t* blocks, int layer, int kv_head, int position) const;
-  T* value_row(const int32_t* blocks, int layer, int kv_head, int position) const;
+  T* key_tile(const Layer& layer, const int32_t* blocks, int kv_head, int position) const;
+  T* value_row(const Layer& layer, const int32_t* blocks, int kv_head, int position) const;
 
   // prompt_attention.h
-  void attend_prompt_run(const Layer& layer, int n, Range rows, int k, Scratch& s);
-  void score_keys(int n, Range rows, int k, int start, int span, int stride, Scratch& s);
-  void add_values(int n, Range rows, int k, int start, int span, int stride, int width, Scratch& s);
+  void attend_prompt_run(const Layer& layer, Range rows, int k, Scratch& s);
+  void score_keys(const Layer& layer, Range rows, int k, int start, int span, int stride, Scratch& s);
+  void add_values(const Layer& layer, Range rows, int k, int start, int span, int stride, int width, Scratch& s);
 
   // feed_forward.h
   void feed_forward(const Layer& layer, Scratch& s);

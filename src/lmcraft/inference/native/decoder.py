@@ -15,6 +15,7 @@ from lmcraft.cpp.library import BuildError
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool
 from lmcraft.inference.model_changes import find_modification
 from lmcraft.inference.native.build import load_library
+from lmcraft.inference.native.coverage import missing_part
 from lmcraft.inference.native.structs import MAX_PROMPT_ROWS_PER_STEP, MAX_ROWS_PER_STEP, Row
 from lmcraft.inference.native.weight_packing import ModelPacker, Weights
 from lmcraft.inference.next_token_logits import NextTokenLogits
@@ -47,17 +48,10 @@ def unsupported_reason(model: Transformer) -> str:
 
 def unsupported_feature(model: Transformer) -> str:
     """Why the native step cannot run a model on any machine; empty if it can."""
-    config = model.config
     if model.device.type != "cpu":
         return f"the model is on {model.device.type}"
-    if config.num_experts:
-        return "it has a mixture of experts"
-    if config.rope_scaling.rope_type == "longrope":
-        return "it uses LongRoPE"
-    if config.qk_norm and config.qk_norm_over == "projection":
-        return "its QK norm is over all heads together"
-    if config.parallel_residual and config.norm_placement != "before":
-        return "it has parallel sub-layers with norms of their outputs"
+    if part := missing_part(model.config):
+        return part
     return find_modification(model)
 
 

@@ -46,6 +46,8 @@ struct Layer {
   Matrix qkv, output, gate, up, down;  // without gating, `gate` holds the up projection
   int32_t window;        // of sliding attention; 0: full attention
   int32_t rotary_table;  // which of the two
+  void* keys;            // K x slots / 16 x D x 16
+  void* values;          // K x slots x D rounded up to a multiple of 16
 };
 
 struct ModelLayout {
@@ -59,8 +61,6 @@ struct ModelLayout {
   const Layer* layers;
   Norm norm;
   Matrix head;
-  void* keys;                       // layers x K x slots / 16 x D x 16
-  void* values;                     // layers x K x slots x D rounded up to a multiple of 16
   int64_t num_slots;
   int32_t cache_type;               // FLOAT32 or FLOAT16
   int32_t max_threads;

@@ -32,6 +32,7 @@ class Layer(Structure):
         *((name, c_void_p) for name in ("q_norm", "k_norm")),
         *((name, Matrix) for name in ("qkv", "output", "gate", "up", "down")),
         *((name, c_int32) for name in ("window", "rotary_table")),
+        *((name, c_void_p) for name in ("keys", "values")),
     ]
 
 
@@ -48,8 +49,6 @@ class ModelLayout(Structure):
         ("layers", POINTER(Layer)),
         ("norm", Norm),
         ("head", Matrix),
-        ("keys", c_void_p),
-        ("values", c_void_p),
         ("num_slots", c_int64),
         ("cache_type", c_int32),
         ("max_threads", c_int32),

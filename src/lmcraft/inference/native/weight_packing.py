@@ -115,6 +115,7 @@ class ModelPacker:
         layers = (Layer * c.num_hidden_layers)()
         for number, block in enumerate(model.layers):
             layers[number] = self._layer(model, number, block)
+            layers[number].keys, layers[number].values = pool.keys[number].data_ptr(), pool.values[number].data_ptr()
         self._owned.append(layers)
         layout.layers, layout.norm = layers, self._norm(model.norm)
         head = model.embed_tokens if model.lm_head is None else model.lm_head
@@ -122,9 +123,8 @@ class ModelPacker:
         # (docs/quantization.md).
         layout.head = self._matrix(head, weights="int8" if self._weights == "int4" else self._weights)
         layout.head.number = -1
-        layout.keys, layout.values, layout.num_slots = pool.keys.data_ptr(), pool.values.data_ptr(), pool.num_slots
-        layout.block_tokens = pool.block_tokens
-        layout.cache_type = NUMBER_TYPES[str(pool.values.dtype).removeprefix("torch.")]
+        layout.num_slots, layout.block_tokens = pool.num_slots, pool.block_tokens
+        layout.cache_type = NUMBER_TYPES[str(pool.dtype).removeprefix("torch.")]
         layout.max_threads = max_threads
         return layout
 
