@@ -8,6 +8,7 @@ import torch
 
 from lmcraft.errors import RunError, UserError
 from lmcraft.evaluation.likelihood import ScoredText, score_texts
+from lmcraft.model.parts import ShortConv
 from tests.tiny import GPT2, tiny_model
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -15,6 +16,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gpt2": GPT2,
     "sliding window": {"sliding_window": 8},
     "few slide": {"sliding_window": 5, "layer_types": ("sliding_attention", "full_attention")},
+    "recurrent": {"short_conv": ShortConv(kernel=3), "layer_types": ("conv", "full_attention")},
 }
 
 

@@ -32,6 +32,9 @@ class PackedLinear(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, pack: bool = True) -> None:
         super().__init__()
+        self.weight = weight.detach()
+        """The weight itself, for layers that read it."""
+        self.out_features, self.in_features = weight.shape
         self._product = (_pack(weight) if pack else None) or _product_row_by_row(weight)
         self._bias = None if bias is None else bias.detach().float()
 
