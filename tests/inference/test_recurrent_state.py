@@ -142,7 +142,9 @@ def test_scores_and_hidden_states_of_prompts(monkeypatch: pytest.MonkeyPatch) ->
         (scored,) = sequences(engine, [request])
         got = torch.tensor([score.logprob for score in scored.prompt_scores])
         targets = torch.tensor(ids)[first_scored:]
-        torch.testing.assert_close(got, expected[first_scored - 1 : -1].gather(1, targets[:, None])[:, 0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            got, expected[first_scored - 1 : -1].gather(1, targets[:, None])[:, 0], atol=1e-4, rtol=1e-4
+        )
 
 
 def test_a_recurrent_draft_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

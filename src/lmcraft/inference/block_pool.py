@@ -1,8 +1,8 @@
 """The pool of keys and values that all requests share, in blocks of a few tokens (PagedAttention, arXiv 2309.06180).
 
 A full block can be found again by a hash of its tokens, all tokens before them, and the salt of its owner. A later request
-with the same prefix reuses the block instead of computing it. Blocks are never shared across salts. Of a model with recurrent
-layers a prefix is reused only as far as a snapshot of their state goes, which lasts no longer than the block before it.
+with the same prefix reuses the block instead of computing it. Blocks are never shared across salts. In a model with
+recurrent layers a prefix is reused only up to a snapshot of their state, which lasts no longer than the block before it.
 
 Shapes: K key-value heads, P slots (one per token) of the pool, D head width, each of a layer.
 """
@@ -149,7 +149,12 @@ class BlockPool:
                 self._block_of[block_hash] = block
                 self._hash_of[block] = block_hash
         state = table.state
-        if keep_state and state is not None and state.num_tokens == last * self.block_tokens and block_hash in self._block_of:
+        if (
+            keep_state
+            and state is not None
+            and state.num_tokens == last * self.block_tokens
+            and block_hash in self._block_of
+        ):
             self.snapshots.put(block_hash, state)
 
     def holds(self, table: BlockTable, num_tokens: int) -> bool:

@@ -8,46 +8,48 @@ from lmcraft.inference.native.structs import ACTIVATIONS
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.parts import RopeScaling
 
-ANY: Callable[[Any], bool] = lambda value: True  # noqa: E731
+COMPUTED_LAYERS = ("full_attention", "sliding_attention")
 
 
-def _has_any_scaling(scaling: RopeScaling) -> bool:
+def _is_any(value: object) -> bool:
+    return True
+
+
+def _is_in_tables(scaling: RopeScaling) -> bool:
+    """Whether the rotary tables hold all there is to know: they do not depend on the length of the text."""
     return scaling.rope_type in ("default", "linear", "llama3", "yarn")
 
 
 # The fields that the step reads, each with the values that it computes. Any other field must have its default.
 COMPUTED: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("family", "vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers"), ANY),
-    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"), ANY),
-    **dict.fromkeys(("norm_eps", "rope_theta", "partial_rotary_factor", "sliding_window", "rope_local_theta"), ANY),
-    **dict.fromkeys(("parallel_residual", "qk_norm", "query_pre_attn_scalar", "tie_word_embeddings"), ANY),
-    **dict.fromkeys(("scale_embeddings", "mlp_bias", "embedding_dropout", "attention_dropout", "residual_dropout"), ANY),
-    **dict.fromkeys(("num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob", "mlp_only_layers"), ANY),
+    **dict.fromkeys(("family", "vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers"), _is_any),
+    **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"), _is_any),
+    **dict.fromkeys(("norm_eps", "rope_theta", "partial_rotary_factor", "sliding_window", "rope_local_theta"), _is_any),
+    **dict.fromkeys(("parallel_residual", "qk_norm", "query_pre_attn_scalar", "tie_word_embeddings"), _is_any),
+    **dict.fromkeys(("scale_embeddings", "mlp_bias", "embedding_dropout", "attention_dropout", "residual_dropout"), _is_any),
+    **dict.fromkeys(("num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob", "mlp_only_layers"), _is_any),
     "norm": {"layernorm", "rmsnorm", "gemma_rmsnorm"}.__contains__,
     "norm_placement": {"before", "after", "both"}.__contains__,
     "position": {"learned", "rotary"}.__contains__,
     "attention_bias": {"none", "qkv", "all"}.__contains__,
     "feed_forward": ACTIVATIONS.__contains__,
-    "rope_scaling": _has_any_scaling,
-    "layer_types": {"full_attention", "sliding_attention"}.issuperset,
+    "rope_scaling": _is_in_tables,
+    "layer_types": set(COMPUTED_LAYERS).issuperset,
     "qk_norm_over": {"head"}.__contains__,
 }
 # What else to say of a field than its name.
 REASONS: dict[str, str | Callable[[Any], str]] = {
     "num_experts": "it has a mixture of experts",
-    "rope_scaling": lambda scaling: {"longrope": "it uses LongRoPE", "dynamic": "it uses dynamic rotary scaling"}[
-        scaling.rope_type
-    ],
+    "rope_scaling": lambda scaling: f"it has rotary positions scaled by {scaling.rope_type!r}",
     "qk_norm_over": "its QK norm is over all heads together",
     "latent_attention": "it has multi-head latent attention (MLA)",
-    "layer_types": lambda types: f"it has {_name_of(next(name for name in types if name not in _COMPUTED_LAYERS))}",
+    "layer_types": lambda types: f"it has {_name_of(next(name for name in types if name not in COMPUTED_LAYERS))}",
     "no_rope_layers": "it has layers without rotary positions",
     "single_sublayer": "its blocks have a single sub-layer",
     "feed_forward": lambda name: f"it has the activation {name!r}",
     "norm": lambda name: f"it has the norm {name!r}",
     "position": lambda name: f"it has {name!r} positions",
 }
-_COMPUTED_LAYERS = ("full_attention", "sliding_attention")
 _LAYER_NAMES = {
     "linear_attention": "linear attention (gated delta rule)",
     "mamba": "Mamba layers",
