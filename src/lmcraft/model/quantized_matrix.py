@@ -5,16 +5,13 @@ matrices in compressed-tensors' format for weights alone, which transformers and
 values + 128 or eight values + 8 each, lowest bits first), `weight_scale` and `weight_shape`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from lmcraft.errors import UserError
 
 SAMPLED_ROWS = 16
 ROUNDING = 2**-7  # of bfloat16
@@ -26,8 +23,8 @@ CLIP_RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)  # candidates for the share of a
 QUANT_METHOD = "compressed-tensors"
 NAMED_GROUP = "named_group"  # of the layers in 8 bits that config.json names one by one
 OUTPUT_PROJECTION = "lm_head"
+OWN_FORMAT = "lmcraft"
 OWN_STATUS = "only lmcraft opens this folder"  # transformers stops at it; at a method that it does not know, it goes on
-QUANTIZED_PARTS = ("packed", "scale", "shift", "shape")  # of a matrix in a model folder
 Bits = Literal[4, 8]
 
 
@@ -154,59 +151,6 @@ def quantize_groups_gptq(
 # Storage
 
 
-def quantization_bits(hf_config: Mapping[str, Any]) -> Bits | None:
-    """Bits of a model folder's quantized matrices, except `names_in_8_bits`; None if they are not quantized.
-
-    Raises:
-        UserError: the quantization format is not supported.
-    """
-    hf_quantization = hf_config.get("quantization_config")
-    if not hf_quantization:
-        return None
-    all_bits: tuple[Bits, ...] = get_args(Bits)
-    if isinstance(hf_quantization, Mapping) and isinstance(ignored := hf_quantization.get("ignore"), list):
-        named, unnamed = names_in_8_bits(hf_config), [name for name in ignored if name != OUTPUT_PROJECTION]
-        for bits, own in product(all_bits, (False, True)):
-            if hf_quantization == quantization_config(bits, unnamed, named, own=own):
-                return bits
-    raise UserError(
-        f"config.json: quantization_config {_name_difference(hf_quantization)} is not supported; use a model from "
-        "`lmcraft quantize`, the unquantized model or a GGUF file"
-    )
-
-
-def _name_difference(hf_quantization: Any) -> str:
-    """The format, or the first setting that differs from the supported ones of the same format."""
-    if not isinstance(hf_quantization, Mapping):
-        return repr(str(hf_quantization)[:40])
-    kind, settings = hf_quantization.get("format") or hf_quantization.get("quant_method"), _flatten(hf_quantization)
-    supported = [_flatten(quantization_config(bits)) for bits in get_args(Bits)]
-    if all(kind != options["format"] for options in supported):
-        return repr(str(kind)[:40])
-    nearest = max(supported, key=lambda options: len(options.items() & settings.items()))
-    differing = [name for name in {**nearest, **settings} if nearest.get(name) != settings.get(name)]
-    return f"{kind!r} with {differing[0]}={settings.get(differing[0])}" if differing else repr(kind)
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """The settings of nested tables by their paths, with their values as text."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        elif name != "ignore":
-            flat[f"{prefix}{name}"] = str(value)[:40]
-    return flat
-
-
-def names_in_8_bits(hf_config: Mapping[str, Any]) -> list[str]:
-    """The layers of a quantized model folder that have 8 bits whatever the others have, by their names in config.json."""
-    group: Any = hf_config.get("quantization_config")
-    for key in ("config_groups", NAMED_GROUP, "targets"):
-        group = group.get(key) if isinstance(group, Mapping) else None
-    return group if isinstance(group, list) and all(isinstance(name, str) for name in group) else []
-
-
 def quantization_config(
     bits: Bits, ignored: Sequence[str] = (), in_8_bits: Sequence[str] = (), *, own: bool = False
 ) -> dict[str, Any]:
@@ -226,7 +170,7 @@ def quantization_config(
     output = [] if OUTPUT_PROJECTION in in_8_bits else [OUTPUT_PROJECTION]
     return {
         "quant_method": QUANT_METHOD,
-        "format": "lmcraft" if own else "pack-quantized",
+        "format": OWN_FORMAT if own else "pack-quantized",
         "quantization_status": OWN_STATUS if own else "compressed",
         "config_groups": groups,
         "ignore": [*output, *ignored],
@@ -249,27 +193,6 @@ def to_tensors(name: str, quantized: QuantizedMatrix) -> dict[str, Tensor]:
     scales = quantized.scales if bits == 8 else quantized.scales.half()
     tensors = {f"{name}_packed": packed, f"{name}_scale": scales, f"{name}_shape": torch.tensor(numbers.shape)}
     return tensors if quantized.shifts is None else {**tensors, f"{name}_shift": quantized.shifts.half()}
-
-
-def from_tensors(name: str, bits: Bits, read: Any, *, shifted: bool = False) -> QuantizedMatrix:
-    """The inverse of `to_tensors`; `read` returns a tensor by name, and `shifted` says whether there are shifts.
-
-    Raises:
-        ValueError: the tensors do not belong together.
-    """
-    scales, packed, shape = (read(f"{name}_{part}") for part in ("scale", "packed", "shape"))
-    rows, columns = map(int, shape.tolist())
-    groups = 1 if bits == 8 else columns // GROUP_SIZE
-    if packed.dtype != torch.int32 or packed.shape != (rows, -(-columns // (32 // bits))) or scales.shape != (rows, groups):
-        raise ValueError(f"{tuple(packed.shape)} numbers and {tuple(scales.shape)} scales for {rows} x {columns} weights")
-    unsigned = packed.contiguous().view(torch.uint8)  # four bytes per word, lowest first
-    if bits == 4:
-        unsigned = torch.stack((unsigned & 15, unsigned >> 4), dim=2).flatten(1)
-    numbers = (unsigned - (1 << bits - 1)).view(torch.int8)[:, :columns]
-    shifts = read(f"{name}_shift").float() if shifted else None
-    if shifts is not None and shifts.shape != scales.shape:
-        raise ValueError(f"{tuple(shifts.shape)} shifts for {tuple(scales.shape)} scales")
-    return QuantizedMatrix(numbers.contiguous(), scales.float(), bits, shifts)
 
 
 def _replace_zeros(scales: Tensor) -> Tensor:

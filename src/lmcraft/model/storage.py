@@ -18,13 +18,10 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
 from lmcraft.model.linear import Linear, quantized_form
+from lmcraft.model.quantized_checkpoints.formats import quantized_matrices
+from lmcraft.model.quantized_checkpoints.reader import DequantizingReader
 from lmcraft.model.quantized_matrix import (
-    QUANTIZED_PARTS,
-    Bits,
     QuantizedMatrix,
-    from_tensors,
-    names_in_8_bits,
-    quantization_bits,
     quantization_config,
     to_tensors,
 )
@@ -280,9 +277,9 @@ def build_model(
     if checkpoint.read_quantized is not None:
         family = family_of(checkpoint.hf_config)
         for name, quantized in family.quantized_from_hf(config, checkpoint.read_quantized, shapes):
-            module = model.get_submodule(name.removesuffix(".weight"))
-            assert isinstance(module, Linear | Embedding)
-            module.quantized = quantized
+            module = model.get_submodule(name.rpartition(".")[0])
+            if isinstance(module, Linear | Embedding):
+                module.quantized = quantized
     model.compute_dtype = model.embed_tokens.weight.dtype
     model.source = checkpoint.source
     return model.eval()
@@ -329,34 +326,27 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         plain = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
-        bits = quantization_bits(hf_config)
-        yield (_dequantize(plain, bits) if bits else plain).tied_as_stored()
+        yield _dequantize(plain).tied_as_stored()
 
 
-def _dequantize(checkpoint: Checkpoint, bits: Bits) -> Checkpoint:
-    """A checkpoint that dequantizes matrices as they are read."""
-    quantized = {name.removesuffix("_scale") for name in checkpoint.names if name.endswith("weight_scale")}
-    in_8_bits = {f"{name}.weight" for name in names_in_8_bits(checkpoint.hf_config)}
-
-    def read_quantized(name: str) -> QuantizedMatrix | None:
-        if name not in quantized:
-            return None
-        try:
-            own_bits: Bits = 8 if name in in_8_bits else bits
-            return from_tensors(name, own_bits, checkpoint.read, shifted=f"{name}_shift" in checkpoint.names)
-        except (SafetensorError, RuntimeError, LookupError, ValueError, TypeError) as error:
-            raise UserError(
-                f"'{checkpoint.source}': the quantized '{name}' is damaged ({error}); download it again"
-            ) from error
-
-    def read(name: str) -> Tensor:
-        matrix = read_quantized(name)
-        return matrix.dequantize() if matrix else checkpoint.read(name)
-
+def _dequantize(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint that dequantizes its quantized matrices, if it has any, as they are read."""
+    hf_config = checkpoint.hf_config
+    with checkpoint._naming_config():
+        matrices = quantized_matrices(hf_config, checkpoint.names)
+    if matrices is None:
+        return checkpoint
+    family = family_of(hf_config)
+    transposed = family.transposed_names(checkpoint.config()) if family.transposes else frozenset()
+    transposed |= {name.removeprefix(family.optional_prefix) for name in transposed}
+    reader = DequantizingReader(checkpoint.source, matrices, checkpoint.names, checkpoint.read, transposed)
     dtypes = {_dtype_name(dtype): dtype for dtype in FLOATS}
-    dtype = dtypes.get(str(checkpoint.hf_config.get("dtype")), torch.bfloat16)
-    names = checkpoint.names - {f"{name}_{part}" for name in quantized for part in QUANTIZED_PARTS} | quantized
-    return Checkpoint(checkpoint.source, checkpoint.hf_config, names, read, dtype, read_quantized)
+    dtype = dtypes.get(str(hf_config.get("dtype") or hf_config.get("torch_dtype")), torch.bfloat16)
+    result = Checkpoint(checkpoint.source, hf_config, reader.names, reader.read, dtype, reader.read_quantized)
+    layers = {name.removesuffix(".weight") for name in matrices}
+    biases = [name for name in result.unused_tensors() if name.removesuffix(".bias") in layers]
+    zeros = {name for name in biases if not checkpoint.read(name).any()}  # of layers that have no bias, by AutoGPTQ
+    return replace(result, names=result.names - zeros)
 
 
 def read_hf_config(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""The compressed-tensors format of LLM Compressor, and of `lmcraft quantize`.
+
+Layers match the groups of settings in config.json by name, by pattern ("re:...") or by class, the first match in this order.
+Shapes: O outputs, I inputs, G groups.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from lmcraft.model.quantized_checkpoints import float4, float8
+from lmcraft.model.quantized_checkpoints.integers import center, decode_integers, unpack
+from lmcraft.model.quantized_checkpoints.stored_matrix import Decoded, Names, Parts, Settings, StoredMatrix
+from lmcraft.model.quantized_matrix import OWN_FORMAT, QuantizedMatrix
+
+FORMATS = (
+    "pack-quantized",
+    "int-quantized",
+    "naive-quantized",
+    "float-quantized",
+    "mxfp8-quantized",
+    "mxfp4-pack-quantized",
+    "nvfp4-pack-quantized",
+    "mixed-precision",
+    "dense",
+    OWN_FORMAT,
+)
+PATTERN = "re:"
+ROLES = {
+    "packed": "weight_packed",
+    "weight": "weight",
+    "scale": "weight_scale",
+    "global_scale": "weight_global_scale",
+    "zeros": "weight_zero_point",
+    "groups": "weight_g_idx",
+    "shape": "weight_shape",
+    "shifts": "weight_shift",
+}
+
+
+def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
+    """The quantized matrices of a checkpoint.
+
+    Raises:
+        ValueError: the format is not supported.
+    """
+    groups = settings.get("config_groups")
+    schemes = list(groups.values()) if isinstance(groups, Mapping) else []
+    if not all(isinstance(scheme, Mapping) and isinstance(scheme.get("targets"), list) for scheme in schemes):
+        raise ValueError("config_groups that are damaged")
+    formats = [settings.get("format"), *(scheme.get("format") for scheme in schemes)]
+    for name in (name for name in formats if name is not None):
+        if name not in FORMATS:
+            raise ValueError(f"format={str(name)[:40]!r}")
+    for extra in ("transform_config", "sparsity_config"):
+        table = settings.get(extra)
+        if table and not (isinstance(table, Mapping) and (table.get("format") == "dense" or not any(table.values()))):
+            raise ValueError(extra)
+    ends = (".weight_packed", ".weight_scale")
+    matrices = {}
+    for layer in {name.removesuffix(end) for end in ends for name in names if name.endswith(end)}:
+        if f"{layer}.weight_packed" not in names and f"{layer}.weight" not in names:
+            continue  # of keys and values
+        tensors = {role: f"{layer}.{part}" for role, part in ROLES.items() if f"{layer}.{part}" in names}
+        tensors.setdefault("scale", f"{layer}.weight_scale")
+        if "packed" in tensors:
+            tensors.pop("weight", None)
+        weights = _scheme_of(layer, schemes)
+        matrices[f"{layer}.weight"] = StoredMatrix(tensors, partial(_decode, weights=weights))
+    return matrices
+
+
+def _scheme_of(layer: str, schemes: list[Mapping[str, Any]]) -> Settings:
+    """The settings of a layer's weights."""
+
+    def rank(scheme: Mapping[str, Any]) -> int:
+        targets = [str(target) for target in scheme["targets"]]
+        patterns = [target.removeprefix(PATTERN) for target in targets if target.startswith(PATTERN)]
+        if layer in targets:
+            return 0
+        if any(re.match(pattern, layer) for pattern in patterns):
+            return 1
+        return 2 if any("." not in target and not target.startswith(PATTERN) for target in targets) else 3
+
+    try:
+        ranked = sorted((rank(scheme), number) for number, scheme in enumerate(schemes))
+    except re.error as error:
+        raise ValueError(f"config_groups with a damaged pattern ({error})") from error
+    weights = schemes[ranked[0][1]].get("weights") if ranked and ranked[0][0] < 3 else None
+    return weights if isinstance(weights, Mapping) else {}
+
+
+def _decode(parts: Parts, *, weights: Settings) -> Decoded:
+    block = float8.block_size(weights.get("block_structure"))
+    packed = parts.get("packed")
+    if packed is not None and packed.dtype == torch.uint8:
+        scales = float8.decode_scales(parts["scale"])
+        if "global_scale" in parts:
+            scales = scales / float8.decode_scales(parts["global_scale"]).reshape(())
+        return float4.decode(packed, scales)
+    if packed is None and parts["weight"].dtype != torch.int8:
+        return float8.decode({"weight": parts["weight"], "scale": parts["scale"]}, block=block)
+    return _decode_integers(parts, weights, block)
+
+
+def _decode_integers(parts: Parts, weights: Settings, block: tuple[int, int] | None) -> Decoded:
+    bits = weights.get("num_bits")
+    if type(bits) is not int or not 1 <= bits <= 8:
+        raise ValueError(f"num_bits={str(bits)[:40]} in config.json")
+    scales_OG, zeros = parts["scale"], parts.get("zeros")
+    if "packed" in parts:
+        rows, columns = map(int, parts["shape"].tolist())
+        if parts["packed"].ndim != 2 or len(parts["packed"]) != rows:
+            raise ValueError(f"{tuple(parts['packed'].shape)} words for {rows} x {columns} weights")
+        numbers_OI = center(unpack(parts["packed"], bits, columns), bits)
+        if zeros is not None and zeros.dtype == torch.int32:  # packed along the outputs
+            zeros = center(unpack(zeros.t(), bits, rows), bits).t()
+    else:
+        numbers_OI = parts["weight"]
+        rows, columns = numbers_OI.shape
+    if block is not None:
+        shape = numbers_OI.shape
+        dense_OI = numbers_OI.float() if zeros is None else numbers_OI.float() - float8.spread(zeros.float(), shape, block)
+        return dense_OI * float8.spread(scales_OG.float(), shape, block)
+    scales_OG = scales_OG.reshape(1, 1) if scales_OG.numel() == 1 else scales_OG
+    zeros = None if zeros is None else zeros.reshape(scales_OG.shape)
+    count = scales_OG.shape[-1]
+    matrix = decode_integers(
+        numbers_OI,
+        scales_OG,
+        bits,
+        zeros_OG=zeros,
+        group_size=-(-columns // max(count, 1)),
+        groups_I=parts.get("groups"),
+    )
+    return matrix if "shifts" not in parts else _shift(matrix, parts)
+
+
+def _shift(matrix: Decoded, parts: Parts) -> Decoded:
+    """A matrix of `lmcraft quantize` with shifts."""
+    shifts = parts["shifts"].float()
+    if not isinstance(matrix, QuantizedMatrix) or shifts.shape != matrix.scales.shape:
+        raise ValueError(f"{tuple(shifts.shape)} shifts for {tuple(parts['scale'].shape)} scales")
+    return replace(matrix, shifts=shifts)

@@ -1,0 +1,72 @@
+"""Which matrices of a checkpoint are quantized, by the quantization_config of its config.json."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.model.quantized_checkpoints import awq, bitsandbytes, compressed_tensors, float4, float8, gptq
+from lmcraft.model.quantized_checkpoints.stored_matrix import Names, Settings, StoredMatrix
+
+Find = Callable[[Settings, Names], dict[str, StoredMatrix]]
+FINDERS: Mapping[str, Find] = {
+    "compressed-tensors": compressed_tensors.find,
+    "gptq": gptq.find,
+    "awq": awq.find,
+    "fp8": float8.find,
+    "fbgemm_fp8": float8.find,
+    "mxfp4": float4.find_mxfp4,
+    "modelopt": float4.find_modelopt,
+    "bitsandbytes": bitsandbytes.find,
+}
+KEYS = ("quantization_config", "compression_config")
+# Scales of activations, keys and values, which stay as they are.
+OF_ACTIVATIONS = re.compile(
+    r".*(\.(input|output|activation|[qkv])_(scale|zero_point|global_scale|g_idx)|\.input_scale_ub|\.[kv]_proj\.[kv]_scale)"
+)
+
+
+def quantization_settings(hf_config: Mapping[str, Any]) -> Settings | None:
+    """The quantization_config of a config.json; None if it has none.
+
+    Raises:
+        UserError: it is not a table.
+    """
+    settings = next((hf_config[key] for key in KEYS if hf_config.get(key)), None)
+    if settings is None or isinstance(settings, Mapping):
+        return settings
+    raise UserError(f"config.json: quantization_config {str(settings)[:40]!r} is not a table of settings")
+
+
+def quantization_method(settings: Settings) -> str:
+    """The library or format that wrote a quantized checkpoint."""
+    method = settings.get("quant_method") or (
+        "bitsandbytes" if "load_in_8bit" in settings or "load_in_4bit" in settings else ""
+    )
+    layout = str(settings.get("packing_format") or "")
+    return layout.rpartition("auto_")[2] if method == "auto-round" and layout.startswith("auto_round:auto_") else str(method)
+
+
+def quantized_matrices(hf_config: Mapping[str, Any], names: Names) -> dict[str, StoredMatrix] | None:
+    """The quantized matrices of a checkpoint, by the names of their weights; None if it is not quantized.
+
+    Raises:
+        UserError: the format is not supported, or its settings are damaged.
+    """
+    settings = quantization_settings(hf_config)
+    if settings is None:
+        return None
+    method = quantization_method(settings)
+    find = FINDERS.get(method)
+    if find is None:
+        raise UserError(
+            f"config.json: quantization_config with quant_method={method[:40]!r} is not supported; supported: "
+            f"{', '.join(FINDERS)}; use one of these, the unquantized model or a GGUF file"
+        )
+    try:
+        return find(settings, names)
+    except ValueError as error:
+        raise UserError(
+            f"config.json: quantization_config of {method} with {error} is not supported; use another quantization of "
+            "the model, the unquantized model or a GGUF file"
+        ) from error
