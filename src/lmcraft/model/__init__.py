@@ -27,4 +27,5 @@ adapter            adapter folders in PEFT's format, and merging them
 lora_linear        LoRA and DoRA layers next to the base weights
 frozen_linear      frozen layers with 8-bit or 4-bit weights
 quantized_matrix   8-bit and 4-bit quantization, GPTQ, and the compressed-tensors format
+quantized_checkpoints  checkpoints that other libraries quantized
 """

@@ -37,7 +37,7 @@ def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
     layout = str(next((settings[key] for key in options if settings.get(key)), "gemm")).lower()
     bits = positive_int(settings, "bits", BITS, aliases=("w_bit",))
     if layout not in ("gemm", "gemv", "auto_round:auto_awq") or bits != BITS:
-        raise ValueError(f"version={layout[:40]!r}, bits={bits}")
+        raise ValueError(f"version={layout[:40]!r} and bits={bits}")
     group_size = positive_int(settings, "group_size", 128, aliases=("q_group_size",))
     decode = _decode_gemv if layout == "gemv" else _decode_gemm
     return find_matrices(

@@ -30,6 +30,7 @@ FORMATS = (
     OWN_FORMAT,
 )
 PATTERN = "re:"
+NO_MATCH = 3
 ROLES = {
     "packed": "weight_packed",
     "weight": "weight",
@@ -50,8 +51,8 @@ def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
     """
     groups = settings.get("config_groups")
     schemes = list(groups.values()) if isinstance(groups, Mapping) else []
-    if not all(isinstance(scheme, Mapping) and isinstance(scheme.get("targets"), list) for scheme in schemes):
-        raise ValueError("config_groups that are damaged")
+    if not all(_is_scheme(scheme) for scheme in schemes):
+        raise ValueError("damaged config_groups")
     formats = [settings.get("format"), *(scheme.get("format") for scheme in schemes)]
     for name in (name for name in formats if name is not None):
         if name not in FORMATS:
@@ -74,6 +75,12 @@ def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
     return matrices
 
 
+def _is_scheme(scheme: Any) -> bool:
+    if not isinstance(scheme, Mapping) or not isinstance(scheme.get("targets"), list):
+        return False
+    return scheme.get("weights") is None or isinstance(scheme["weights"], Mapping)
+
+
 def _scheme_of(layer: str, schemes: list[Mapping[str, Any]]) -> Settings:
     """The settings of a layer's weights."""
 
@@ -84,14 +91,16 @@ def _scheme_of(layer: str, schemes: list[Mapping[str, Any]]) -> Settings:
             return 0
         if any(re.match(pattern, layer) for pattern in patterns):
             return 1
-        return 2 if any("." not in target and not target.startswith(PATTERN) for target in targets) else 3
+        return 2 if any(target[:1].isupper() for target in targets) else NO_MATCH
 
+    if len(schemes) == 1:
+        return schemes[0].get("weights") or {}
     try:
         ranked = sorted((rank(scheme), number) for number, scheme in enumerate(schemes))
     except re.error as error:
-        raise ValueError(f"config_groups with a damaged pattern ({error})") from error
-    weights = schemes[ranked[0][1]].get("weights") if ranked and ranked[0][0] < 3 else None
-    return weights if isinstance(weights, Mapping) else {}
+        raise ValueError(f"a damaged pattern in config_groups ({error})") from error
+    best, number = ranked[0] if ranked else (NO_MATCH, 0)
+    return {} if best == NO_MATCH else schemes[number].get("weights") or {}
 
 
 def _decode(parts: Parts, *, weights: Settings) -> Decoded:

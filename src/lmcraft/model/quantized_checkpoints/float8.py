@@ -47,7 +47,7 @@ def block_size(value: Any) -> tuple[int, int] | None:
         return None
     if isinstance(value, Sequence) and len(value) == 2 and all(type(size) is int and size > 0 for size in value):
         return value[0], value[1]
-    raise ValueError(f"a block size of {str(value)[:40]!r}")
+    raise ValueError(f"blocks of {str(value)[:40]}")
 
 
 def decode(parts: Parts, *, block: tuple[int, int] | None = None) -> Decoded:
@@ -65,7 +65,7 @@ def decode(parts: Parts, *, block: tuple[int, int] | None = None) -> Decoded:
 def decode_scales(scales: Tensor) -> Tensor:
     """Scales in float32; bytes are powers of two."""
     if scales.dtype == torch.uint8:
-        return torch.ldexp(torch.ones(()), scales.int() - EXPONENT_BIAS)
+        return torch.ldexp(torch.ones(scales.shape), scales.int() - EXPONENT_BIAS)
     if not scales.is_floating_point():
         raise ValueError(f"scales of {scales.dtype}")
     return scales.float()

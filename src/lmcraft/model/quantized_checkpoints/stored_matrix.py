@@ -66,5 +66,5 @@ def positive_int(settings: Settings, key: str, default: int, *, aliases: tuple[s
     """
     value = next((settings[name] for name in (key, *aliases) if settings.get(name) is not None), default)
     if not isinstance(value, int) or isinstance(value, bool) or (value < 1 and value != -1):
-        raise ValueError(f"{key}={str(value)[:40]!r} is not a positive number")
+        raise ValueError(f"{key}={str(value)[:40]}")
     return value
