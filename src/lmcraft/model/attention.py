@@ -120,6 +120,8 @@ class Attention(BaseAttention):
         self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
         self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias == "all")
+        gated = config.attention_gate
+        self.gate_proj = Linear(width, self.num_heads * self.head_dim, bias=bias) if gated else None
         self.norm_over_projection = config.qk_norm_over == "projection"
         heads = (self.num_heads, self.num_kv_heads) if self.norm_over_projection else (1, 1)
         self.q_norm = make_rms_norm(config, heads[0] * self.head_dim) if config.qk_norm else None
@@ -156,7 +158,11 @@ class Attention(BaseAttention):
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
-        return self.output(self.mix(q_BHTD, k_BKSD, v_BKSD, mask, hook), hook)
+        y_BHTD = self.mix(q_BHTD, k_BKSD, v_BKSD, mask, hook)
+        if self.gate_proj is not None:
+            gate_BTHD = self.gate_proj(x_BTC).sigmoid().view(B, T, -1, self.head_dim)
+            y_BHTD = y_BHTD * gate_BTHD.transpose(1, 2)
+        return self.output(y_BHTD, hook)
 
 
 def attend(

@@ -102,6 +102,8 @@ class TransformerConfig:
     """Attention scores are divided by the square root of this."""
     attention_bias: Literal["none", "qkv", "all"] = "none"
     """Biases of the attention projections: none, queries/keys/values only, or the output projection as well."""
+    attention_gate: bool = False
+    """Multiply the heads' outputs by the sigmoid of a projection of the input (arXiv 2505.06708, Qwen3-Next)."""
     mlp_bias: bool = False
     """Biases of the feed-forward projections."""
     tie_word_embeddings: bool = True

@@ -6,6 +6,8 @@ common      entries that several families share: sizes, rotary positions, slidin
 experts     entries that families with experts share
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
 deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
+common_recurrent  entries of families with recurrent layers
+qwen_delta (Qwen3-Next, Qwen3.5), lfm2
 lmcraft     our own format, for configurations that no Hugging Face family can express
 
 A configuration is saved as the family that it names, or as the first in `BY_PREFERENCE` that can express it.
@@ -56,6 +58,10 @@ BY_PREFERENCE = (
     YOUTU,
     LMCRAFT,
 )
+from lmcraft.model.families.qwen import QWEN2, QWEN3, QWEN3_MOE
+from lmcraft.model.families.qwen_delta import QWEN3_5
+
+BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LFM2, QWEN3_5, LMCRAFT)
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
 
 

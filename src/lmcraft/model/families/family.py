@@ -87,7 +87,8 @@ class Weight:
     layout: Layout = STACKED
     """How the rows of `ours` lie in it."""
     when: Callable[[TransformerConfig, int], bool] = lambda config, layer: True
-    """Whether a layer has this tensor, given the configuration and the layer's number."""
+    """Whether a layer has this tensor, given the configuration and the layer's number; asked only of layers that have its
+    part: attention, a recurrent mixer, a feed-forward layer."""
 
     @property
     def stacks_experts(self) -> bool:
@@ -273,10 +274,25 @@ class Family:
     ) -> Iterator[tuple[Weight, dict[str, int]]]:
         for weight in self.weights if weights is None else weights:
             for layer in range(config.num_hidden_layers if "{i}" in weight.hf else 1):
-                if weight.when(config, layer):
+                if _has_part(config, layer, weight.ours[0]) and weight.when(config, layer):
                     yield from (
                         (weight, {"i": layer, "e": e}) for e in range(config.num_experts if "{e}" in weight.hf else 1)
                     )
+
+
+def _has_part(config: TransformerConfig, layer: int, name: str) -> bool:
+    """Whether a layer has the part of the block that our tensor belongs to."""
+    part = name.removeprefix("layers.{i}.").partition(".")[0]
+    match part:
+        case "attention":
+            return config.has_attention(layer)
+        case "mixer":
+            return bool(config.state_shapes(layer))
+        case "attention_norm" | "attention_post_norm":
+            return config.layer_type(layer) != "feed_forward"
+        case "feed_forward" | "feed_forward_norm" | "feed_forward_post_norm":
+            return config.has_feed_forward(layer)
+    return True
 
 
 def _build_config(values: Mapping[str, Any]) -> TransformerConfig:

@@ -6,21 +6,14 @@ from typing import Any
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common
 from lmcraft.model.families.common import layer_weight
+from lmcraft.model.families.common_recurrent import LayerTypes
 from lmcraft.model.families.family import Family, Field, Weight
 
 
-class LayerTypes:
-    """`layer_types`, or, in earlier releases, the layers of attention."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        layers = range(read_so_far["num_hidden_layers"])
-        attention = hf_config.get("full_attn_idxs")
-        attending = layers if attention is None else attention
-        types = hf_config.get("layer_types") or ("full_attention" if n in attending else "conv" for n in layers)
-        return {"layer_types": tuple(types)}
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        hf_config["layer_types"] = [config.layer_type(layer) for layer in range(config.num_hidden_layers)]
+def layer_types(hf_config: Mapping[str, Any], layers: int) -> list[str]:
+    """The layers of attention by number, as in earlier releases."""
+    attending = hf_config.get("full_attn_idxs")
+    return ["full_attention" if attending is None or n in attending else "conv" for n in range(layers)]
 
 
 class InnerWidth:
@@ -37,12 +30,8 @@ class InnerWidth:
         hf_config |= {"intermediate_size": config.intermediate_size, "block_auto_adjust_ff_dim": False}
 
 
-def is_conv(config: TransformerConfig, layer: int) -> bool:
-    return config.layer_type(layer) == "conv"
-
-
 def has_conv_bias(config: TransformerConfig, layer: int) -> bool:
-    return is_conv(config, layer) and config.short_conv.bias
+    return config.short_conv.bias
 
 
 CONV_NAMES = {"conv.in_proj": "mixer.in_proj", "conv.conv": "mixer.conv", "conv.out_proj": "mixer.o_proj"}
@@ -62,7 +51,7 @@ LFM2 = Family(
         Field("conv_L_cache", "short_conv.kernel", 3),
         Field("conv_bias", "short_conv.bias", False),
         Field("tie_word_embeddings", "tie_word_embeddings", True, other="tie_embedding"),
-        LayerTypes(),
+        LayerTypes(layer_types),
         common.Rotary(theta=1e6),
     ),
     implied=lambda config: {"norm": "rmsnorm", "position": "rotary", "feed_forward": "swiglu", "qk_norm": True},
@@ -71,12 +60,9 @@ LFM2 = Family(
         Weight("model.embed_tokens.weight", ("embed_tokens.weight",)),
         Weight("model.embedding_norm.weight", ("norm.weight",)),
         Weight("lm_head.weight", ("lm_head.weight",), when=common.is_untied),
-        *(layer_weight(f"{hf}.weight", f"{ours}.weight", when=is_conv) for hf, ours in CONV_NAMES.items()),
+        *(layer_weight(f"{hf}.weight", f"{ours}.weight") for hf, ours in CONV_NAMES.items()),
         *(layer_weight(f"{hf}.bias", f"{ours}.bias", when=has_conv_bias) for hf, ours in CONV_NAMES.items()),
-        *(
-            layer_weight(f"{hf}.weight", f"{ours}.weight", when=TransformerConfig.has_attention)
-            for hf, ours in ATTENTION_NAMES.items()
-        ),
+        *(layer_weight(f"{hf}.weight", f"{ours}.weight") for hf, ours in ATTENTION_NAMES.items()),
         layer_weight("operator_norm.weight", "attention_norm.weight"),
         layer_weight("ffn_norm.weight", "feed_forward_norm.weight"),
         layer_weight("feed_forward.w1.weight", "feed_forward.gate_proj.weight"),

@@ -28,18 +28,17 @@ class ChunkDecay(NamedTuple):
 
 def chunk_decay(log_decay_BTH: Tensor, begins_BT: Tensor | None, size: int) -> ChunkDecay:
     """The decays within chunks of `size` tokens; `begins_BT` is true where a document begins."""
-    total = into_chunks(log_decay_BTH, size).cumsum(dim=-1)
-    allowed = torch.ones(size, size, dtype=torch.bool, device=total.device).tril()
-    to_end = (total[..., -1:] - total).exp()
-    from_start = total.exp()
+    log_decay = into_chunks(log_decay_BTH, size)
+    from_start = log_decay.cumsum(dim=-1).exp()
+    allowed = torch.ones(size, size, dtype=torch.bool, device=log_decay.device).tril()
+    # Summed from each token on: a difference of two long sums would lose the digits of a short one.
+    between = log_decay[..., None].expand(*log_decay.shape, size).tril(-1).cumsum(dim=-2)
     if begins_BT is not None:
         document = into_chunks(begins_BT[:, :, None].int(), size).cumsum(dim=-1)
         allowed = allowed & (document[..., :, None] == document[..., None, :])
-        to_end = to_end * (document == document[..., -1:])
         from_start = from_start * (document == 0)
-    # -inf before the exponential: the values above the diagonal could overflow.
-    between = (total[..., :, None] - total[..., None, :]).masked_fill(~allowed, -torch.inf).exp()
-    return ChunkDecay(between, from_start, to_end, from_start[..., -1])
+    between = between.exp() * allowed
+    return ChunkDecay(between, from_start, between[..., -1, :], from_start[..., -1])
 
 
 def into_chunks(x: Tensor, size: int) -> Tensor:
