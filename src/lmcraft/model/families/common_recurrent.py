@@ -23,6 +23,6 @@ class LayerTypes:
         return {"layer_types": tuple(self.names.get(name, name) for name in types)}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        theirs = {ours: name for name, ours in reversed(self.names.items())}
+        theirs = {ours: name for name, ours in reversed(list(self.names.items()))}
         types = [config.layer_type(layer) for layer in range(config.num_hidden_layers)]
         hf_config[self.key] = [theirs.get(name, name) for name in types]
