@@ -178,6 +178,9 @@ class TransformerConfig:
         if "feed_forward" in self.layer_types and not self.single_sublayer:
             raise UserError("model.layer_types has layers of type feed_forward, but model.single_sublayer=False; set it")
         self._check_experts()
+        mixers = {"linear_attention": self.gated_delta, "mamba": self.mamba, "hybrid": self.mamba, "conv": self.short_conv}
+        for kind in set(self.layer_types) & mixers.keys():
+            mixers[kind].check()
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")

@@ -5,8 +5,9 @@ Names are Hugging Face's where one exists.
 Shapes of recurrent state: C channels of a convolution, W its width, H heads, D head width, N width of the state.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from lmcraft.config import automatic
 from lmcraft.errors import UserError
@@ -66,6 +67,11 @@ class GatedDelta:
     linear_conv_kernel_dim: int = 4
     """Width of the causal convolution before the recurrence, in tokens."""
 
+    def check(self) -> None:
+        """Raise UserError unless a mixer can be built from these sizes."""
+        _check_positive("gated_delta", vars(self))
+        _check_divides("gated_delta", vars(self), "linear_num_key_heads", "linear_num_value_heads")
+
     def state_shapes(self) -> tuple[StateShape, ...]:
         """The last inputs of the convolution, (C, W - 1), and the state matrices, (H, key width, value width)."""
         keys = self.linear_num_key_heads * self.linear_key_head_dim
@@ -93,6 +99,11 @@ class Mamba:
     use_bias: bool = False
     """Biases of the input and output projections."""
 
+    def check(self) -> None:
+        """Raise UserError unless a mixer can be built from these sizes."""
+        _check_positive("mamba", vars(self))
+        _check_divides("mamba", vars(self), "n_groups", "num_heads")
+
     def state_shapes(self) -> tuple[StateShape, ...]:
         """The last inputs of the convolution, (C, W - 1), and the state, (H, D, N)."""
         channels = self.num_heads * self.head_dim + 2 * self.n_groups * self.state_size
@@ -107,6 +118,10 @@ class ShortConv:
     """Width of the convolution, in tokens."""
     bias: bool = False
     """Biases of the convolution and of both projections."""
+
+    def check(self) -> None:
+        """Raise UserError unless a mixer can be built from these sizes."""
+        _check_positive("short_conv", vars(self))
 
     def state_shapes(self, width: int) -> tuple[StateShape, ...]:
         """The last inputs of the convolution, (C, W - 1)."""
@@ -225,3 +240,16 @@ class RopeScaling:
                     f"model.rope_scaling.{name} has {len(getattr(self, name))} factors; give one for each of the "
                     f"{num_wavelengths} wavelengths"
                 )
+
+
+def _check_positive(group: str, sizes: Mapping[str, Any]) -> None:
+    for name, value in sizes.items():
+        if type(value) is int and value < 1:
+            raise UserError(f"model.{group}.{name}={value} must be at least 1: set it")
+
+
+def _check_divides(group: str, sizes: Mapping[str, Any], part: str, whole: str) -> None:
+    if sizes[whole] % sizes[part]:
+        raise UserError(
+            f"model.{group}.{part}={sizes[part]} does not divide model.{group}.{whole}={sizes[whole]}; change one of them"
+        )

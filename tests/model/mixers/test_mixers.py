@@ -1,10 +1,12 @@
 """What every recurrent mixer must do: the same text token by token, in chunks and at once; documents as if alone."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 
+from lmcraft.errors import UserError
 from lmcraft.inference.kv_cache import KVCache
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.mixers import make_mixer
@@ -71,3 +73,22 @@ def test_packed_documents_equal_the_documents_alone(layer: int) -> None:
     assert state is not None and expected is not None
     for part, other in zip(state, expected, strict=True):
         assert_close(part, other, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"gated_delta": GatedDelta(linear_num_key_heads=2)},
+            "model.gated_delta.linear_num_value_heads=0 must be at least 1",
+        ),
+        (
+            {"gated_delta": replace(CONFIG.gated_delta, linear_num_key_heads=3)},
+            "model.gated_delta.linear_num_key_heads=3 does not divide model.gated_delta.linear_num_value_heads=4",
+        ),
+        ({"short_conv": ShortConv(kernel=0)}, "model.short_conv.kernel=0 must be at least 1"),
+    ],
+)
+def test_sizes_that_do_not_fit_name_the_setting(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(CONFIG, **settings).check()

@@ -74,9 +74,7 @@ KDA = {
 ROUNDING = 1e-4
 
 CASES = {
-    "qwen3_next": Case(
-        "qwen3_next", {**MOE, **DELTA, **PARTIAL, "shared_expert_intermediate_size": 30}, tolerance=ROUNDING
-    ),
+    "qwen3_next": Case("qwen3_next", {**MOE, **DELTA, **PARTIAL, "shared_expert_intermediate_size": 30}, tolerance=ROUNDING),
     "qwen3_next-mixed": Case(
         "qwen3_next",
         {**MOE, **DELTA, **PARTIAL, "shared_expert_intermediate_size": 30, "mlp_only_layers": [1], "attention_bias": True}

@@ -4,6 +4,7 @@ family      `Family`, the table: fields of config.json, names and layouts of wei
 layouts     how rows of our tensors lie in one of a checkpoint: stacked, by head, rotary pairs
 common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
 experts     entries that families with experts share
+recurrent   entries that families with recurrent layers share
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
 deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
 common_recurrent  entries of families with recurrent layers
@@ -32,6 +33,7 @@ from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.olmoe import FLEX_OLMO
 from lmcraft.model.families.phi3 import PHI3
 from lmcraft.model.families.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
+from lmcraft.model.families.qwen_delta import QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
 
 BY_PREFERENCE = (
     QWEN3,
@@ -56,12 +58,11 @@ BY_PREFERENCE = (
     GLM4_MOE_LITE,
     SARVAM_MLA,
     YOUTU,
+    QWEN3_5,
+    QWEN3_NEXT,
+    QWEN3_5_MOE,
     LMCRAFT,
 )
-from lmcraft.model.families.qwen import QWEN2, QWEN3, QWEN3_MOE
-from lmcraft.model.families.qwen_delta import QWEN3_5
-
-BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LFM2, QWEN3_5, LMCRAFT)
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
 
 

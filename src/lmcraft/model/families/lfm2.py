@@ -6,8 +6,8 @@ from typing import Any
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common
 from lmcraft.model.families.common import layer_weight
-from lmcraft.model.families.common_recurrent import LayerTypes
 from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families.recurrent import LayerTypes
 
 
 def layer_types(hf_config: Mapping[str, Any], layers: int) -> list[str]:

@@ -98,6 +98,12 @@ def _every_other_below_max_window_layers(hf_config: Mapping[str, Any], layers: i
     return ["sliding_attention" if layer in sliding else "full_attention" for layer in range(layers)]
 
 
+GATED_EXPERTS = (
+    experts.router(),
+    *experts.experts(),
+    *experts.shared_expert("mlp.shared_expert"),
+    common.layer_weight("mlp.shared_expert_gate.weight", "feed_forward.shared_gate.weight", when=experts.has_shared_expert),
+)
 QWEN2_MOE = Family(
     model_type="qwen2_moe",
     architecture="Qwen2MoeForCausalLM",
@@ -120,11 +126,6 @@ QWEN2_MOE = Family(
         *common.ATTENTION,
         *common.MLP,
         *common.NORMS,
-        experts.router(),
-        *experts.experts(),
-        *experts.shared_expert("mlp.shared_expert"),
-        common.layer_weight(
-            "mlp.shared_expert_gate.weight", "feed_forward.shared_gate.weight", when=experts.has_shared_expert
-        ),
+        *GATED_EXPERTS,
     ),
 )

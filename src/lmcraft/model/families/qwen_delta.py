@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.families import common
-from lmcraft.model.families.common_recurrent import LayerTypes
 from lmcraft.model.families.family import Family, Field, Weight
 from lmcraft.model.families.layouts import BY_HEAD, Grouped
+from lmcraft.model.families.qwen import GATED_EXPERTS, DenseLayers
+from lmcraft.model.families.recurrent import LayerTypes
 
 IMPLIED = {"norm": "gemma_rmsnorm", "position": "rotary", "qk_norm": True, "attention_gate": True}
 
@@ -31,6 +32,16 @@ FIELDS = (
     common.Rotary(types=("default", "linear", "llama3", "yarn"), partial=0.25),
     *common.DROPOUTS,
 )
+
+
+def expert_fields(num_experts: int, per_token: int) -> tuple[Field, ...]:
+    """Fields of experts with one shared expert, with defaults."""
+    return (
+        Field("num_experts", "num_experts", num_experts, other="num_local_experts"),
+        Field("num_experts_per_tok", "num_experts_per_tok", per_token),
+        Field("moe_intermediate_size", "moe_intermediate_size", 512),
+        Field("shared_expert_intermediate_size", "shared_expert.intermediate_size", 512),
+    )
 
 
 def delta_weight(hf: str, *ours: str, **options: Any) -> Weight:
@@ -71,4 +82,28 @@ QWEN3_5 = Family(
     implied=lambda config: IMPLIED,
     optional_prefix="model.",
     weights=(*common.EMBEDDINGS, *ATTENTION, *DELTA, *SEPARATE, *common.MLP, *common.NORMS),
+)
+
+QWEN3_NEXT = Family(
+    model_type="qwen3_next",
+    architecture="Qwen3NextForCausalLM",
+    fields=(
+        *common.sizes(151936, 32768, 2048, 5632, 48, 16, 2, 256),
+        *FIELDS,
+        *expert_fields(512, 10),
+        Field("norm_topk_prob", "norm_topk_prob", True),
+        DenseLayers(),
+    ),
+    implied=lambda config: IMPLIED | {"shared_expert.gate": True},
+    optional_prefix="model.",
+    weights=(*common.EMBEDDINGS, *ATTENTION, *DELTA, *TOGETHER, *common.MLP, *common.NORMS, *GATED_EXPERTS),
+)
+
+QWEN3_5_MOE = Family(
+    model_type="qwen3_5_moe_text",
+    architecture="Qwen3_5MoeForCausalLM",
+    fields=(*common.sizes(248320, 32768, 2048, 512, 40, 16, 2, 256), *FIELDS, *expert_fields(256, 8)),
+    implied=lambda config: IMPLIED | {"shared_expert.gate": True, "norm_topk_prob": True},
+    optional_prefix="model.",
+    weights=(*common.EMBEDDINGS, *ATTENTION, *DELTA, *SEPARATE, *common.NORMS, *GATED_EXPERTS),
 )
