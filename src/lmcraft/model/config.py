@@ -178,7 +178,12 @@ class TransformerConfig:
         if "feed_forward" in self.layer_types and not self.single_sublayer:
             raise UserError("model.layer_types has layers of type feed_forward, but model.single_sublayer=False; set it")
         self._check_experts()
-        mixers = {"linear_attention": self.gated_delta, "mamba": self.mamba, "hybrid": self.mamba, "conv": self.short_conv}
+        mixers: dict[str, GatedDelta | Mamba | ShortConv] = {
+            "linear_attention": self.gated_delta,
+            "mamba": self.mamba,
+            "hybrid": self.mamba,
+            "conv": self.short_conv,
+        }
         for kind in set(self.layer_types) & mixers.keys():
             mixers[kind].check()
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
