@@ -26,9 +26,11 @@ def test_a_model_without_its_adapters_is_the_starting_model(name: Any) -> None:
     for layer in adapted_layers(model):
         torch.nn.init.normal_(layer.lora_B)
     model.train()
-    hidden, weight = without_adapters(model)(batch)
+    hidden, head = without_adapters(model)(batch)
     torch.testing.assert_close(hidden, before)
-    assert weight is model.output_weight and model.training and all(layer.enabled for layer in adapted_layers(model))
+    assert (
+        head.weight is model.output_head.weight and model.training and all(layer.enabled for layer in adapted_layers(model))
+    )
 
 
 def test_log_probabilities_are_computed_once_and_put_before_other_values(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def compute(model: Transformer, ids: Tensor, point: Point) -> Tensor:
     for number, (block, (rotary, *_)) in enumerate(zip(model.layers, model.layer_inputs(T), strict=True)):
         window = config.sliding_window if config.is_sliding(number) else 0
         x = _block(block, x, rotary, window, lambda name, value, number=number: point(f"blocks.{number}.{name}", value))
-    return point("ln_final.hook_normalized", model.norm(x)) @ model.output_weight.T
+    return point("ln_final.hook_normalized", model.norm(x)) @ model.output_head.weight.T
 
 
 def _block(block: Block, x: Tensor, rotary: tuple[Tensor, Tensor] | None, window: int, point: Point) -> Tensor:

@@ -90,4 +90,4 @@ def test_the_description_and_exports_have_the_output_projection(name: str, tmp_p
     assert describe_model(tmp_path / "model")["parameters"]["output projection"] == embedding.numel()
     export_model(ExportConfig(str(tmp_path / "model"), out=tmp_path / name, dtype="float32"))
     exported = LanguageModel.load(tmp_path / name, dtype=torch.float32)
-    assert torch.equal(exported.transformer.output_weight, original.transformer.output_weight)
+    assert torch.equal(exported.transformer.output_head.weight, original.transformer.output_head.weight)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lmcraft.model.output_head import OutputHead
 from lmcraft.training import cross_entropy
 from lmcraft.training.cross_entropy import linear_cross_entropy
 
@@ -25,7 +26,7 @@ def test_loss_and_gradients_match_torch(
     monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(cross_entropy, "CPU_LOGITS_PER_SOFTMAX", 150)
     x, w, targets = inputs(torch.float32)
-    loss = linear_cross_entropy(x, w, targets, label_smoothing=smoothing, z_loss=z_loss)
+    loss = linear_cross_entropy(x, OutputHead(w), targets, label_smoothing=smoothing, z_loss=z_loss)
     gradients = torch.autograd.grad(loss / 30, (x, w))
     logits = x @ w.T
     reference = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
@@ -41,12 +42,12 @@ def test_bfloat16_gradients_are_as_accurate_as_torch() -> None:
     expected = torch.autograd.grad(exact, w)[0]
     reference = F.cross_entropy((x @ w.to(x.dtype).T).float(), targets, reduction="sum")
     reference_error = (torch.autograd.grad(reference, w)[0] - expected).abs().max()
-    error = (torch.autograd.grad(linear_cross_entropy(x, w, targets), w)[0] - expected).abs().max()
+    error = (torch.autograd.grad(linear_cross_entropy(x, OutputHead(w), targets), w)[0] - expected).abs().max()
     assert error <= 1.5 * reference_error
 
 
 def test_inference_mode_computes_the_loss_without_gradients() -> None:
     x, w, targets = inputs(torch.float32)
     with torch.inference_mode():
-        loss = linear_cross_entropy(x, w, targets)
+        loss = linear_cross_entropy(x, OutputHead(w), targets)
     torch.testing.assert_close(loss, F.cross_entropy(x @ w.T, targets, reduction="sum").detach())

@@ -17,6 +17,7 @@ from lmcraft.finetuning.lora import adapted_layers
 from lmcraft.finetuning.objectives.divergence import FrozenModel
 from lmcraft.finetuning.objectives.log_probs import document_log_probs
 from lmcraft.folder import ModelFolder, atomic_write
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.transformer import Transformer
 from lmcraft.terminal import shows_bars, stderr_console
 from lmcraft.training.batch import TensorBatch, to_device
@@ -89,20 +90,20 @@ def _with_log_probs(example: TokenizedExample, log_probs: NDArray[np.float32]) -
 
 def frozen_model(model: Transformer) -> FrozenModel:
     """The outputs of a model that is not trained."""
-    return lambda batch: (model.hidden_states(batch.input_ids, document_ids=batch.document_ids), model.output_weight)
+    return lambda batch: (model.hidden_states(batch.input_ids, document_ids=batch.document_ids), model.output_head)
 
 
 def without_adapters(model: Transformer) -> FrozenModel:
     """The outputs of a model with its adapters turned off, in evaluation mode."""
 
-    def compute(batch: TensorBatch) -> tuple[Tensor, Tensor]:
+    def compute(batch: TensorBatch) -> tuple[Tensor, OutputHead]:
         adapters = adapted_layers(model)
         training = model.training
         for adapted in adapters:
             adapted.enabled = False
         model.eval()
         try:
-            return model.hidden_states(batch.input_ids, document_ids=batch.document_ids), model.output_weight
+            return model.hidden_states(batch.input_ids, document_ids=batch.document_ids), model.output_head
         finally:
             model.train(training)
             for adapted in adapters:

@@ -14,7 +14,8 @@ from torch import Tensor
 from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool, BlockTable
 from lmcraft.inference.model_changes import find_modification
 from lmcraft.machine import free_memory
-from lmcraft.model.attention import Attention, Cache
+from lmcraft.model.attention import Attention, Cache, ScoreRules
+from lmcraft.model.layer_inputs import alibi_slopes
 from lmcraft.model.linear import Linear
 from lmcraft.model.packed_linear import MAX_PACKED_ROWS, PackedLinear, packed_bytes
 from lmcraft.model.transformer import Transformer, copy_sharing_weights
@@ -55,21 +56,35 @@ class PackedModel:
         self._pool = pool
         self._model = copy_sharing_weights(model)
         self._model.compute_dtype = torch.float32
-        head = self._model.output_weight
+        config = model.config
+        slopes = alibi_slopes(config.num_attention_heads, config.alibi_bias_max) if config.position == "alibi" else None
+        self._slopes = None if slopes is None else torch.tensor(slopes)
+        self._head = self._model.output_head
         layers = {name: layer for name, layer in self._model.layers.named_modules() if isinstance(layer, Linear)}
-        num_bytes = sum(packed_bytes(weight) for weight in [head, *(layer.weight for layer in layers.values())])
+        num_bytes = sum(packed_bytes(weight) for weight in [self._head.weight, *(layer.weight for layer in layers.values())])
         pack = num_bytes <= free_memory(model.device) // 2
-        self.logits = PackedLinear(head, pack=pack)
+        self._projection = PackedLinear(self._head.weight, pack=pack)
         for name, layer in layers.items():
             self._model.layers.set_submodule(name, PackedLinear(layer.weight, layer.bias, pack=pack))
 
     def decode(self, tokens: Sequence[DecodeToken]) -> Tensor:
         """Store the keys and values of at most `max_rows` tokens, and score those after them, (R, V), float32."""
         caches, config = _RowCaches(self._pool, tokens), self._model.config
-        windows = [config.sliding_window if config.is_sliding(n) else 0 for n in range(config.num_hidden_layers)]
-        self._attend_by([_RowAttention(caches, number, window) for number, window in enumerate(windows)])
+        functions: list[_RowAttention | None] = [None] * config.num_hidden_layers
+        for layer, block in enumerate(self._model.layers):
+            if isinstance(block.attention, Attention):
+                first = [config.first_key(layer, token.position) for token in tokens]
+                functions[layer] = _RowAttention(caches, layer, first, block.attention.rules, self._slopes)
+        self._attend_by(functions)
         hidden_RC = self._model.last_hidden_states([token.id for token in tokens], [token.position for token in tokens])
-        return self.logits(hidden_RC)  # type: ignore[no-any-return]
+        return self.logits(hidden_RC)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """As that of a Transformer, (..., V), each row as it would be alone."""
+        products = self._projection(self._head.scaled(x))
+        if not self._head.softcap:
+            return self._head.finish(products)
+        return torch.stack([self._head.finish(row) for row in products.flatten(0, -2)]).view_as(products)
 
     def hidden_states(self, input_ids: Tensor, *, cache: Cache) -> Tensor:
         """As that of a Transformer, (1, T, C), for a chunk of a prompt, (1, T)."""
@@ -115,8 +130,8 @@ class _RowCaches:
         self._slots_R = torch.tensor(slots)
         self._tiles = (torch.tensor(blocks)[:, None] * tiles_per_block + torch.arange(tiles_per_block)).flatten()
 
-    def update(self, layer: int, k_RKD: Tensor, v_RKD: Tensor, window: int) -> list[tuple[Tensor, Tensor]]:
-        """Store the tokens' keys and values in a layer; returns for each sequence the last `window`, or all if it is 0.
+    def update(self, layer: int, k_RKD: Tensor, v_RKD: Tensor, first: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Store the tokens' keys and values in a layer; returns for each sequence those from its first position on.
 
         Keys are (K, D, S), values (K, S, D), both float32.
         """
@@ -126,22 +141,34 @@ class _RowCaches:
         values[:, self._slots_R, :D] = v_RKD.transpose(0, 1).to(values.dtype)
         k_KDS = keys.transpose(1, 2).index_select(2, self._tiles).float().flatten(2)
         v_KSD = values.view(K, -1, SLOTS_PER_TILE, width).index_select(1, self._tiles).float().flatten(1, 2)[..., :D]
-        spans = [(max(start, stop - window) if window else start, stop) for start, stop in self._spans]
+        spans = [(start + position, stop) for (start, stop), position in zip(self._spans, first, strict=True)]
         return [(k_KDS[..., start:stop], v_KSD[:, start:stop]) for start, stop in spans]
 
 
 class _RowAttention:
     """Attention of a layer, sequence by sequence; a `lmcraft.model.attention.AttentionFunction`."""
 
-    def __init__(self, caches: _RowCaches, layer: int, window: int) -> None:
-        self._caches, self._layer, self._window = caches, layer, window
+    def __init__(
+        self, caches: _RowCaches, layer: int, first: Sequence[int], rules: ScoreRules | None, slopes_H: Tensor | None
+    ) -> None:
+        self._caches, self._layer, self._first, self._rules, self._slopes_H = caches, layer, first, rules, slopes_H
 
     def __call__(self, q_RH1D: Tensor, k_RK1D: Tensor, v_RK1D: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
         R, K, _, D = k_RK1D.shape
         q_RKGD = (q_RH1D * scale).view(R, K, -1, D)
-        caches = self._caches.update(self._layer, k_RK1D[:, :, 0], v_RK1D[:, :, 0], self._window)
+        caches = self._caches.update(self._layer, k_RK1D[:, :, 0], v_RK1D[:, :, 0], self._first)
         outputs = [
-            torch.bmm(torch.bmm(q_KGD, k_KDS).softmax(dim=-1), v_KSD)
+            torch.bmm(self._weights(torch.bmm(q_KGD, k_KDS)), v_KSD)
             for q_KGD, (k_KDS, v_KSD) in zip(q_RKGD, caches, strict=True)
         ]
         return torch.stack(outputs).view(q_RH1D.shape)
+
+    def _weights(self, scores_KGS: Tensor) -> Tensor:
+        S = scores_KGS.shape[-1]
+        if self._rules is not None:
+            scores_KGS = self._rules.cap(scores_KGS)
+        if self._slopes_H is not None:
+            scores_KGS = scores_KGS + self._slopes_H.view(*scores_KGS.shape[:2], 1) * torch.arange(1.0 - S, 1.0)
+        if self._rules is None:
+            return scores_KGS.softmax(dim=-1)
+        return self._rules.softmax(scores_KGS.view(-1, 1, S)).view_as(scores_KGS)

@@ -13,7 +13,7 @@ from lmcraft.errors import UserError
 from lmcraft.model.attention import BaseAttention
 from lmcraft.model.block import Block
 from lmcraft.model.hooks import HookPoint, Hooks
-from lmcraft.model.norm import GemmaRMSNorm, LayerNorm, RMSNorm
+from lmcraft.model.norm import GemmaRMSNorm, LayerNorm, RMSNorm, UnweightedRMSNorm
 from lmcraft.model.transformer import Transformer
 
 EMBEDDING, POSITION_EMBEDDING, BIAS = "embedding", "position embedding", "bias"
@@ -45,16 +45,36 @@ def freeze_norm(norm: nn.Module, x: Tensor) -> FrozenNorm:
         UserError: the norm was replaced by a module of another kind.
     """
     x, one = x.float(), x.new_ones((), dtype=torch.float32)
+    gain: Tensor | None
     if isinstance(norm, nn.Identity):
         return FrozenNorm(one, one, None, is_centered=False)
     if isinstance(norm, RMSNorm):
         weight = norm.weight.float()
         gain = 1 + weight if isinstance(norm, GemmaRMSNorm) else weight
         return FrozenNorm(torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.eps), gain, None, is_centered=False)
+    if isinstance(norm, UnweightedRMSNorm):
+        return FrozenNorm(torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + norm.eps), one, None, is_centered=False)
     if isinstance(norm, LayerNorm):
         scale = torch.rsqrt(x.var(-1, keepdim=True, correction=0) + norm.eps)
-        return FrozenNorm(scale, norm.weight.float(), norm.bias.float(), is_centered=True)
+        gain = norm.gain()
+        bias = None if norm.bias is None else norm.bias.float()
+        return FrozenNorm(scale, one if gain is None else gain.float(), bias, is_centered=True)
     raise UserError(f"a norm of the kind {type(norm).__name__} cannot be frozen: restore the model's own")
+
+
+def check_sum(transformer: Transformer) -> None:
+    """Raise UserError if the residual stream is not a sum of what heads and feed-forward layers write."""
+    config = transformer.config
+    for name, is_sum in (
+        ("norm_placement", config.norm_placement != "sum"),
+        ("sub_norm", not config.sub_norm),
+        ("embedding_norm", not (config.embedding_norm and config.position == "learned")),
+    ):
+        if not is_sum:
+            raise UserError(
+                f"with {name}={getattr(config, name)!r} the residual stream is not a sum of what components write: "
+                "leave out the views that attribute logits to components"
+            )
 
 
 class ResidualStream:
@@ -71,6 +91,7 @@ class ResidualStream:
 
     @torch.no_grad()
     def __init__(self, transformer: Transformer, ids: Sequence[int], *, layers: int | None = None) -> None:
+        check_sum(transformer)
         self.transformer = transformer
         self.length = len(ids)
         self._layers = transformer.config.num_hidden_layers if layers is None else layers
@@ -137,6 +158,8 @@ class ResidualStream:
         results_HPC = z_HPD @ self._output_matrix(layer)
         bias = attention.o_proj.bias
         bias_PC = torch.zeros_like(results_HPC[0]) if bias is None else bias.float().expand_as(results_HPC[0])
-        norm = freeze_norm(block.attention_post_norm, results_HPC.sum(0) + bias_PC)
+        norm, multiplier = freeze_norm(block.attention_post_norm, results_HPC.sum(0) + bias_PC), block.multiplier
         bias_PC = norm.apply(bias_PC) if norm.bias is None else norm.apply(bias_PC) + norm.bias
+        if multiplier != 1.0:
+            return norm.apply(results_HPC) * multiplier, bias_PC * multiplier
         return norm.apply(results_HPC), bias_PC

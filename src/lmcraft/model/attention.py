@@ -8,7 +8,7 @@ Shapes: B batch, T new tokens, S tokens attended to, H query heads, K key-value 
 
 from collections.abc import Callable
 from math import ceil
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,8 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.kernels.attention import CausalAttention, can_compute
 from lmcraft.model.linear import Linear
-from lmcraft.model.norm import make_rms_norm
+from lmcraft.model.norm import make_qk_norm, make_rms_norm
+from lmcraft.model.output_head import soft_cap
 from lmcraft.model.products import is_emulated
 from lmcraft.model.rotary import rotate
 
@@ -51,6 +52,26 @@ class Cache(Protocol):
         """Replace a layer's recurrent state by that after `num_tokens` more tokens."""
 
 
+class ScoreRules(NamedTuple):
+    """What changes the scores of attention besides scale and mask."""
+
+    softcap: float
+    """c of c tanh(s / c), before the mask; 0: none."""
+    sinks: Tensor | None
+    """A score per head without a key, (H,)."""
+
+    def cap(self, scores: Tensor) -> Tensor:
+        """The scores after soft-capping, of any shape."""
+        return soft_cap(scores, self.softcap) if self.softcap else scores
+
+    def softmax(self, scores_BHTS: Tensor) -> Tensor:
+        """The weights of all keys, whose sum is below 1 with a sink; the dimension before the last two is that of heads."""
+        if self.sinks is None:
+            return scores_BHTS.softmax(dim=-1)
+        sinks = self.sinks.to(scores_BHTS.dtype)[:, None, None].expand(*scores_BHTS.shape[:-1], 1)
+        return torch.cat((scores_BHTS, sinks), dim=-1).softmax(dim=-1)[..., :-1]
+
+
 class BaseAttention(nn.Module):
     """What every kind of attention has in common: from queries, keys and values to the output.
 
@@ -69,26 +90,35 @@ class BaseAttention(nn.Module):
         self.kind: AttentionKind | AttentionFunction = "auto"
         self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim, self.value_dim = config.head_dim, value_dim
-        self.scale = (config.query_pre_attn_scalar or config.head_dim) ** -0.5
+        self.scale = config.attention_scale
+        self.softcap = config.attn_logit_softcapping
+        self.sinks = nn.Parameter(torch.zeros(self.num_heads)) if config.attention_sinks else None
         self.dropout = config.attention_dropout
+        self.output_norm = make_rms_norm(config, self.num_heads * value_dim) if config.sub_norm else None
+
+    @property
+    def rules(self) -> ScoreRules | None:
+        """What changes the scores; None: nothing."""
+        return ScoreRules(self.softcap, self.sinks) if self.softcap or self.sinks is not None else None
 
     def mix(self, q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, hook: Hook) -> Tensor:
         """Values mixed by their weights, (B, H, T, width of a value)."""
         dropout = self.dropout if self.training else 0.0
         if hook.has("attn.hook_attn_scores", "attn.hook_pattern"):
             self._check_scores_exist()
-            return attend_with_hooks(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, hook)
+            return attend_with_hooks(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, hook, self.rules)
         if callable(self.kind):
             assert mask is not None
             return self.kind(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
-        return attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind)
+        return attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind, self.rules)
 
     def output(self, y_BHTD: Tensor, hook: Hook) -> Tensor:
         """The output of the layer, (B, T, C), from the mixed values."""
         z_BTHD = hook("attn.hook_z", y_BHTD.transpose(1, 2))
         if hook.has("attn.hook_result"):
             return hook("attn.hook_result", self.head_results(z_BTHD)).sum(2) + self._output_bias(z_BTHD)
-        return self.o_proj(z_BTHD.flatten(2))  # type: ignore[no-any-return]
+        z_BTE = z_BTHD.flatten(2)
+        return self.o_proj(z_BTE if self.output_norm is None else self.output_norm(z_BTE))  # type: ignore[no-any-return]
 
     def _check_scores_exist(self) -> None:
         if callable(self.kind):
@@ -99,6 +129,8 @@ class BaseAttention(nn.Module):
 
     def head_results(self, z_BTHD: Tensor) -> Tensor:
         """What each head adds to the output, (B, T, H, C), without the bias."""
+        if self.output_norm is not None:
+            raise UserError("attn.hook_result does not exist where the heads' outputs are normed together: leave it out")
         B, T, H, D = z_BTHD.shape
         alone = z_BTHD.new_zeros(H, B, T, H, D)
         index = torch.arange(H, device=z_BTHD.device)
@@ -115,22 +147,24 @@ class Attention(BaseAttention):
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__(config, layer, config.head_dim)
-        width, bias = config.hidden_size, config.attention_bias != "none"
+        width, bias = config.hidden_size, config.attention_bias in ("qkv", "all")
         self.q_proj = Linear(width, self.num_heads * self.head_dim, bias=bias)
         self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
         self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
-        self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias == "all")
+        self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias in ("output", "all"))
         gated = config.attention_gate
         self.gate_proj = Linear(width, self.num_heads * self.head_dim, bias=bias) if gated else None
+        self.clip = config.clip_qkv
         self.norm_over_projection = config.qk_norm_over == "projection"
-        heads = (self.num_heads, self.num_kv_heads) if self.norm_over_projection else (1, 1)
-        self.q_norm = make_rms_norm(config, heads[0] * self.head_dim) if config.qk_norm else None
-        self.k_norm = make_rms_norm(config, heads[1] * self.head_dim) if config.qk_norm else None
+        self.norms_rotated = config.qk_norm_after_rotary
+        normed = config.qk_norm and (config.has_rotary(layer) or not self.norms_rotated)
+        self.q_norm = make_qk_norm(config, self.num_heads) if normed else None
+        self.k_norm = make_qk_norm(config, self.num_kv_heads) if normed else None
 
     def forward(
         self,
         x_BTC: Tensor,
-        rotary: tuple[Tensor, Tensor] | None,
+        rotary: tuple[Tensor, ...] | None,
         mask: Tensor | None,
         cache: Cache | None,
         hook: Hook = no_hooks,
@@ -139,22 +173,23 @@ class Attention(BaseAttention):
 
         Args:
             x_BTC: normed residual stream.
-            rotary: cosines and sines as in `rotary.rotate`, or None without rotary positions.
-            mask: added to the scores, (B or 1, T, S); None means causal.
+            rotary: cosines and sines as in `rotary.rotate`, or None without rotary positions; four: those of queries, then
+                those of keys.
+            mask: added to the scores, (B or 1, T, S), or (B or 1, H, T, S); None means causal.
             cache: keys and values of earlier tokens; the new ones are appended.
             hook: called at the points `attn.hook_q` to `attn.hook_result` (`lmcraft.model.hooks`).
         """
         B, T, _ = x_BTC.shape
-        q_BTHD = hook("attn.hook_q", self.q_proj(x_BTC).view(B, T, -1, self.head_dim))
-        k_BTKD = hook("attn.hook_k", self.k_proj(x_BTC).view(B, T, -1, self.head_dim))
-        v_BTKD = hook("attn.hook_v", self.v_proj(x_BTC).view(B, T, -1, self.head_dim))
-        if self.q_norm is not None and self.k_norm is not None:
-            spans = -2 if self.norm_over_projection else -1  # first dimension that the norm spans
-            q_BTHD = self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD)
-            k_BTKD = self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
+        q_BTHD = hook("attn.hook_q", self._clip(self.q_proj(x_BTC).view(B, T, -1, self.head_dim)))
+        k_BTKD = hook("attn.hook_k", self._clip(self.k_proj(x_BTC).view(B, T, -1, self.head_dim)))
+        v_BTKD = hook("attn.hook_v", self._clip(self.v_proj(x_BTC).view(B, T, -1, self.head_dim)))
+        if not self.norms_rotated:
+            q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)
         if rotary is not None:
-            q_BTHD = hook("attn.hook_rot_q", rotate(q_BTHD, *rotary))
-            k_BTKD = hook("attn.hook_rot_k", rotate(k_BTKD, *rotary))
+            q_BTHD = hook("attn.hook_rot_q", rotate(q_BTHD, rotary[0], rotary[1]))
+            k_BTKD = hook("attn.hook_rot_k", rotate(k_BTKD, rotary[-2], rotary[-1]))
+        if self.norms_rotated:
+            q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
             k_BKSD, v_BKSD = cache.update(self.layer, k_BKSD, v_BKSD)
@@ -163,6 +198,15 @@ class Attention(BaseAttention):
             gate_BTHD = self.gate_proj(x_BTC).sigmoid().view(B, T, -1, self.head_dim)
             y_BHTD = y_BHTD * gate_BTHD.transpose(1, 2)
         return self.output(y_BHTD, hook)
+
+    def _normed(self, q_BTHD: Tensor, k_BTKD: Tensor) -> tuple[Tensor, Tensor]:
+        if self.q_norm is None or self.k_norm is None:
+            return q_BTHD, k_BTKD
+        spans = -2 if self.norm_over_projection else -1  # first dimension that the norm spans
+        return self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD), self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
+
+    def _clip(self, x: Tensor) -> Tensor:
+        return x.clamp(-self.clip, self.clip) if self.clip else x
 
 
 def attend(
@@ -173,19 +217,26 @@ def attend(
     scale: float,
     dropout: float = 0.0,
     kind: AttentionKind = "auto",
+    rules: ScoreRules | None = None,
 ) -> Tensor:
-    """softmax(scale q k^T + mask) v, (B, H, T, D). Later keys are never attended to, whatever the mask allows."""
+    """softmax(scale q k^T + mask) v, (B, H, T, D). Later keys are never attended to, whatever the mask allows.
+
+    With `rules`, there must be a mask.
+    """
     if is_emulated(q_BHTD) and q_BHTD.shape[2] > 1:
         wide_mask = None if mask is None else mask.float()
-        y_BHTD = attend(q_BHTD.float(), k_BKSD.float(), v_BKSD.float(), wide_mask, scale, dropout, kind)
+        y_BHTD = attend(q_BHTD.float(), k_BKSD.float(), v_BKSD.float(), wide_mask, scale, dropout, kind, rules)
         return y_BHTD.to(q_BHTD.dtype)
+    if rules is not None:
+        assert mask is not None
+        return _attend_in_chunks(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout, rules)
     if mask is not None and (use_matmul(q_BHTD.device, k_BKSD.shape[2], kind) or _is_short_bf16(q_BHTD, k_BKSD, kind)):
         return _attend_by_matmul(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
     return F.scaled_dot_product_attention(
         q_BHTD,
         k_BKSD,
         v_BKSD,
-        attn_mask=None if mask is None else mask[:, None],
+        attn_mask=None if mask is None else _by_head(mask),
         is_causal=mask is None,
         dropout_p=dropout,
         scale=scale,
@@ -194,7 +245,13 @@ def attend(
 
 
 def attend_with_hooks(
-    q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, scale: float, hook: Hook
+    q_BHTD: Tensor,
+    k_BKSD: Tensor,
+    v_BKSD: Tensor,
+    mask: Tensor | None,
+    scale: float,
+    hook: Hook,
+    rules: ScoreRules | None = None,
 ) -> Tensor:
     """`attend` without dropout, with the masked scores and the weights of all pairs of tokens, (B, H, T, S), in float32 at
     least."""
@@ -202,13 +259,14 @@ def attend_with_hooks(
     groups = q_BHTD.shape[1] // k_BKSD.shape[1]
     k_BHSD, v_BHSD = (x.repeat_interleave(groups, dim=1).to(dtype) for x in (k_BKSD, v_BKSD))
     scores = q_BHTD.to(dtype) @ k_BHSD.transpose(2, 3) * scale
+    scores = scores if rules is None else rules.cap(scores)
     if mask is None:
         allowed = torch.ones(T, S, dtype=torch.bool, device=scores.device).tril(S - T)
         scores = scores.masked_fill(~allowed, -torch.inf)
     else:
-        scores = scores + mask[:, None].to(dtype)
+        scores = scores + _by_head(mask).to(dtype)
     scores = hook("attn.hook_attn_scores", scores)
-    pattern = hook("attn.hook_pattern", scores.softmax(dim=-1))
+    pattern = hook("attn.hook_pattern", scores.softmax(dim=-1) if rules is None else rules.softmax(scores))
     return (pattern @ v_BHSD).to(q_BHTD.dtype)
 
 
@@ -224,27 +282,55 @@ def _is_short_bf16(q_BHTD: Tensor, k_BKSD: Tensor, kind: AttentionKind) -> bool:
 
 
 def _attend_by_matmul(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
-    T, S = q_BHTD.shape[2], k_BKSD.shape[2]
     inputs = (q_BHTD.transpose(1, 2), k_BKSD.transpose(1, 2), v_BKSD.transpose(1, 2), mask)
-    if not dropout and can_compute(*inputs):
+    if not dropout and mask.ndim == 3 and can_compute(*inputs):
         return CausalAttention.apply(*inputs, scale).transpose(1, 2)  # type: ignore[no-any-return, no-untyped-call]
+    return _attend_in_chunks(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
+
+
+def _attend_in_chunks(
+    q_BHTD: Tensor,
+    k_BKSD: Tensor,
+    v_BKSD: Tensor,
+    mask: Tensor,
+    scale: float,
+    dropout: float,
+    rules: ScoreRules | None = None,
+) -> Tensor:
+    T, S = q_BHTD.shape[2], k_BKSD.shape[2]
     size = max(MIN_QUERIES_PER_CHUNK, ceil(T / MAX_QUERY_CHUNKS))
     if T != S or size >= T:
-        return _attend_to_all(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout)
+        return _attend_to_all(q_BHTD, k_BKSD, v_BKSD, mask, scale, dropout, rules)
     chunks = []
     for start in range(0, T, size):  # each chunk of queries skips the keys after it
         stop = min(start + size, T)
         q, k, v = q_BHTD[:, :, start:stop], k_BKSD[:, :, :stop], v_BKSD[:, :, :stop]
-        chunks.append(_attend_to_all(q, k, v, mask[:, start:stop, :stop], scale, dropout))
+        chunks.append(_attend_to_all(q, k, v, mask[..., start:stop, :stop], scale, dropout, rules))
     return torch.cat(chunks, dim=2)
 
 
-def _attend_to_all(q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
+def _attend_to_all(
+    q_BHTD: Tensor,
+    k_BKSD: Tensor,
+    v_BKSD: Tensor,
+    mask: Tensor,
+    scale: float,
+    dropout: float,
+    rules: ScoreRules | None = None,
+) -> Tensor:
     B, H, T, D = q_BHTD.shape
     K, S = k_BKSD.shape[1], k_BKSD.shape[2]
     q = q_BHTD.reshape(B * K, H // K * T, D)  # the query heads of a group share their keys
     k, v = k_BKSD.reshape(B * K, S, D), v_BKSD.reshape(B * K, S, -1)
     scores = torch.bmm(q, k.transpose(1, 2)).view(B, H, T, S)
-    scores = torch.add(mask[:, None], scores, alpha=scale)
-    weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
-    return torch.bmm(weights.view(B * K, H // K * T, S), v).view(B, H, T, -1)
+    if rules is None:
+        weights = torch.add(_by_head(mask), scores, alpha=scale).softmax(dim=-1)
+    else:
+        weights = rules.softmax(rules.cap(scores * scale) + _by_head(mask))
+    weights = F.dropout(weights, dropout, training=dropout > 0)
+    return torch.bmm(weights.reshape(B * K, H // K * T, S), v).view(B, H, T, -1)
+
+
+def _by_head(mask: Tensor) -> Tensor:
+    """A mask, (B or 1, 1 or H, T, S)."""
+    return mask if mask.ndim == 4 else mask[:, None]

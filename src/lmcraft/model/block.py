@@ -25,21 +25,25 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         before, after = config.norm_placement != "after", config.norm_placement != "before"
+        self.sums = config.norm_placement == "sum"
+        before = before and not self.sums
         self.attention = make_attention(config, layer) if config.has_attention(layer) else None
         self.mixer = make_mixer(config, layer) if config.state_shapes(layer) else None
         mixes, feeds = config.layer_type(layer) != "feed_forward", config.has_feed_forward(layer)
         self.attention_norm = make_norm(config) if mixes and before else nn.Identity()
         self.attention_post_norm = make_norm(config) if mixes and after else nn.Identity()
-        self.feed_forward_norm = make_norm(config) if feeds and before else nn.Identity()
+        owns_norm = feeds and before and not config.shared_norm
+        self.feed_forward_norm = make_norm(config) if owns_norm else nn.Identity()
         self.feed_forward = make_feed_forward(config, layer) if feeds else None
         self.feed_forward_post_norm = make_norm(config) if feeds and after else nn.Identity()
         self.dropout = config.residual_dropout
-        self.parallel = config.parallel_residual
+        self.parallel, self.shares_norm = config.parallel_residual, config.shared_norm
+        self.multiplier = config.multipliers.residual
 
     def forward(
         self,
         x_BTC: Tensor,
-        rotary: tuple[Tensor, Tensor] | None,
+        rotary: tuple[Tensor, ...] | None,
         mask: Tensor | None,
         begins: Tensor | None,
         cache: Cache | None,
@@ -54,14 +58,25 @@ class Block(nn.Module):
             if self.mixer is not None:
                 recurrent = self.mixer(normed, begins, cache)
                 mixed = recurrent if mixed is None else mixed + recurrent
-            y_BTC = x_BTC + hook("hook_attn_out", self._drop(self.attention_post_norm(mixed)))
+            assert mixed is not None
+            y_BTC = self._add(x_BTC, mixed, self.attention_post_norm, "hook_attn_out", hook)
             y_BTC = hook("hook_resid_mid", y_BTC)
         if self.feed_forward is None:
             return hook("hook_resid_post", y_BTC)
-        normed = hook("ln2.hook_normalized", self.feed_forward_norm(x_BTC if self.parallel else y_BTC))
-        fed = self.feed_forward(normed, *inner_hook)
-        z_BTC = y_BTC + hook("hook_mlp_out", self._drop(self.feed_forward_post_norm(fed)))
+        if not self.shares_norm:
+            normed = self.feed_forward_norm(x_BTC if self.parallel else y_BTC)
+        fed = self.feed_forward(hook("ln2.hook_normalized", normed), *inner_hook)
+        z_BTC = self._add(y_BTC, fed, self.feed_forward_post_norm, "hook_mlp_out", hook)
         return hook("hook_resid_post", z_BTC)
+
+    def _add(self, x: Tensor, part: Tensor, post_norm: nn.Module, point: str, hook: Hook) -> Tensor:
+        """The residual stream and what a sub-layer writes to it."""
+        if self.sums:
+            return post_norm(x + hook(point, self._drop(self._scale(part))))  # type: ignore[no-any-return]
+        return x + hook(point, self._drop(self._scale(post_norm(part))))
+
+    def _scale(self, x: Tensor) -> Tensor:
+        return x if self.multiplier == 1.0 else x * self.multiplier
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x

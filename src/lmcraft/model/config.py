@@ -9,6 +9,8 @@ from lmcraft.model.parts import (
     GatedDelta,
     LatentAttention,
     Mamba,
+    Multipliers,
+    QueryScaling,
     RopeScaling,
     Routing,
     SharedExpert,
@@ -54,14 +56,32 @@ class TransformerConfig:
     intermediate_size: Annotated[int, BY_DEPTH] = 0
     """Inner width of the feed-forward layer."""
 
-    norm: Literal["layernorm", "rmsnorm", "gemma_rmsnorm"] = "rmsnorm"
-    """LayerNorm (arXiv 1607.06450), RMSNorm (arXiv 1910.07467), or Gemma's RMSNorm, which stores weight - 1."""
-    norm_placement: Literal["before", "after", "both"] = "before"
-    """Where each sub-layer is normalized: its input, its output (before the residual addition), or both."""
+    norm: Literal["layernorm", "layernorm1p", "rmsnorm", "gemma_rmsnorm"] = "rmsnorm"
+    """LayerNorm (arXiv 1607.06450), RMSNorm (arXiv 1910.07467), or those of Nemotron and Gemma, which store weight - 1."""
+    norm_weight: bool = True
+    """Weights of the norms; without them, norms have no parameters (OLMo, arXiv 2402.00838)."""
+    norm_bias: bool = True
+    """Biases of LayerNorm."""
+    norm_placement: Literal["before", "after", "both", "sum"] = "before"
+    """Where each sub-layer is normalized: its input, its output (before the residual addition), both, or the sum of its
+    output and the residual stream (arXiv 1706.03762)."""
+    shared_norm: bool = False
+    """With parallel_residual: both sub-layers read the same normed input."""
+    final_norm: bool = True
+    """A norm after the last block."""
+    embedding_norm: bool = False
+    """A norm of the embeddings (BLOOM, arXiv 2211.05100)."""
+    sub_norm: bool = False
+    """An RMSNorm of the inputs of the output and down projections (BitNet, arXiv 2310.11453)."""
     norm_eps: float = 1e-6
     """Added to the variance before the square root."""
-    position: Literal["learned", "rotary"] = "rotary"
-    """Learned position embeddings (GPT-2), or rotary ones (RoPE, arXiv 2104.09864)."""
+    position: Literal["learned", "rotary", "alibi", "none"] = "rotary"
+    """Learned position embeddings (GPT-2), rotary ones (RoPE, arXiv 2104.09864), or biases that grow with distance (ALiBi,
+    arXiv 2108.12409)."""
+    position_offset: int = 0
+    """Learned positions begin at this row of their table (OPT)."""
+    alibi_bias_max: float = 8.0
+    """The slopes of ALiBi go down to 2 to the minus this."""
     rope_theta: float = 10000.0
     """Base of the rotary wavelengths."""
     rope_scaling: RopeScaling = RopeScaling()
@@ -75,8 +95,14 @@ class TransformerConfig:
     feed_forward: no mixer, with single_sublayer."""
     single_sublayer: bool = False
     """Each block has one sub-layer, a mixer or a feed-forward layer, instead of both (Mamba-2, Nemotron-H)."""
+    attention_chunk_size: int = 0
+    """Layers of type chunked_attention attend within chunks of so many tokens (Llama 4)."""
     no_rope_layers: tuple[int, ...] = ()
     """Layers without rotary positions (NoPE, arXiv 2305.19466), from 0."""
+    query_scaling: QueryScaling = QueryScaling()
+    """Queries that grow with their position."""
+    multipliers: Multipliers = Multipliers()
+    """Constants that activations are multiplied by."""
     latent_attention: LatentAttention = LatentAttention()
     """Multi-head latent attention in place of ordinary attention."""
     gated_delta: GatedDelta = GatedDelta()
@@ -87,27 +113,55 @@ class TransformerConfig:
     """Layers of type conv."""
     rope_local_theta: Annotated[float, automatic("--model.rope-theta")] = 0.0
     """Base of the rotary wavelengths in sliding layers, without scaling."""
-    feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "geglu_tanh", "clamped_swiglu", "relu2"] = "swiglu"
-    """GELU (exact or tanh), SwiGLU or tanh GEGLU (arXiv 2002.05202), SwiGLU of clamped inputs (GPT-OSS), or squared ReLU
-    (arXiv 2109.08668)."""
+    feed_forward: Literal[
+        "gelu",
+        "gelu_tanh",
+        "relu",
+        "relu2",
+        "silu",
+        "xielu",
+        "swiglu",
+        "clamped_swiglu",
+        "geglu",
+        "geglu_tanh",
+        "reglu",
+        "relu2_glu",
+    ] = "swiglu"
+    """Activation: GELU (exact or tanh), ReLU, squared ReLU (arXiv 2109.08668), SiLU, xIELU (arXiv 2411.13010), or one of
+    these with a gate (arXiv 2002.05202), also of clamped inputs (GPT-OSS)."""
     swiglu_limit: float = 7.0
     """Bound of the inputs of a clamped SwiGLU."""
     parallel_residual: bool = False
     """Compute attention and feed-forward from the same input and add both outputs (GPT-J, GPT-NeoX)."""
     qk_norm: bool = True
     """RMSNorm of queries and keys (arXiv 2302.05442)."""
-    qk_norm_over: Literal["head", "projection"] = "head"
-    """QK norm over each head, or over all heads of a token together (OLMo 2)."""
+    qk_norm_over: Literal["head", "each_head", "projection"] = "head"
+    """QK norm over each head, with the same weights for all heads or with weights of its own, or over all heads of a token
+    together (OLMo 2)."""
+    qk_norm_kind: Literal["rmsnorm", "layernorm", "unweighted"] = "rmsnorm"
+    """QK norm by RMSNorm (Gemma's if `norm` is), by LayerNorm without biases, or by RMSNorm without weights."""
+    qk_norm_after_rotary: bool = False
+    """QK norm of rotated queries and keys."""
+    attention_sinks: bool = False
+    """A learned score per head that takes part in the softmax, but has no value (gpt-oss, arXiv 2508.10925)."""
+    attn_logit_softcapping: float = 0.0
+    """Attention scores s become c tanh(s / c) (Gemma 2, arXiv 2408.00118, section 2.1); 0: off."""
+    final_logit_softcapping: float = 0.0
+    """The same for the logits."""
+    clip_qkv: float = 0.0
+    """Queries, keys and values are clipped to plus or minus this (OLMo, MPT); 0: off."""
     query_pre_attn_scalar: Annotated[float, automatic("--model.head-dim")] = 0.0
     """Attention scores are divided by the square root of this."""
-    attention_bias: Literal["none", "qkv", "all"] = "none"
-    """Biases of the attention projections: none, queries/keys/values only, or the output projection as well."""
+    attention_bias: Literal["none", "qkv", "output", "all"] = "none"
+    """Biases of the attention projections: none, queries/keys/values only, output only, or all."""
     attention_gate: bool = False
     """Multiply the heads' outputs by the sigmoid of a projection of the input (arXiv 2505.06708, Qwen3-Next)."""
     mlp_bias: bool = False
     """Biases of the feed-forward projections."""
     tie_word_embeddings: bool = True
     """Use the embedding matrix as the output projection (arXiv 1608.05859)."""
+    head_bias: bool = False
+    """A bias of the output projection."""
     scale_embeddings: bool = False
     """Multiply the embeddings by sqrt(hidden_size) (arXiv 1706.03762, section 3.4)."""
 
@@ -152,6 +206,9 @@ class TransformerConfig:
         for name in sizes:
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={value} must be at least 1: set it")
+        for name in ("attn_logit_softcapping", "final_logit_softcapping", "clip_qkv", "position_offset"):
+            if (value := getattr(self, name)) < 0:
+                raise UserError(f"model.{name}={value} must not be negative; 0 turns it off")
         if self.query_pre_attn_scalar and self.query_pre_attn_scalar < MIN_ATTENTION_SCALAR:
             raise UserError(
                 f"model.query_pre_attn_scalar={self.query_pre_attn_scalar} must be at least {MIN_ATTENTION_SCALAR}; "
@@ -172,6 +229,12 @@ class TransformerConfig:
             raise UserError(
                 f"model.layer_types has {len(self.layer_types)} entries, but model.num_hidden_layers="
                 f"{self.num_hidden_layers}; give one per layer"
+            )
+        if "chunked_attention" in self.layer_types and self.attention_chunk_size < 1:
+            raise UserError("model.layer_types has chunked layers, but model.attention_chunk_size=0; set it")
+        if self.shared_norm and not (self.parallel_residual and self.norm_placement in ("before", "both")):
+            raise UserError(
+                "model.shared_norm=True needs model.parallel_residual=True and norms before the sub-layers; set them"
             )
         if "sliding_attention" in self.layer_types and not self.sliding_window:
             raise UserError("model.layer_types has sliding layers, but model.sliding_window=0; set it")
@@ -233,6 +296,25 @@ class TransformerConfig:
         """Whether a layer attends to the last `sliding_window` tokens only."""
         return self.layer_type(layer) == "sliding_attention"
 
+    def first_key(self, layer: int, position: int) -> int:
+        """The first token that a token at `position` attends to, in a sliding, chunked or full layer."""
+        match self.layer_type(layer):
+            case "sliding_attention":
+                return max(0, position + 1 - self.sliding_window)
+            case "chunked_attention":
+                return position - position % self.attention_chunk_size
+        return 0
+
+    @property
+    def embedding_scale(self) -> float:
+        """What embeddings are multiplied by."""
+        return self.multipliers.embedding * (self.hidden_size**0.5 if self.scale_embeddings else 1.0)
+
+    @property
+    def attention_scale(self) -> float:
+        """What attention scores are multiplied by."""
+        return self.multipliers.attention or (self.query_pre_attn_scalar or self.head_dim) ** -0.5
+
     def has_attention(self, layer: int) -> bool:
         """Whether a layer attends to other tokens, so that the cache keeps something of each."""
         return self.layer_type(layer) in ATTENTION_LAYERS
@@ -276,7 +358,7 @@ class TransformerConfig:
     @property
     def is_gated(self) -> bool:
         """Whether the feed-forward layer has a gate."""
-        return self.feed_forward in ("swiglu", "geglu_tanh", "clamped_swiglu")
+        return self.feed_forward in ("swiglu", "clamped_swiglu", "geglu", "geglu_tanh", "reglu", "relu2_glu")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,9 +135,11 @@ def _block_names(config: TransformerConfig, layer: int) -> Iterator[str]:
         yield from ("attn.hook_q", "attn.hook_rot_q", "attn.hook_rot_k", "attn.hook_v")
     else:
         yield from (f"attn.hook_{part}" for part in ("q", "k", "v"))
-        if config.position == "rotary":
+        if config.has_rotary(layer):
             yield from ("attn.hook_rot_q", "attn.hook_rot_k")
-    yield from (f"attn.hook_{part}" for part in ("attn_scores", "pattern", "z", "result"))
+    yield from (f"attn.hook_{part}" for part in ("attn_scores", "pattern", "z"))
+    if not config.sub_norm:
+        yield "attn.hook_result"
     yield "hook_attn_out"
     if not config.parallel_residual:
         yield "hook_resid_mid"

@@ -40,7 +40,8 @@ def initialize(model: Transformer, config: InitConfig, width_ratio: float = 1.0)
                 _draw(module.weight, config.scheme, std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    model.norm.get_parameter("weight").data -= 1 - 1 / width_ratio  # stored as 1 or, in Gemma's norm, as 0
+    if width_ratio != 1.0:
+        model.norm.get_parameter("weight").data -= 1 - 1 / width_ratio  # stored as 1 or, in Gemma's norm, as 0
 
 
 def _draw(weight: Tensor, scheme: str, std: float) -> None:

@@ -49,7 +49,7 @@ class LatentAttention(BaseAttention):
     def forward(
         self,
         x_BTC: Tensor,
-        rotary: tuple[Tensor, Tensor] | None,
+        rotary: tuple[Tensor, ...] | None,
         mask: Tensor | None,
         cache: Cache | None,
         hook: Hook = no_hooks,
@@ -62,7 +62,7 @@ class LatentAttention(BaseAttention):
         latent_BTL, k_BT1R = self._latents(x_BTC)
         if rotary is not None:
             q_BTHD = hook("attn.hook_rot_q", self._rotate_queries(q_BTHD, rotary))
-            k_BT1R = rotate(k_BT1R, *rotary)
+            k_BT1R = rotate(k_BT1R, rotary[-2], rotary[-1])
         q_BHTD, keys_B1SM = q_BTHD.transpose(1, 2), torch.cat((latent_BTL[:, :, None], k_BT1R), dim=-1).transpose(1, 2)
         if cache is not None:
             keys_B1SM = cache.update(self.layer, keys_B1SM, keys_B1SM[..., :0])[0]
@@ -81,9 +81,9 @@ class LatentAttention(BaseAttention):
         latent_BTL, k_BTR = self.kv_a_proj(x_BTC).split((self.rank, self.rope_dim), dim=-1)
         return self.kv_a_norm(latent_BTL), k_BTR[:, :, None]
 
-    def _rotate_queries(self, q_BTHD: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    def _rotate_queries(self, q_BTHD: Tensor, rotary: tuple[Tensor, ...]) -> Tensor:
         q_BTHN, q_BTHR = torch.split(q_BTHD, [self.nope_dim, self.rope_dim], dim=-1)
-        return torch.cat((q_BTHN, rotate(q_BTHR, *rotary)), dim=-1)
+        return torch.cat((q_BTHN, rotate(q_BTHR, rotary[0], rotary[1])), dim=-1)
 
     def _expand(self, keys_B1SM: Tensor, hook: Hook) -> tuple[Tensor, Tensor]:
         """The keys and values of all heads, (B, H, S, D) and (B, H, S, V)."""

@@ -6,6 +6,7 @@ Shapes: B batch, T new tokens, S tokens attended to, R rotated dimensions of a h
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -13,17 +14,18 @@ from torch import Tensor
 
 from lmcraft.model.attention import AttentionFunction, AttentionKind, use_matmul
 from lmcraft.model.config import ATTENTION_LAYERS, LayerType, TransformerConfig
-from lmcraft.model.rotary import RotaryTables
+from lmcraft.model.rotary import RotaryTables, query_scales
 from lmcraft.model.token_tree import TokenTree
 
 
 class LayerInputs(NamedTuple):
     """What a block needs besides the residual stream."""
 
-    rotary: tuple[Tensor, Tensor] | None
-    """Cosines and sines, (1, T, 1, R) each; None in layers without rotary positions."""
+    rotary: tuple[Tensor, ...] | None
+    """Cosines and sines, (B or 1, T, 1, R) each, or those of queries and those of keys where they differ; None in layers
+    without rotary positions."""
     mask: Tensor | None
-    """Attention mask, (B or 1, T, S); None means causal."""
+    """Attention mask, (B or 1, T, S), or (B or 1, H, T, S) with ALiBi; None means causal."""
     begins: Tensor | None = None
     """Whether a document begins at a token, (B, T): recurrent mixers start anew; None: nowhere but at the first token."""
 
@@ -41,6 +43,7 @@ class LayerInputsBuilder:
     def __init__(self, config: TransformerConfig) -> None:
         self.attention_kind: AttentionKind | AttentionFunction = "auto"
         self._config = config
+        self._changes_scores = bool(config.attention_sinks or config.attn_logit_softcapping or config.position == "alibi")
         self._rotary = RotaryTables(config)
         self._kinds = [_Kind(config.layer_type(n), config.has_rotary(n)) for n in range(config.num_hidden_layers)]
 
@@ -53,7 +56,9 @@ class LayerInputsBuilder:
         def inputs_of(kind: _Kind) -> LayerInputs:
             if kind.type not in ATTENTION_LAYERS:
                 return LayerInputs(None, None, begins)
-            rotary = self._rotary_rows(past, past + T, kind, device, dtype)
+            rotary: tuple[Tensor, ...] | None = self._rotary_rows(past, past + T, kind, device, dtype)
+            if self._scales_queries(kind):
+                rotary = self._scaled(rotary, token_positions(T, past, document_ids, device), dtype)
             return LayerInputs(rotary, self._mask(T, past, document_ids, kind, device, dtype), begins)
 
         inputs = {kind: inputs_of(kind) for kind in set(self._kinds)}
@@ -67,7 +72,12 @@ class LayerInputsBuilder:
         for kind in set(self._kinds):
             rotary = self._rotary_rows(0, length, kind, device, dtype)
             rows = None if rotary is None else (rotary[0][:, positions], rotary[1][:, positions])
-            inputs[kind] = LayerInputs(rows, additive_mask(tree.mask(self._window(kind))[None], dtype))
+            allowed = tree.mask(self._window(kind))
+            if kind.type == "chunked_attention":
+                chunks = positions // self._config.attention_chunk_size
+                allowed = allowed & (chunks[:, None] == chunks)
+            mask = self._biased(additive_mask(allowed[None], dtype), positions, positions)
+            inputs[kind] = LayerInputs(self._scaled(rows, positions, dtype) if self._scales_queries(kind) else rows, mask)
         return [inputs[kind] for kind in self._kinds]
 
     def of_last_tokens(self, positions: Sequence[int], device: torch.device, dtype: torch.dtype) -> list[LayerInputs]:
@@ -76,7 +86,10 @@ class LayerInputsBuilder:
         for kind in set(self._kinds):
             rows = [self._rotary_rows(position, position + 1, kind, device, dtype) for position in positions]
             cos, sin = zip(*[row for row in rows if row is not None], strict=True) if rows[0] is not None else ((), ())
-            inputs[kind] = LayerInputs((torch.cat(cos), torch.cat(sin)) if cos else None, no_mask)
+            rotary: tuple[Tensor, ...] | None = (torch.cat(cos), torch.cat(sin)) if cos else None
+            if self._scales_queries(kind):
+                rotary = self._scaled(rotary, torch.tensor(positions, device=device)[:, None], dtype)
+            inputs[kind] = LayerInputs(rotary, no_mask)
         return [inputs[kind] for kind in self._kinds]
 
     def _window(self, kind: _Kind) -> int:
@@ -91,18 +104,32 @@ class LayerInputsBuilder:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Tensor | None:
-        """The attention mask, (B or 1, T, S): 0 where a query may attend, else -inf; None for plain causal attention."""
-        S, window = past + T, self._window(kind)
-        slides = 0 < window < S
-        needs_mask = callable(self.attention_kind) or use_matmul(device, S, self.attention_kind)
-        if document_ids is None and past == 0 and not slides and not needs_mask:
+        """The attention mask, (B or 1, T, S) or with ALiBi (B or 1, H, T, S): 0, or ALiBi's bias, where a query may attend,
+        else -inf; None for plain causal attention."""
+        config, S, window = self._config, past + T, self._window(kind)
+        slides, chunk = 0 < window < S, config.attention_chunk_size if kind.type == "chunked_attention" else 0
+        chunked = 0 < chunk < S
+        needs_mask = callable(self.attention_kind) or use_matmul(device, S, self.attention_kind) or self._changes_scores
+        if document_ids is None and past == 0 and not slides and not chunked and not needs_mask:
             return None
         allowed = torch.ones(T, S, dtype=torch.bool, device=device).tril(past)[None]
         if slides:
             allowed = allowed.triu(past - window + 1)
+        if chunked:
+            chunks = token_positions(S, 0, document_ids, device) // chunk
+            allowed = allowed & (chunks[..., past:, None] == chunks[..., None, :])
         if document_ids is not None:
             allowed = allowed & (document_ids[:, :, None] == document_ids[:, None, :])
-        return additive_mask(allowed, dtype)
+        keys = torch.arange(S, device=device)
+        return self._biased(additive_mask(allowed, dtype), keys[past:], keys)
+
+    def _biased(self, mask: Tensor, queries_T: Tensor, keys_S: Tensor) -> Tensor:
+        """The mask with ALiBi's bias of each head, slope times distance, if there is one (arXiv 2108.12409, section 3)."""
+        config = self._config
+        if config.position != "alibi":
+            return mask
+        slopes_H = mask.new_tensor(alibi_slopes(config.num_attention_heads, config.alibi_bias_max))
+        return mask[:, None] + slopes_H[:, None, None] * (keys_S - queries_T[:, None]).to(mask.dtype)
 
     def _rotary_rows(
         self, start: int, stop: int, kind: _Kind, device: torch.device, dtype: torch.dtype
@@ -110,6 +137,19 @@ class LayerInputsBuilder:
         if not kind.rotary:
             return None
         return self._rotary.rows(start, stop, sliding=kind.type == "sliding_attention", device=device, dtype=dtype)
+
+    def _scales_queries(self, kind: _Kind) -> bool:
+        return bool(self._config.query_scaling.beta) and not (kind.rotary and self._config.no_rope_layers)
+
+    def _scaled(self, rotary: tuple[Tensor, ...] | None, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """The rows of queries, which also grow with their positions, before those of keys."""
+        scales = query_scales(positions, self._config.query_scaling).to(dtype)[..., None, None]
+        scales = scales if scales.ndim == 4 else scales[None]
+        if rotary is not None:
+            return (rotary[0] * scales, rotary[1] * scales, *rotary)
+        cos = scales.expand(*scales.shape[:-1], self._config.head_dim)
+        one = torch.ones_like(cos)
+        return cos, torch.zeros_like(cos), one, torch.zeros_like(one)
 
 
 def additive_mask(allowed: Tensor, dtype: torch.dtype) -> Tensor:
@@ -122,3 +162,20 @@ def document_begins(document_ids: Tensor) -> Tensor:
     begins = torch.ones_like(document_ids, dtype=torch.bool)
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     return begins
+
+
+def token_positions(T: int, past: int, document_ids: Tensor | None, device: torch.device) -> Tensor:
+    """The position of each of T tokens after `past` earlier ones, (T,), or of each in its document, (B, T)."""
+    positions = torch.arange(past, past + T, device=device)
+    if document_ids is None:
+        return positions
+    return positions - torch.where(document_begins(document_ids), positions, 0).cummax(dim=1).values
+
+
+@cache
+def alibi_slopes(heads: int, bias_max: float) -> tuple[float, ...]:
+    """ALiBi's slopes: 2 to the minus i bias_max / n for i from 1 to n; where n, a power of two, is above the number of
+    heads, first those of even i (arXiv 2108.12409, section 3, and its reference code)."""
+    count = 1 << (heads - 1).bit_length()
+    slopes = tuple(2.0 ** (-i * bias_max / count) for i in range(1, count + 1))
+    return slopes if count == heads else (slopes[1::2] + slopes[::2])[:heads]

@@ -71,22 +71,77 @@ class GemmaRMSNorm(RMSNorm):
         return (x_f32 * scale * (1.0 + _at_least_float32(self.weight))).to(x.dtype)
 
 
-class LayerNorm(nn.LayerNorm):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, over the last dimension (arXiv 1607.06450)."""
+class UnweightedRMSNorm(nn.Module):
+    """RMSNorm without weights."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        assert self.bias is not None
-        return F.layer_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        x_f32 = _at_least_float32(x)
+        return (x_f32 * torch.rsqrt(x_f32.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+
+
+class LayerNorm(nn.LayerNorm):
+    """(x - mean) / sqrt(variance + eps) * weight + bias, over the last dimension (arXiv 1607.06450).
+
+    The bias, or both, may be missing.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = (None if p is None else p.to(x.dtype) for p in (self.gain(), self.bias))
+        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
+    def gain(self) -> Tensor | None:
+        """What the normed input is multiplied by; None: 1."""
+        return self.weight
+
+
+class LayerNorm1p(LayerNorm):
+    """Nemotron's LayerNorm: the weight is stored as an offset from 1."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        nn.init.zeros_(self.weight)
+
+    def gain(self) -> Tensor:
+        return 1.0 + self.weight
+
+
+class HeadLayerNorm(nn.Module):
+    """LayerNorm without bias of each head of (..., H, D), with weights of its own (H, D)."""
+
+    def __init__(self, heads: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(heads, width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], eps=self.eps) * self.weight.to(x.dtype)
 
 
 def make_norm(config: TransformerConfig) -> nn.Module:
     """The norm of the residual stream, (..., hidden_size)."""
-    if config.norm == "layernorm":
-        return LayerNorm(config.hidden_size, eps=config.norm_eps)
-    return make_rms_norm(config, config.hidden_size)
+    if config.norm in ("layernorm", "layernorm1p"):
+        kind = LayerNorm if config.norm == "layernorm" else LayerNorm1p
+        return kind(config.hidden_size, config.norm_eps, elementwise_affine=config.norm_weight, bias=config.norm_bias)
+    return make_rms_norm(config, config.hidden_size) if config.norm_weight else UnweightedRMSNorm(config.norm_eps)
 
 
 def make_rms_norm(config: TransformerConfig, size: int) -> RMSNorm:
     """An RMSNorm over `size` features: for queries and keys, and for the residual stream."""
     kind = GemmaRMSNorm if config.norm == "gemma_rmsnorm" else RMSNorm
     return kind(size, config.norm_eps)
+
+
+def make_qk_norm(config: TransformerConfig, heads: int) -> nn.Module:
+    """The norm of queries or keys, of so many heads."""
+    width = config.head_dim * (heads if config.qk_norm_over == "projection" else 1)
+    if config.qk_norm_kind == "unweighted":
+        return UnweightedRMSNorm(config.norm_eps)
+    if config.qk_norm_kind == "rmsnorm":
+        return make_rms_norm(config, width)
+    if config.qk_norm_over == "each_head":
+        return HeadLayerNorm(heads, width, config.norm_eps)
+    return LayerNorm(width, config.norm_eps, bias=False)

@@ -189,6 +189,35 @@ class SharedExpert:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Multipliers:
+    """Constants that activations are multiplied by (Granite, Cohere; muP, arXiv 2203.03466)."""
+
+    embedding: float = 1.0
+    """The embeddings."""
+    residual: float = 1.0
+    """Each sub-layer's output, before the residual addition."""
+    attention: Annotated[float, automatic("1 / sqrt(--model.head-dim)")] = 0.0
+    """The attention scores."""
+    logits: float = 1.0
+    """The logits, before soft-capping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryScaling:
+    """Multiplies the query at position p by 1 + beta log(1 + floor((p + offset) / length)) (Llama 4, Ministral 3).
+
+    If some layers have no rotary positions, this holds for those layers only.
+    """
+
+    beta: float = 0.0
+    """0: off."""
+    length: int = 8192
+    """Up to this many tokens, nothing changes."""
+    offset: int = 0
+    """Number of the first position."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RopeScaling:
     """Scaling of rotary positions to sequences longer than in training; the formulas are in `lmcraft.model.rotary`.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.kernels.elementwise import MAX_LANES, RotateFunction, can_compute
-from lmcraft.model.parts import RopeScaling
+from lmcraft.model.parts import QueryScaling, RopeScaling
 
 INITIAL_POSITIONS = 4096  # length of the first table; it grows with the longest sequence
 
@@ -118,6 +118,12 @@ def rotate(x_BTHD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         return RotateFunction.apply(x_BTHD, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
     swapped = x_BTHD.roll(R // 2, dims=-1)  # (x2, x1)
     return torch.addcmul(x_BTHD * cos, swapped, sin)
+
+
+def query_scales(positions: Tensor, scaling: QueryScaling) -> Tensor:
+    """The multipliers of the queries at these positions, float32, of their shape."""
+    steps = torch.floor((positions.float() + scaling.offset) / scaling.length)
+    return 1.0 + scaling.beta * torch.log1p(steps)
 
 
 def _frequencies(theta: float, dim: int) -> Tensor:

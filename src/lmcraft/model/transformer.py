@@ -17,10 +17,10 @@ from lmcraft.model.attention import AttentionFunction, AttentionKind, BaseAttent
 from lmcraft.model.block import Block
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, HookFunction, HookPoint, Hooks, NameFilter, no_hooks
-from lmcraft.model.layer_inputs import LayerInputs, LayerInputsBuilder, document_begins
+from lmcraft.model.layer_inputs import LayerInputs, LayerInputsBuilder, token_positions
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
-from lmcraft.model.products import linear
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.quantized_matrix import QuantizedMatrix
 from lmcraft.model.token_tree import TokenTree
 from lmcraft.terminal import format_count
@@ -53,11 +53,13 @@ class Transformer(nn.Module):
         self.checkpointing = False
         self.embed_tokens = _embedding(config.vocab_size, config.hidden_size)
         learned = config.position == "learned"
-        self.embed_positions = _embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        rows = config.max_position_embeddings + config.position_offset
+        self.embed_positions = _embedding(rows, config.hidden_size) if learned else None
+        self.embed_norm = make_norm(config) if config.embedding_norm else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
-        self.norm = make_norm(config)
+        self.norm = make_norm(config) if config.final_norm else nn.Identity()
         tied = config.tie_word_embeddings
-        self.lm_head = None if tied else Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = None if tied else Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
         self._inputs = LayerInputsBuilder(config)
 
     @property
@@ -80,10 +82,20 @@ class Transformer(nn.Module):
         kinds = get_args(AttentionKind)
         if not callable(kind) and kind not in kinds:
             raise UserError(f"attention {kind!r} is not supported: use {', '.join(map(repr, kinds))} or a function")
+        if callable(kind) and (reason := self._custom_attention_reason()):
+            raise UserError(f"attention cannot be a function of your own, because {reason}: use 'auto'")
         self._inputs.attention_kind = kind
         for module in self.modules():
             if isinstance(module, BaseAttention):
                 module.kind = kind
+
+    def _custom_attention_reason(self) -> str:
+        """Why a function of queries, keys, values and a mask cannot compute this model's attention; empty if it can."""
+        if self.config.attention_sinks:
+            return "this model has attention sinks"
+        if self.config.attn_logit_softcapping:
+            return f"this model has attn_logit_softcapping={self.config.attn_logit_softcapping}"
+        return "this model has ALiBi positions" if self.config.position == "alibi" else ""
 
     def forward(
         self,
@@ -220,13 +232,19 @@ class Transformer(nn.Module):
     def _scaled(self, x_BTC: Tensor, positions: Tensor | None, hook: Hook = no_hooks) -> Tensor:
         """The input of the first block: embeddings with their learned positions, scaled, in `compute_dtype`."""
         if self.embed_positions is not None:
-            positions_TC = self.embed_positions(positions)
+            assert positions is not None
+            offset = self.config.position_offset
+            positions_TC = self.embed_positions(positions + offset if offset else positions)
             positions_BTC = positions_TC if hook is no_hooks else positions_TC.expand_as(x_BTC)
             x_BTC = hook("hook_embed", x_BTC) + hook("hook_pos_embed", positions_BTC)
         x_BTC = x_BTC.to(self.compute_dtype)
         if self.config.scale_embeddings:
             # The factor is rounded to the dtype first, as in Gemma's training.
             x_BTC = x_BTC * x_BTC.new_tensor(self.config.hidden_size**0.5)
+        if self.config.multipliers.embedding != 1.0:
+            x_BTC = x_BTC * self.config.multipliers.embedding
+        if self.embed_norm is not None:
+            x_BTC = self.embed_norm(x_BTC)
         if self.embed_positions is None:
             x_BTC = hook("hook_embed", x_BTC)
         return F.dropout(x_BTC, self.config.embedding_dropout, self.training)
@@ -238,12 +256,14 @@ class Transformer(nn.Module):
 
     def logits(self, x_BTC: Tensor) -> Tensor:
         """Logits of normed hidden states, (B, T, V)."""
-        return linear(x_BTC, self.output_weight)
+        return self.output_head.logits(x_BTC)
 
     @property
-    def output_weight(self) -> Tensor:
-        """The output projection, (V, C); the embedding matrix if they are tied."""
-        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+    def output_head(self) -> OutputHead:
+        """What maps normed hidden states to logits; its weight is the embedding matrix if they are tied."""
+        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        bias = None if self.lm_head is None else self.lm_head.bias
+        return OutputHead(weight, bias, self.config.multipliers.logits, self.config.final_logit_softcapping)
 
     def describe(self) -> str:
         """Family, sizes, data type and device, in one line."""
@@ -260,7 +280,7 @@ class Transformer(nn.Module):
         if embeddings:
             return total
         outside = (self.embed_tokens, self.embed_positions, self.lm_head)
-        return total - sum(m.weight.numel() for m in outside if m is not None)
+        return total - sum(p.numel() for m in outside if m is not None for p in m.parameters())
 
     def flops_per_token(self, sequence_length: int) -> int:
         """Floating-point operations to train on one token, forward and backward.
@@ -280,10 +300,7 @@ class Transformer(nn.Module):
         return 6 * weights + 12 * c.num_attention_heads * c.head_dim * keys
 
     def _positions(self, T: int, past: int, document_ids: Tensor | None) -> Tensor:
-        positions = torch.arange(past, past + T, device=self.device)
-        if document_ids is None:
-            return positions
-        return positions - torch.where(document_begins(document_ids), positions, 0).cummax(dim=1).values
+        return token_positions(T, past, document_ids, self.device)
 
 
 def copy_sharing_weights(model: Transformer) -> Transformer:

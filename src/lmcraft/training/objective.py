@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from lmcraft.data.loader import IGNORE_INDEX, Batch
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch
 from lmcraft.training.cross_entropy import linear_cross_entropy
@@ -68,10 +69,10 @@ class NextToken(Objective):
 
     def loss(self, model: Transformer, batch: TensorBatch) -> Tensor:
         x_BTC = self.hidden_states(model, batch)
-        return self.cross_entropy(x_BTC, model.output_weight, batch.targets)
+        return self.cross_entropy(x_BTC, model.output_head, batch.targets)
 
     def measure(self, model: Transformer, batch: TensorBatch) -> Tensor:
-        tensors = self.share(self.hidden_states(model, batch), model.output_weight, batch.targets)
+        tensors = self.share(self.hidden_states(model, batch), model.output_head, batch.targets)
         return linear_cross_entropy(*tensors)
 
     def hidden_states(self, model: Transformer, batch: TensorBatch) -> Tensor:
@@ -79,14 +80,14 @@ class NextToken(Objective):
         document_ids = batch.document_ids if self.document_mask else None
         return model.hidden_states(batch.input_ids, document_ids=document_ids)
 
-    def cross_entropy(self, x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> Tensor:
+    def cross_entropy(self, x_BTC: Tensor, head: OutputHead, targets_BT: Tensor) -> Tensor:
         """The cross-entropy of the targets to train on, summed, a scalar."""
-        tensors = self.share(x_BTC, weight_VC, targets_BT)
+        tensors = self.share(x_BTC, head, targets_BT)
         return self.projection(*tensors, label_smoothing=self.label_smoothing, z_loss=self.z_loss)
 
-    def share(self, x_BTC: Tensor, weight_VC: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """This process's share of the hidden states (N, C) and of the targets (N,), with the weight (V, C)."""
+    def share(self, x_BTC: Tensor, head: OutputHead, targets_BT: Tensor) -> tuple[Tensor, OutputHead, Tensor]:
+        """This process's share of the hidden states (N, C) and of the targets (N,), with the head."""
         x_NC, targets_N = x_BTC.flatten(0, 1), targets_BT.flatten()
         if self.tensor_mesh is None:
-            return x_NC, weight_VC, targets_N
-        return share_tokens(self.tensor_mesh, x_NC, weight_VC, targets_N)
+            return x_NC, head, targets_N
+        return share_tokens(self.tensor_mesh, x_NC, head, targets_N)

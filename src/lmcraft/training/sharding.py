@@ -11,6 +11,7 @@ Shapes: N tokens, C width, V vocabulary.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -29,6 +30,7 @@ from torch.distributed.tensor.parallel import (
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.processes import Processes
 
@@ -73,14 +75,21 @@ def _check_divisible(config: TransformerConfig, ranks: int) -> None:
     for name in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         if (size := getattr(config, name)) % ranks:
             raise UserError(f"tensor_parallel={ranks} must divide model.{name}={size}: change one of them")
-    if config.num_experts or (config.qk_norm and config.qk_norm_over == "projection"):
-        setting = f"model.num_experts={config.num_experts}" if config.num_experts else "model.qk_norm_over='projection'"
+    unsplittable = {
+        f"model.num_experts={config.num_experts}": config.num_experts,
+        f"model.qk_norm_over={config.qk_norm_over!r}": config.qk_norm and config.qk_norm_over != "head",
+        "model.attention_sinks=True": config.attention_sinks,
+        "model.position='alibi'": config.position == "alibi",
+        "model.sub_norm=True": config.sub_norm,
+        "model.feed_forward='xielu'": config.feed_forward == "xielu",
+    }
+    if setting := next((setting for setting, applies in unsplittable.items() if applies), ""):
         raise UserError(
             f"tensor_parallel={ranks} cannot split {setting}: set tensor_parallel to 1, so that all processes share the data"
         )
 
 
-def share_tokens(mesh: DeviceMesh, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def share_tokens(mesh: DeviceMesh, x_NC: Tensor, head: OutputHead, targets_N: Tensor) -> tuple[Tensor, OutputHead, Tensor]:
     """This tensor rank's share of the tokens of a loss; gradients are gathered and summed over the ranks.
 
     The arguments are complete and equal in every rank of `mesh`; the sum of the ranks' losses is the loss.
@@ -91,8 +100,11 @@ def share_tokens(mesh: DeviceMesh, x_NC: Tensor, weight_VC: Tensor, targets_N: T
             DTensor.from_local(tensor, mesh, [Replicate()], run_check=False).redistribute(placements=[Shard(0)]).to_local()
         )
 
-    weight = DTensor.from_local(weight_VC, mesh, [Replicate()], run_check=False).to_local(grad_placements=[Partial()])
-    return part(x_NC), weight, part(targets_N)
+    def shared(tensor: Tensor) -> Tensor:
+        return DTensor.from_local(tensor, mesh, [Replicate()], run_check=False).to_local(grad_placements=[Partial()])
+
+    bias = None if head.bias is None else shared(head.bias)
+    return part(x_NC), replace(head, weight=shared(head.weight), bias=bias), part(targets_N)
 
 
 def local_shard(tensor: Tensor) -> Tensor:

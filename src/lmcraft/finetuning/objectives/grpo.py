@@ -137,7 +137,7 @@ class GroupRelativeLoss(BatchLoss):
         batch = answer_batch(prompt, answers, advantages_G.device)
         has_target = batch.targets != IGNORE_INDEX
         x_GTC = model.hidden_states(batch.input_ids)
-        log_probs_N = token_log_probs(x_GTC[has_target], model.output_weight, batch.targets[has_target])
+        log_probs_N = token_log_probs(x_GTC[has_target], model.output_head, batch.targets[has_target])
         answer_N, _ = has_target.nonzero(as_tuple=True)
         losses_N = -advantages_G[answer_N] * torch.exp(log_probs_N - log_probs_N.detach())
         if self.reference is not None:

@@ -99,11 +99,11 @@ class QuantileLoss(GroupRelativeLoss):
         learned, compared = labeled.targets != IGNORE_INDEX, plain.targets != IGNORE_INDEX
         assert self.reference is not None
         with torch.no_grad():
-            reference_GTC, reference_weight = self.reference(plain)
+            reference_GTC, reference_head = self.reference(plain)
         x_NC = model.hidden_states(labeled.input_ids)[learned]
         objective = CrossEntropyAndDivergence(self.reference, 1.0, self.beta)
         targets_N = labeled.targets[learned]
-        total = objective.sum_over(x_NC, model.output_weight, reference_GTC[compared], reference_weight, targets_N)
+        total = objective.sum_over(x_NC, model.output_head, reference_GTC[compared], reference_head, targets_N)
         return total / max(1, len(targets_N))
 
     def _without_line(self, prompt: list[int]) -> list[int]:

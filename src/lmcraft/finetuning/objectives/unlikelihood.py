@@ -67,9 +67,9 @@ class Unlikelihood(PairwiseObjective):
             chosen_BT = (batch.targets != IGNORE_INDEX) & (batch.document_ids == document)
             x_NC, targets_N = x_BTC[chosen_BT], batch.targets[chosen_BT]
             if document == 0:
-                losses_N = -token_log_probs(x_NC, model.output_weight, targets_N)
+                losses_N = -token_log_probs(x_NC, model.output_head, targets_N)
             else:
-                losses_N = token_unlikelihoods(x_NC, model.output_weight, targets_N)
+                losses_N = token_unlikelihoods(x_NC, model.output_head, targets_N)
             counts_B = chosen_BT.sum(dim=1)
             total = total + weight * (losses_N / counts_B[chosen_BT.nonzero(as_tuple=True)[0]]).sum()
         return total

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lmcraft.errors import UserError
 from lmcraft.interpretability.explanation import AttentionReason
@@ -21,7 +21,6 @@ from lmcraft.interpretability.residual_stream import ResidualStream, freeze_norm
 from lmcraft.model.attention import Attention
 from lmcraft.model.block import Block
 from lmcraft.model.linear import Linear
-from lmcraft.model.norm import RMSNorm
 from lmcraft.model.rotary import rotate
 
 MAX_PAIRS, MAX_COMPONENTS = 10, 6  # that are named
@@ -81,7 +80,24 @@ class ScoreReader:
         self._block: Block = stream.transformer.layers[layer]  # type: ignore[assignment]
         assert isinstance(self._block.attention, Attention)
         self._attention = self._block.attention
+        self._check_scores()
         self._rotary = stream.transformer.layer_inputs(stream.length)[layer][0]
+
+    def _check_scores(self) -> None:
+        config = self._config
+        others = ("attention_sinks", "attn_logit_softcapping", "clip_qkv", "qk_norm_after_rotary")
+        changes = {name: getattr(config, name) for name in others}
+        changes |= {
+            "position": "alibi" if config.position == "alibi" else "",
+            "query_scaling.beta": config.query_scaling.beta,
+            "qk_norm_over": "each_head" if config.qk_norm and config.qk_norm_over == "each_head" else "",
+            "attention_chunk_size": config.attention_chunk_size,
+        }
+        if name := next((name for name, value in changes.items() if value), ""):
+            raise UserError(
+                f"attention scores of a model with {name}={changes[name]!r} are not products of queries and keys: leave out "
+                "the reasons of attention"
+            )
 
     @cached_property
     def names(self) -> list[str]:
@@ -139,7 +155,7 @@ class ScoreReader:
         return torch.cat(projected, 1)
 
     def _project(
-        self, parts_NPC: Tensor, x_PC: Tensor, projection: Linear, norm: RMSNorm | None, positions: Sequence[int]
+        self, parts_NPC: Tensor, x_PC: Tensor, projection: Linear, norm: nn.Module | None, positions: Sequence[int]
     ) -> Tensor:
         """What each part gives to the queries or keys, (N, P, heads, D); biases belong to the last part."""
         frozen = freeze_norm(self._block.attention_norm, x_PC)

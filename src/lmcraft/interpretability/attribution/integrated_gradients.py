@@ -215,6 +215,8 @@ class Line:
 def baseline_change(model: Transformer, ids: Sequence[int], baseline: Literal["mean", "zero"]) -> Tensor:
     """What gives each token the baseline's embedding if it is added to the input of the first block, (T, C)."""
     weight_VC = model.embed_tokens.weight.detach().float()
-    scale = model.config.hidden_size**0.5 if model.config.scale_embeddings else 1.0
+    if model.config.embedding_norm:
+        raise UserError("integrated gradients do not work with embedding_norm=True: leave them out")
+    scale = model.config.embedding_scale
     value_C = weight_VC.mean(0) if baseline == "mean" else torch.zeros_like(weight_VC[0])
     return (value_C - weight_VC[torch.tensor(list(ids), device=weight_VC.device)]) * scale

@@ -31,9 +31,9 @@ class Question:
 
     def direction(self, model: Transformer) -> Tensor:
         """(C,) in float32: its product with the final norm's output is the difference of the logits."""
-        weight = model.output_weight
-        other = weight.float().mean(0) if self.contrast is None else weight[self.contrast].float()
-        return weight[self.target].float() - other
+        head = model.output_head
+        other = head.weight.float().mean(0) * head.scale if self.contrast is None else head.direction(self.contrast)
+        return head.direction(self.target) - other
 
     def describe(self, tokenizer: Tokenizer) -> str:
         """The measure of a check."""

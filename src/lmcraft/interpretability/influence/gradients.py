@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.interpretability.influence.documents import Documents
 from lmcraft.model.linear import Linear
-from lmcraft.model.products import linear
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.transformer import Transformer, copy_sharing_weights
 from lmcraft.training.cross_entropy import linear_cross_entropy
 
@@ -161,9 +161,9 @@ class GradientModel:
                 x_BTC = self.model.hidden_states(rows.input_ids)
                 targets = rows.targets
                 if generator is not None:
-                    drawn = draw_tokens(x_BTC.detach(), self.model.output_weight, generator)
+                    drawn = draw_tokens(x_BTC.detach(), self.model.output_head, generator)
                     targets = torch.where(targets == IGNORE_INDEX, IGNORE_INDEX, drawn)
-                loss = linear_cross_entropy(x_BTC.flatten(0, 1), self.model.output_weight, targets.flatten())
+                loss = linear_cross_entropy(x_BTC.flatten(0, 1), self.model.output_head, targets.flatten())
                 loss.backward()  # type: ignore[no-untyped-call]
         finally:
             self._visit = None
@@ -176,13 +176,12 @@ def _in_rows(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw_tokens(x_BTC: Tensor, weight_VC: Tensor, generator: torch.Generator) -> Tensor:
-    """A token for each position, (B, T), drawn from softmax(x W^T), in chunks of bounded memory."""
-    chunk = max(1, LOGITS_PER_DRAW // len(weight_VC))
+def draw_tokens(x_BTC: Tensor, head: OutputHead, generator: torch.Generator) -> Tensor:
+    """A token for each position, (B, T), drawn from the softmax of the logits, in chunks of bounded memory."""
+    chunk = max(1, LOGITS_PER_DRAW // len(head.weight))
     x_NC = x_BTC.flatten(0, 1)
     draws = [
-        linear(part, weight_VC).float().softmax(dim=-1).multinomial(1, generator=generator)
-        for part in torch.split(x_NC, chunk)
+        head.logits(part).float().softmax(dim=-1).multinomial(1, generator=generator) for part in torch.split(x_NC, chunk)
     ]
     return torch.cat(draws).view(x_BTC.shape[:2])
 
@@ -214,5 +213,5 @@ class FullGradients:
             for rows in text_rows(ids, sequence_length):
                 x_BTC = self.model.hidden_states(rows.input_ids.to(self.model.device))
                 targets = rows.targets.to(self.model.device).flatten()
-                linear_cross_entropy(x_BTC.flatten(0, 1), self.model.output_weight, targets).backward()  # type: ignore[no-untyped-call]
+                linear_cross_entropy(x_BTC.flatten(0, 1), self.model.output_head, targets).backward()  # type: ignore[no-untyped-call]
         return [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]

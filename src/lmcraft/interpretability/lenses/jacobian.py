@@ -79,7 +79,7 @@ def token_directions(
     They are J_l^T (g * W_U[token]), where g is the gain of the final norm: their product with h_l is the token's logit in
     the lens, up to the norm's scale. Without a Jacobian they are those of the logit lens.
     """
-    weight = transformer.output_weight[list(token_ids)].detach().float()
+    weight = transformer.output_head.direction(torch.tensor(list(token_ids))).detach()
     norm = freeze_norm(transformer.norm, torch.zeros(weight.shape[-1], device=weight.device))
     weight = weight * norm.gain.detach()
     if norm.is_centered:

@@ -39,6 +39,6 @@ class UnlikelihoodLoss(NextToken):
             return super().loss(model, batch)
         x_BTC = self.hidden_states(model, batch)
         bad_BT = batch.values > 0
-        good = self.cross_entropy(x_BTC, model.output_weight, batch.targets.masked_fill(bad_BT, IGNORE_INDEX))
-        tensors = self.share(x_BTC, model.output_weight, batch.targets.masked_fill(~bad_BT, IGNORE_INDEX))
+        good = self.cross_entropy(x_BTC, model.output_head, batch.targets.masked_fill(bad_BT, IGNORE_INDEX))
+        tensors = self.share(x_BTC, model.output_head, batch.targets.masked_fill(~bad_BT, IGNORE_INDEX))
         return good + self.weight * unlikelihood(*tensors)

@@ -38,6 +38,11 @@ def check_model(model: Transformer, objective: Objective) -> None:
             f"the objective {type(objective).__name__} does not work with differential privacy, since its loss is not a sum "
             f"over rows: choose next-token, sft, continued or classify, {REMEDY}"
         )
+    if model.lm_head is not None and model.lm_head.bias is not None and model.lm_head.bias.requires_grad:
+        raise UserError(
+            f"the bias of 'lm_head' cannot be trained with differential privacy: train adapters, or choose a model without "
+            f"it, {REMEDY}"
+        )
     mixers = [name for name, module in model.named_modules() if type(module).__name__ == "MixtureOfExperts"]
     for name, module in model.named_modules():
         if not any(p is not None and p.requires_grad for p in module._parameters.values()):

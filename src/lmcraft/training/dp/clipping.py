@@ -78,7 +78,7 @@ class GhostClipper:
         return (room * self.max_norm / norms_B).clamp(max=1.0)
 
     def _loss(self, batch: TensorBatch, record: "_Record") -> Tensor:
-        objective, weight = self.objective, self.model.output_weight
+        objective, weight = self.objective, self.model.output_head.weight
         if isinstance(objective, NextToken) and weight.grad is not None:
             objective = replace(objective, projection=record.projection.linear_cross_entropy)
         return objective.loss(self.model, batch)
@@ -86,7 +86,7 @@ class GhostClipper:
     @contextmanager
     def _recording(self, rows: int) -> Iterator["_Record"]:
         """Records the gradients of the layers' weights for each row during a forward and a backward pass."""
-        record = _Record(rows, self.model.output_weight, Projection(rows))
+        record = _Record(rows, self.model.output_head.weight, Projection(rows))
         for weight in self.weights:
             weight.requires_grad_(False)
             weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lmcraft.model.kernels.product import multiply
-from lmcraft.training.cross_entropy import CHUNK_BYTES, CPU_LOGITS_PER_SOFTMAX, loss_and_gradient
+from lmcraft.model.output_head import OutputHead
+from lmcraft.training.cross_entropy import CHUNK_BYTES, CPU_LOGITS_PER_SOFTMAX, LossSettings, loss_and_gradient
 from lmcraft.training.dp.row_gradients import (
     KeptGradients,
     LookupGradients,
@@ -72,14 +73,15 @@ class Projection:
     gradients: ProjectionGradients | None = None
 
     def linear_cross_entropy(
-        self, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, *, label_smoothing: float = 0.0, z_loss: float = 0.0
+        self, x_NC: Tensor, head: OutputHead, targets_N: Tensor, *, label_smoothing: float = 0.0, z_loss: float = 0.0
     ) -> Tensor:
         """As `lmcraft.training.cross_entropy.linear_cross_entropy`, for the N = B * T positions of all rows."""
         assert self.gradients is None, "a loss that projects twice has no gradients of rows"
-        settings = (label_smoothing, z_loss)
+        settings = LossSettings(label_smoothing, z_loss, head.softcap)
         if not x_NC.requires_grad:  # no layer before it is trained
             x_NC = x_NC.detach().requires_grad_()
-        loss: Tensor = _RowCrossEntropy.apply(x_NC, weight_VC.detach(), targets_N, settings, self)  # type: ignore[no-untyped-call]
+        head = head.detach()
+        loss: Tensor = _RowCrossEntropy.apply(head.scaled(x_NC), head, targets_N, settings, self)  # type: ignore[no-untyped-call]
         return loss
 
 
@@ -96,9 +98,9 @@ def total_squared_norms(parts: Sequence[RowGradients]) -> Tensor:
 class _RowCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x_NC: Tensor, weight_VC: Tensor, targets_N: Tensor, settings: tuple[float, float], record: Projection
+        ctx: Any, x_NC: Tensor, head: OutputHead, targets_N: Tensor, settings: LossSettings, record: Projection
     ) -> Tensor:
-        w_VC, B = weight_VC.to(x_NC.dtype), record.rows
+        w_VC, B = head.weight.to(x_NC.dtype), record.rows
         (V, C), T = w_VC.shape, len(x_NC) // B
         is_kept = keeps_products(C, T)
         x_BTC, targets_BT = x_NC.view(B, T, C), targets_N.view(B, T)
@@ -125,9 +127,9 @@ class _RowCrossEntropy(torch.autograd.Function):
         return grad_x_NC * scale, None, None, None, None
 
 
-def _differentiate(logits_NV: Tensor, targets_N: Tensor, settings: tuple[float, float]) -> Tensor:
+def _differentiate(logits_NV: Tensor, targets_N: Tensor, settings: LossSettings) -> Tensor:
     """The summed loss; overwrites the logits with its gradient, few rows at a time on a CPU."""
     N, V = logits_NV.shape
     size = max(1, CPU_LOGITS_PER_SOFTMAX // V) if logits_NV.device.type == "cpu" else N
     parts = zip(torch.split(logits_NV, size), torch.split(targets_N, size), strict=True)
-    return torch.stack([loss_and_gradient(logits, targets, *settings) for logits, targets in parts]).sum()
+    return torch.stack([loss_and_gradient(logits, targets, settings) for logits, targets in parts]).sum()
