@@ -223,6 +223,13 @@ class TransformerConfig:
             self.latent_attention.check(self.num_attention_heads, self.num_key_value_heads, self.head_dim)
         if self.position == "rotary":
             self._check_rotary()
+        self._check_layers()
+        self._check_experts()
+        for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
+            if not 0 <= (share := getattr(self, name)) < 1:
+                raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")
+
+    def _check_layers(self) -> None:
         if self.sliding_window < 0:
             raise UserError(f"model.sliding_window={self.sliding_window} must not be negative; use 0 for full attention")
         if self.layer_types and len(self.layer_types) != self.num_hidden_layers:
@@ -240,7 +247,6 @@ class TransformerConfig:
             raise UserError("model.layer_types has sliding layers, but model.sliding_window=0; set it")
         if "feed_forward" in self.layer_types and not self.single_sublayer:
             raise UserError("model.layer_types has layers of type feed_forward, but model.single_sublayer=False; set it")
-        self._check_experts()
         mixers: dict[str, GatedDelta | Mamba | ShortConv] = {
             "linear_attention": self.gated_delta,
             "mamba": self.mamba,
@@ -249,9 +255,6 @@ class TransformerConfig:
         }
         for kind in set(self.layer_types) & mixers.keys():
             mixers[kind].check()
-        for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
-            if not 0 <= (share := getattr(self, name)) < 1:
-                raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")
 
     def _check_rotary(self) -> None:
         if not 0 < self.partial_rotary_factor <= 1:
