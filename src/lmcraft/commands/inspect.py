@@ -80,7 +80,8 @@ def _tables(description: dict[str, Any]) -> list["Table"]:
     if description["parameters"]["active"] == description["parameters"]["total"]:
         del parameters["active"]
     memory = {f"weights in {kind}": format_bytes(size) for kind, size in description["bytes"].items()}
-    memory |= {f"KV cache in bfloat16, {scope}": format_bytes(size) for scope, size in description["cache_bytes"].items()}
+    for scope, size in description["cache_bytes"].items():
+        memory[scope if scope == "recurrent state" else f"KV cache in bfloat16, {scope}"] = format_bytes(size)
     template = description["tokenizer"]["chat_template"]
     mixture = {
         source: f"{use['share']:.1%} of training, {format_epochs(use['epochs'])} epochs"
@@ -98,6 +99,7 @@ def _tables(description: dict[str, Any]) -> list["Table"]:
         key_value_table(description["model"], description["architecture"]),
         key_value_table("Parameters", parameters),
         key_value_table("Memory", memory),
+        key_value_table("Generation", {"decode step": description["decode_step"]}),
         *([key_value_table("Mixture", mixture)] if mixture else []),
         key_value_table("Origin", origin),
         *([key_value_table("Lineage", history)] if history else []),

@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from lmcraft.data.documents import count_noun
+from lmcraft.inference.native.coverage import missing_part
 from lmcraft.lineage.description import describe_lineage, summarize_lineage
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model_source import ModelSource, open_model
@@ -16,6 +18,7 @@ PARTS = {  # by a word in a weight's name
     "embed_positions": "positions",
     "lm_head": "output projection",
     "attention": "attention",
+    "mixer": "recurrent mixers",
     "router": "experts",
     "experts": "experts",
     "feed_forward": "feed-forward",
@@ -40,16 +43,13 @@ def describe_model(address: str | Path, *, offline: bool = False) -> dict[str, A
         for name, parameter in model.named_parameters():
             parameters[_part(name)] += parameter.numel()
         total = parameters.total()
-        per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
         return {
             "model": str(address),
             "architecture": _architecture(config),
             "parameters": dict(parameters) | {"total": total, "active": _active(config, total)},
             "bytes": {kind: round(total * bits / 8) for kind, bits in BITS_PER_WEIGHT.items()},
-            "cache_bytes": {
-                "per token": 2 * per_token,
-                "full context": 2 * per_token * config.max_position_embeddings,
-            },
+            "cache_bytes": _cache_bytes(config),
+            "decode_step": f"PyTorch: {lacks}" if (lacks := missing_part(config)) else "native",
             "tokenizer": {
                 "tokens": source.tokenizer.vocab_size,
                 "eos_token_ids": list(source.eos_token_ids),
@@ -73,7 +73,17 @@ def _part(name: str) -> str:
     words = re.split(r"[._]", name)
     if words[-2] == "norm":
         return "norms"
-    return next(part for word, part in PARTS.items() if word in name)
+    return next((part for word, part in PARTS.items() if word in name), "others")
+
+
+def _cache_bytes(config: TransformerConfig) -> dict[str, int]:
+    """What a text takes while it is generated: keys and values in bfloat16, recurrent states in float32."""
+    layers = range(config.num_hidden_layers)
+    shapes = [config.cache_shape(layer) or (0, 0, 0) for layer in layers]
+    per_token = 2 * sum(heads * (key + value) for heads, key, value in shapes)
+    state = 4 * sum(prod(shape) for layer in layers for shape in config.state_shapes(layer))
+    keys_and_values = {"per token": per_token, "full context": per_token * config.max_position_embeddings}
+    return (keys_and_values if per_token else {}) | ({"recurrent state": state} if state else {})
 
 
 def _active(config: TransformerConfig, total: int) -> int:
@@ -84,25 +94,31 @@ def _active(config: TransformerConfig, total: int) -> int:
 
 
 def _architecture(config: TransformerConfig) -> dict[str, str]:
+    layer_types = Counter(config.layer_types)
     heads = f"{count_noun(config.num_attention_heads, 'head', 'heads')} of {config.head_dim}"
     if config.num_key_value_heads != config.num_attention_heads:
         heads += f", {config.num_key_value_heads} of keys and values"
-    sliding = sum(map(config.is_sliding, range(config.num_hidden_layers)))
+    layers, latent = range(config.num_hidden_layers), config.latent_attention
+    sliding = sum(map(config.is_sliding, layers))
     windows = f"{sliding} of {config.num_hidden_layers} layers attend to {config.sliding_window:,} tokens" if sliding else ""
     experts = f"{config.num_experts_per_tok} of {config.num_experts} experts of {config.moe_intermediate_size:,}"
     dense = f"{config.feed_forward}, {config.intermediate_size:,} wide"
     rotary = f"rotary, base {config.rope_theta:g}"
     if config.rope_scaling.rope_type != "default":
         rotary += f", scaled {config.rope_scaling.factor:g} times ({config.rope_scaling.rope_type})"
-    norm = {"before": "before", "after": "after", "both": "before and after"}[config.norm_placement]
+    norm = {"before": "before", "after": "after", "both": "before and after"}.get(config.norm_placement, "around")
     rows = {
         "family": config.family or "lmcraft",
         "layers": f"{config.num_hidden_layers}, {config.hidden_size:,} wide" + ", parallel" * config.parallel_residual,
-        "attention": heads + ", QK norm" * config.qk_norm,
+        "types of layers": ", ".join(f"{count} {kind}" for kind, count in layer_types.items())
+        if config.is_recurrent
+        else "",
+        "attention": heads + ", QK norm" * config.qk_norm if any(map(config.has_attention, layers)) else "",
+        "latent attention": f"{latent.kv_lora_rank:,} wide" if latent.kv_lora_rank else "",
         "windows": windows,
         "feed-forward": f"{config.feed_forward}, {experts}" if config.num_experts else dense,
         "norms": f"{config.norm}, {norm} each sub-layer",
-        "positions": rotary if config.position == "rotary" else "learned",
+        "positions": rotary if config.position == "rotary" else config.position,
         "context": f"{config.max_position_embeddings:,} tokens",
         "vocabulary": f"{config.vocab_size:,} tokens" + ", tied" * config.tie_word_embeddings,
     }
