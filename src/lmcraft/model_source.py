@@ -20,7 +20,8 @@ from lmcraft.lineage.document import NO_LINEAGE, Lineage, Origin
 from lmcraft.lineage.hashing import fingerprint
 from lmcraft.lineage.record import model_origin, read_lineage
 from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
-from lmcraft.model.storage import Checkpoint, open_checkpoint
+from lmcraft.model.checkpoint import Checkpoint
+from lmcraft.model.storage import open_checkpoint
 from lmcraft.model.task_head import task_head_error
 from lmcraft.model.transformer import Transformer
 from lmcraft.tokenizer.loading import has_tokenizer

@@ -14,8 +14,8 @@ from lmcraft.gguf.container import UNQUANTIZED, GGUFFile
 from lmcraft.gguf.hf_config import read_config
 from lmcraft.gguf.tensors import HFTensors
 from lmcraft.gguf.vocabulary import end_token_ids, read_tokenizer, token_id_of
+from lmcraft.model.checkpoint import Checkpoint
 from lmcraft.model.families import family_of
-from lmcraft.model.storage import Checkpoint
 from lmcraft.tokenizer import Tokenizer
 
 

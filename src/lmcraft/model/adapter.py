@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json, write_json
+from lmcraft.model.checkpoint import Checkpoint
 from lmcraft.model.families import family_of
 from lmcraft.model.quantized_matrix import QuantizedMatrix, quantize_groups, quantize_rows
-from lmcraft.model.storage import Checkpoint
 from lmcraft.model.tensor_file import save_tensors
 
 CONFIG = "adapter_config.json"

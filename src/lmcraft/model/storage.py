@@ -1,10 +1,9 @@
 """Load and save model folders: config.json and safetensors in Hugging Face's format. Pickled weights are never opened."""
 
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, mismatch_error, read_json, write_json
-from lmcraft.model.config import TransformerConfig
+from lmcraft.model.checkpoint import FLOATS, Checkpoint
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
+from lmcraft.model.language_part import language_config, language_model
 from lmcraft.model.linear import Linear, quantized_form
 from lmcraft.model.quantized_checkpoints.formats import quantized_matrices
 from lmcraft.model.quantized_checkpoints.reader import DequantizingReader
@@ -31,120 +31,8 @@ from lmcraft.model.transformer import Embedding, Transformer
 log = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
-FLOATS = (torch.float32, torch.float16, torch.bfloat16)
-# Buffers of older releases, and heads for other tasks, which the language model does not need.
-IGNORED = re.compile(
-    r".*(\.rotary_emb\.inv_freq|\.attn\.(masked_)?bias|\.attention\.(masked_)?bias)|(score|classifier|v_head)\..*"
-)
 INDEX = "model.safetensors.index.json"
 MAX_SHARD_BYTES = 5_000_000_000
-COMPARED_ROWS = 4096  # rows of two matrices that are compared at a time
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model in Hugging Face's format, from a folder, a GGUF file or a merged adapter."""
-
-    source: str
-    """Its location, for messages."""
-    hf_config: Mapping[str, Any]
-    """The contents of config.json."""
-    names: frozenset[str]
-    """Names of its tensors."""
-    read: Callable[[str], Tensor]
-    """Reads a tensor by name."""
-    dtype: torch.dtype | None = None
-    """Common dtype to load the tensors in; None: each tensor's own."""
-    read_quantized: Callable[[str], QuantizedMatrix | None] | None = None
-    """Reads the quantized form of a tensor; None if it is not quantized."""
-
-    def config(self) -> TransformerConfig:
-        """The model configuration, translated from config.json.
-
-        Raises:
-            UserError: the model family is not supported, or config.json is damaged.
-        """
-        with self._naming_config():
-            config = family_of(self.hf_config).read_config(self.hf_config)
-        layers = config.num_hidden_layers
-        # Checked before anything is built: config.json is untrusted.
-        if layers > len(self.names) or config.num_experts * sum(map(config.has_experts, range(layers))) > len(self.names):
-            raise UserError(
-                f"'{self.source}' has {len(self.names)} tensors, too few for num_hidden_layers={layers} "
-                f"(num_experts={config.num_experts}); config.json and the weights belong to different models"
-            )
-        return config
-
-    @contextmanager
-    def _naming_config(self) -> Iterator[None]:
-        """Name the folder or file in errors, which begin with "config.json"."""
-        try:
-            yield
-        except UserError as error:
-            source = Path(self.source)
-            file = source / "config.json" if source.is_dir() else source
-            raise UserError(f"'{file}'{str(error).removeprefix('config.json')}") from error
-
-    def vocabulary_tensors(self) -> tuple[str, str]:
-        """The names of the embedding and the output projection, also if these are tied.
-
-        Raises:
-            UserError: as in `config`.
-        """
-        config, family = replace(self.config(), tie_word_embeddings=False), family_of(self.hf_config)
-        names = {ours[0]: hf for hf, ours in family.stacks(config) if len(ours) == 1}
-        return names["embed_tokens.weight"], names["lm_head.weight"]
-
-    def tied_as_stored(self) -> "Checkpoint":
-        """The same checkpoint, with an output projection of its own if it stores one that differs from the embedding.
-
-        config.json may say that the two are tied nevertheless; transformers follows the tensors too.
-
-        Raises:
-            UserError: as in `config`.
-        """
-        if not self.config().tie_word_embeddings:
-            return self
-        embedding, output = self.vocabulary_tensors()
-        headless = embedding.removeprefix(family_of(self.hf_config).optional_prefix)
-        embedding = embedding if embedding in self.names else headless
-        if output not in self.names:
-            return self
-        if embedding not in self.names:  # one of two tied tensors is enough, whichever it is
-            return replace(
-                self,
-                names=self.names | {embedding},
-                read=lambda name: self.read(output if name == embedding else name),
-            )
-        if _are_equal(self.read(embedding), self.read(output)):
-            return self
-        log.warning(
-            "'%s': config.json ties the output projection to the embedding, but '%s' differs from it and is used, as "
-            'transformers does; write "tie_word_embeddings": false there',
-            *(self.source, output),
-        )
-        return replace(self, hf_config={**self.hf_config, "tie_word_embeddings": False})
-
-    def unused_tensors(self) -> list[str]:
-        """Names of tensors that the model has no use for, although they may change what it computes.
-
-        Raises:
-            UserError: as in `config`.
-        """
-        family = family_of(self.hf_config)
-        untied = replace(self.config(), tie_word_embeddings=False)  # a tied output projection may be stored as well
-        used = {name for name, _ in family.stacks(untied)}
-        used |= {name.removeprefix(family.optional_prefix) for name in used}
-        return sorted(name for name in self.names - used if not IGNORED.fullmatch(name))
-
-
-def _are_equal(first: Tensor, second: Tensor) -> bool:
-    """Whether two matrices are equal; reads them up to the first difference."""
-    if first.shape != second.shape:
-        return False
-    dtype = first.dtype if first.dtype == second.dtype and first.dtype in FLOATS else torch.float64
-    pairs = zip(torch.split(first, COMPARED_ROWS), torch.split(second, COMPARED_ROWS), strict=True)
-    return all(torch.equal(ours.to(dtype), theirs.to(dtype)) for ours, theirs in pairs)
 
 
 def save_model(
@@ -316,7 +204,8 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
         UserError: a file is missing or damaged, or the weights are pickled.
     """
     hf_config = read_hf_config(folder)
-    family_of(hf_config)  # checked first: an unsupported family is the more helpful error
+    # Checked first: an unsupported family is the more helpful error.
+    family_of(language_config(hf_config, ()))
     with ExitStack() as stack:
         files = []
         for path in _find_weight_shards(folder):
@@ -325,14 +214,14 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
             except (SafetensorError, OSError) as error:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
-        plain = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
-        yield _dequantize(plain).tied_as_stored()
+        stored = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
+        yield _dequantize(language_model(stored)).tied_as_stored()
 
 
 def _dequantize(checkpoint: Checkpoint) -> Checkpoint:
     """A checkpoint that dequantizes its quantized matrices, if it has any, as they are read."""
     hf_config = checkpoint.hf_config
-    with checkpoint._naming_config():
+    with checkpoint.naming_config():
         matrices = quantized_matrices(hf_config, checkpoint.names)
     if matrices is None:
         return checkpoint
