@@ -97,12 +97,33 @@ class Mamba:
     use_conv_bias: bool = True
     """Bias of the convolution."""
     use_bias: bool = False
-    """Biases of the input and output projections."""
+    """Bias of the input projection."""
+    use_output_bias: bool = False
+    """Bias of the output projection."""
+    norm: Literal["after_gate", "before_gate", "none"] = "after_gate"
+    """The output is normalized after it is multiplied by its gate, before, or not at all."""
+    time_step_min: float = 0.0
+    """Lower limit of the time steps."""
+    time_step_max: Annotated[float, automatic("no limit")] = 0.0
+    """Upper limit of the time steps."""
+    input_multiplier: float = 1.0
+    """The input of the mixer is multiplied by this (Falcon-H1)."""
+    output_multiplier: float = 1.0
+    """The output of the mixer is multiplied by this (Falcon-H1)."""
+    part_multipliers: tuple[float, ...] = ()
+    """Gate, x, b, c and time steps, before their bias, are multiplied by these five (Falcon-H1); empty: by 1."""
 
     def check(self) -> None:
         """Raise UserError unless a mixer can be built from these sizes."""
         _check_positive("mamba", vars(self))
         _check_divides("mamba", vars(self), "n_groups", "num_heads")
+        if len(self.part_multipliers) not in (0, 5):
+            raise UserError(f"model.mamba.part_multipliers has {len(self.part_multipliers)} numbers; give five, or none")
+        if not 0 <= self.time_step_min <= (self.time_step_max or self.time_step_min):
+            raise UserError(
+                f"model.mamba.time_step_min={self.time_step_min} must be at least 0 and at most "
+                f"model.mamba.time_step_max={self.time_step_max}; change one of them"
+            )
 
     def state_shapes(self) -> tuple[StateShape, ...]:
         """The last inputs of the convolution, (C, W - 1), and the state, (H, D, N)."""

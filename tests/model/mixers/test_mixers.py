@@ -10,21 +10,24 @@ from lmcraft.errors import UserError
 from lmcraft.inference.kv_cache import KVCache
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.mixers import make_mixer
-from lmcraft.model.parts import GatedDelta, ShortConv
+from lmcraft.model.parts import GatedDelta, Mamba, ShortConv
 from tests.parity.cases import assert_close
 
 CONFIG = TransformerConfig(
     vocab_size=99,
     max_position_embeddings=256,
     hidden_size=24,
-    num_hidden_layers=2,
+    num_hidden_layers=3,
     num_attention_heads=4,
     num_key_value_heads=2,
     head_dim=6,
     intermediate_size=40,
-    layer_types=("linear_attention", "conv"),
+    layer_types=("linear_attention", "conv", "mamba"),
     gated_delta=GatedDelta(linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=5, linear_value_head_dim=7),
     short_conv=ShortConv(kernel=3, bias=True),
+    mamba=Mamba(
+        num_heads=6, head_dim=5, state_size=7, n_groups=3, time_step_min=0.1, part_multipliers=(0.5, 0.6, 0.7, 0.8, 0.9)
+    ),
 )
 LAYERS = range(CONFIG.num_hidden_layers)
 T = 150
@@ -86,6 +89,7 @@ def test_packed_documents_equal_the_documents_alone(layer: int) -> None:
             {"gated_delta": replace(CONFIG.gated_delta, linear_num_key_heads=3)},
             "model.gated_delta.linear_num_key_heads=3 does not divide model.gated_delta.linear_num_value_heads=4",
         ),
+        ({"mamba": replace(CONFIG.mamba, time_step_min=0.1, time_step_max=0.05)}, "model.mamba.time_step_min=0.1 must be"),
         ({"short_conv": ShortConv(kernel=0)}, "model.short_conv.kernel=0 must be at least 1"),
     ],
 )

@@ -1,6 +1,7 @@
 """Recurrent mixers: they keep a state of fixed size instead of keys and values.
 
 gated_delta   gated delta-rule linear attention (Qwen3-Next, Qwen3.5)
+mamba2        state-space mixers (Mamba-2 and hybrids with it)
 short_conv    gated short convolutions (LFM2)
 causal_conv   the convolution over tokens before a recurrence
 chunk_decay   decays of a state within chunks of tokens
@@ -14,22 +15,19 @@ that a text resumed token by token stays the text computed at once.
 
 from torch import nn
 
-from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.mixers.gated_delta import GatedDeltaNet
+from lmcraft.model.mixers.mamba2 import Mamba2
 from lmcraft.model.mixers.short_conv import GatedShortConv
 
 
 def make_mixer(config: TransformerConfig, layer: int) -> nn.Module:
-    """The recurrent mixer of a layer.
-
-    Raises:
-        UserError: there is none for its type.
-    """
+    """The recurrent mixer of a layer that has one."""
     match config.layer_type(layer):
         case "linear_attention":
             return GatedDeltaNet(config, layer)
+        case "mamba" | "hybrid":
+            return Mamba2(config, layer)
         case "conv":
             return GatedShortConv(config, layer)
-        case other:
-            raise UserError(f"model.layer_types has {other!r}, which is not supported yet")
+    raise AssertionError(config.layer_type(layer))
