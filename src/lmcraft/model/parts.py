@@ -102,6 +102,8 @@ class Mamba:
     """Bias of the output projection."""
     norm: Literal["after_gate", "before_gate", "none"] = "after_gate"
     """The output is normalized after it is multiplied by its gate, before, or not at all."""
+    chunk_size: int = 256
+    """Tokens that training and prefill compute together, of which lmcraft takes at most 64; it changes rounding only."""
     time_step_min: float = 0.0
     """Lower limit of the time steps."""
     time_step_max: Annotated[float, automatic("no limit")] = 0.0

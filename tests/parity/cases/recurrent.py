@@ -72,6 +72,7 @@ KDA = {
 
 # transformers subtracts long sums of logarithms of decays, which costs it up to 6e-5; our chunks are within 1e-5 of float64.
 ROUNDING = 1e-4
+BIASES = "convolves the biases of padding"
 
 CASES = {
     "qwen3_next": Case("qwen3_next", {**MOE, **DELTA, **PARTIAL, "shared_expert_intermediate_size": 30}, tolerance=ROUNDING),
@@ -92,6 +93,7 @@ CASES = {
     "mamba2-biases": Case(
         "mamba2",
         {**MAMBA2, "use_bias": True, "use_conv_bias": False, "tie_word_embeddings": False, "time_step_limit": [0.3, 0.9]},
+        padding=BIASES,
     ),
     "mamba": Case("mamba", {**CHANNELS, "time_step_rank": 5}),
     "mamba-biases": Case("mamba", {**CHANNELS, "time_step_rank": 5, "use_bias": True, "use_conv_bias": False}),
@@ -117,7 +119,7 @@ CASES = {
     "lfm2-bias": Case(
         "lfm2",
         {**LFM2, "conv_bias": True, "block_auto_adjust_ff_dim": False, "tie_word_embeddings": False},
-        padding="convolves the biases of padding",
+        padding=BIASES,
     ),
     "lfm2_moe": Case(
         "lfm2_moe",

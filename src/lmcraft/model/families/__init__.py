@@ -28,6 +28,7 @@ from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.lfm2 import LFM2
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.lmcraft import LMCRAFT
+from lmcraft.model.families.mamba2 import MAMBA2
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
 from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.olmoe import FLEX_OLMO
@@ -61,6 +62,7 @@ BY_PREFERENCE = (
     QWEN3_5,
     QWEN3_NEXT,
     QWEN3_5_MOE,
+    MAMBA2,
     LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}

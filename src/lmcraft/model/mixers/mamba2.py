@@ -24,7 +24,7 @@ from lmcraft.model.mixers.causal_conv import CausalConv
 from lmcraft.model.mixers.chunk_decay import chunk_decay, from_chunks, into_chunks
 from lmcraft.model.mixers.gated_norm import GatedRMSNorm
 
-MAX_CHUNK_TOKENS = 64
+MAX_CHUNK_TOKENS = 64  # more work between the tokens of a chunk would outweigh fewer states
 INITIAL_TIME_STEPS = (0.001, 0.1)
 
 
@@ -36,6 +36,7 @@ class Mamba2(nn.Module):
         sizes = config.mamba
         self.layer, self.heads, self.groups = layer, sizes.num_heads, sizes.n_groups
         self.inner, directions = sizes.num_heads * sizes.head_dim, sizes.n_groups * sizes.state_size
+        self.chunk_size = min(sizes.chunk_size, MAX_CHUNK_TOKENS)
         self.time_step_limits = sizes.time_step_min, sizes.time_step_max or inf
         self.parts = [self.inner, self.inner, directions, directions, sizes.num_heads]
         self.in_proj = Linear(config.hidden_size, sum(self.parts), bias=sizes.use_bias)
@@ -64,7 +65,7 @@ class Mamba2(nn.Module):
         x_BTHD = inner.view(B, T, self.heads, -1)
         b_BTGN, c_BTGN = b.view(B, T, self.groups, -1), c.view(B, T, self.groups, -1)
         dt_BTH = F.softplus(_wide(time_steps) + self.dt_bias).clamp(*self.time_step_limits)
-        y_BTHD, state = state_space(x_BTHD, dt_BTH, -_wide(self.A_log).exp(), b_BTGN, c_BTGN, state, begins)
+        y_BTHD, state = state_space(x_BTHD, dt_BTH, -_wide(self.A_log).exp(), b_BTGN, c_BTGN, state, begins, self.chunk_size)
         if cache is not None:
             cache.set_state(self.layer, (conv_state, state), T)
         y = (y_BTHD + _wide(self.D)[:, None] * x_BTHD).flatten(2)
@@ -90,6 +91,7 @@ def state_space(
     c_BTGN: Tensor,
     state: Tensor | None = None,
     begins: Tensor | None = None,
+    chunk_size: int = MAX_CHUNK_TOKENS,
 ) -> tuple[Tensor, Tensor]:
     """The outputs without the skip connection, (B, T, H, D), and the state after the last token, (B, H, D, N).
 
@@ -101,6 +103,7 @@ def state_space(
         c_BTGN: directions of the outputs.
         state: the state before, (B, H, D, N); None: zeros.
         begins: whether a document begins at a token, (B, T).
+        chunk_size: tokens that are computed together.
     """
     B, T, H, D = x_BTHD.shape
     repeats = H // b_BTGN.shape[2]
@@ -113,7 +116,7 @@ def state_space(
         b_BHN, c_BHN = (part[:, 0].repeat_interleave(repeats, dim=1) for part in (b_BTGN, c_BTGN))
         state = decay_BH[..., None, None] * state + scaled_BTHD[:, 0, :, :, None] * b_BHN[:, :, None]
         return (state @ c_BHN[..., None])[:, None, ..., 0], state
-    size = min(T, MAX_CHUNK_TOKENS)
+    size = min(T, chunk_size)
     decay = chunk_decay(log_decay_BTH, begins, size)
     x, b, c = (into_chunks(part, size) for part in (scaled_BTHD, b_BTGN, c_BTGN))
     outputs = ((c @ b.mT).repeat_interleave(repeats, dim=1) * decay.between) @ x
