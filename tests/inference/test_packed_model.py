@@ -8,6 +8,7 @@ import torch
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.packed_model import DecodeToken, PackedModel, can_pack
+from lmcraft.model.parts import LatentAttention
 from lmcraft.model.transformer import Transformer
 from tests.inference.helpers import request_of, texts
 from tests.tiny import GPT2, tiny_model
@@ -18,6 +19,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "gpt2": GPT2,
     "sliding": {"sliding_window": 8, "layer_types": ("sliding_attention", "full_attention")},
+    "latent": {
+        "qk_norm": False,
+        "num_key_value_heads": 4,
+        "head_dim": 24,
+        "latent_attention": LatentAttention(kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12),
+    },
     "experts": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
 }
 

@@ -6,7 +6,7 @@ T tokens, C hidden size.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from lmcraft.inference.block_pool import SLOTS_PER_TILE, BlockPool, BlockTable
 from lmcraft.inference.model_changes import find_modification
 from lmcraft.machine import free_memory
 from lmcraft.model.attention import Attention, Cache, ScoreRules
+from lmcraft.model.latent_attention import LatentAttention, LatentUpProjection
 from lmcraft.model.layer_inputs import alibi_slopes
 from lmcraft.model.linear import Linear
 from lmcraft.model.packed_linear import MAX_PACKED_ROWS, PackedLinear, packed_bytes
@@ -51,7 +52,9 @@ class PackedModel:
         fast = model.compute_dtype == torch.bfloat16 and has_bf16()
         self.for_prompts: Transformer | PackedModel = model if fast else self
         """What computes chunks of prompts faster: instructions for bfloat16, or packed weights in float32."""
-        self.decodes_together = all(type(block.attention) is Attention and block.mixer is None for block in model.layers)
+        self.decodes_together = all(
+            type(block.attention) in (Attention, LatentAttention) and block.mixer is None for block in model.layers
+        )
         """Whether `decode` supports the model, whose sequences are otherwise computed one after another."""
         self._pool = pool
         self._model = copy_sharing_weights(model)
@@ -60,7 +63,7 @@ class PackedModel:
         slopes = alibi_slopes(config.num_attention_heads, config.alibi_bias_max) if config.position == "alibi" else None
         self._slopes = None if slopes is None else torch.tensor(slopes)
         self._head = self._model.output_head
-        layers = {name: layer for name, layer in self._model.layers.named_modules() if isinstance(layer, Linear)}
+        layers = {name: layer for name, layer in self._model.layers.named_modules() if _is_packable(layer)}
         num_bytes = sum(packed_bytes(weight) for weight in [self._head.weight, *(layer.weight for layer in layers.values())])
         pack = num_bytes <= free_memory(model.device) // 2
         self._projection = PackedLinear(self._head.weight, pack=pack)
@@ -72,7 +75,7 @@ class PackedModel:
         caches, config = _RowCaches(self._pool, tokens), self._model.config
         functions: list[_RowAttention | None] = [None] * config.num_hidden_layers
         for layer, block in enumerate(self._model.layers):
-            if isinstance(block.attention, Attention):
+            if isinstance(block.attention, Attention | LatentAttention):
                 first = [config.first_key(layer, token.position) for token in tokens]
                 functions[layer] = _RowAttention(caches, layer, first, block.attention.rules, self._slopes)
         self._attend_by(functions)
@@ -96,6 +99,13 @@ class PackedModel:
             if block.attention is not None:
                 attention: Any = block.attention
                 attention.kind = function
+                if isinstance(attention, LatentAttention):
+                    attention.always_absorbed = isinstance(function, _RowAttention)
+
+
+def _is_packable(layer: Any) -> TypeGuard[Linear]:
+    """Whether a layer is a matrix of whose weight only products are needed."""
+    return isinstance(layer, Linear) and not isinstance(layer, LatentUpProjection)
 
 
 def can_pack(model: Transformer) -> bool:
@@ -133,15 +143,17 @@ class _RowCaches:
     def update(self, layer: int, k_RKD: Tensor, v_RKD: Tensor, first: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
         """Store the tokens' keys and values in a layer; returns for each sequence those from its first position on.
 
-        Keys are (K, D, S), values (K, S, D), both float32.
+        Keys are (K, D, S), values (K, S, D), both float32. Without stored values, these are the first columns of the keys.
         """
         keys, values = self._pool.keys[layer], self._pool.values[layer]
-        D, (K, _, width) = k_RKD.shape[-1], values.shape
+        D, (K, _, width) = v_RKD.shape[-1], values.shape
         keys[:, self._slots_R // SLOTS_PER_TILE, :, self._slots_R % SLOTS_PER_TILE] = k_RKD.to(keys.dtype)
-        values[:, self._slots_R, :D] = v_RKD.transpose(0, 1).to(values.dtype)
         k_KDS = keys.transpose(1, 2).index_select(2, self._tiles).float().flatten(2)
-        v_KSD = values.view(K, -1, SLOTS_PER_TILE, width).index_select(1, self._tiles).float().flatten(1, 2)[..., :D]
         spans = [(start + position, stop) for (start, stop), position in zip(self._spans, first, strict=True)]
+        if not width:
+            return [(k_KDS[..., start:stop], k_KDS[:, :D, start:stop].transpose(1, 2)) for start, stop in spans]
+        values[:, self._slots_R, :D] = v_RKD.transpose(0, 1).to(values.dtype)
+        v_KSD = values.view(K, -1, SLOTS_PER_TILE, width).index_select(1, self._tiles).float().flatten(1, 2)[..., :D]
         return [(k_KDS[..., start:stop], v_KSD[:, start:stop]) for start, stop in spans]
 
 
@@ -155,13 +167,13 @@ class _RowAttention:
 
     def __call__(self, q_RH1D: Tensor, k_RK1D: Tensor, v_RK1D: Tensor, mask: Tensor, scale: float, dropout: float) -> Tensor:
         R, K, _, D = k_RK1D.shape
-        q_RKGD = (q_RH1D * scale).view(R, K, -1, D)
+        q_RKGD = (q_RH1D * scale).reshape(R, K, -1, D)
         caches = self._caches.update(self._layer, k_RK1D[:, :, 0], v_RK1D[:, :, 0], self._first)
         outputs = [
             torch.bmm(self._weights(torch.bmm(q_KGD, k_KDS)), v_KSD)
             for q_KGD, (k_KDS, v_KSD) in zip(q_RKGD, caches, strict=True)
         ]
-        return torch.stack(outputs).view(q_RH1D.shape)
+        return torch.stack(outputs).view(*q_RH1D.shape[:3], -1)
 
     def _weights(self, scores_KGS: Tensor) -> Tensor:
         S = scores_KGS.shape[-1]
