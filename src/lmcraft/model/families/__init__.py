@@ -6,6 +6,7 @@ common      entries that several families share: sizes, rotary positions, slidin
 experts     entries that families with experts share
 recurrent   entries that families with recurrent layers share
 gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
+gemma       Gemma, Gemma 2, VaultGemma
 deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
 common_recurrent  entries of families with recurrent layers
 qwen_delta (Qwen3-Next, Qwen3.5), lfm2
@@ -21,6 +22,7 @@ from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
 from lmcraft.model.families.family import Family
+from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
 from lmcraft.model.families.gpt2 import GPT2
@@ -59,6 +61,9 @@ BY_PREFERENCE = (
     GLM4_MOE_LITE,
     SARVAM_MLA,
     YOUTU,
+    GEMMA,
+    GEMMA2,
+    VAULTGEMMA,
     QWEN3_5,
     QWEN3_NEXT,
     QWEN3_5_MOE,

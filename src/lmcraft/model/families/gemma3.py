@@ -14,10 +14,19 @@ def _layer_types(hf_config: Mapping[str, Any], layers: int) -> list[str]:
     return ["sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(layers)]
 
 
-def _refuse(hf_config: Mapping[str, Any]) -> str | None:
-    unsupported = ("final_logit_softcapping", "attn_logit_softcapping", "use_bidirectional_attention")
-    return next((f"{key}={hf_config[key]}" for key in unsupported if hf_config.get(key)), None)
+def refuse_bidirectional(hf_config: Mapping[str, Any]) -> str | None:
+    """Refuse attention to later tokens, which embedding models have."""
+    value = hf_config.get("use_bidirectional_attention")
+    return f"use_bidirectional_attention={value!r}" if value else None
 
+
+ACTIVATIONS = {"gelu_pytorch_tanh": "geglu_tanh", "gelu": "geglu", "silu": "swiglu"}
+NORMS = (
+    common.layer_weight("input_layernorm.weight", "attention_norm.weight"),
+    common.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
+    common.layer_weight("pre_feedforward_layernorm.weight", "feed_forward_norm.weight"),
+    common.layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
+)
 
 GEMMA3 = Family(
     model_type="gemma3_text",
@@ -25,8 +34,10 @@ GEMMA3 = Family(
     fields=(
         *common.sizes(262208, 131072, 2304, 9216, 26, 8, num_key_value_heads=4, head_dim=256),
         Field("rms_norm_eps", "norm_eps", 1e-6),
-        Field("hidden_activation", "feed_forward", "gelu_pytorch_tanh", common.SILU),
+        Field("hidden_activation", "feed_forward", "gelu_pytorch_tanh", ACTIVATIONS),
         Field("query_pre_attn_scalar", "query_pre_attn_scalar", 256),
+        Field("final_logit_softcapping", "final_logit_softcapping", 0.0, null_is_zero=True),
+        Field("attn_logit_softcapping", "attn_logit_softcapping", 0.0, null_is_zero=True),
         Field("attention_bias", "attention_bias", False, common.BIAS),
         Field("tie_word_embeddings", "tie_word_embeddings", True),
         common.LocalRotary(),
@@ -40,15 +51,12 @@ GEMMA3 = Family(
         "qk_norm": True,
         "scale_embeddings": True,
     },
-    refuse=_refuse,
+    refuse=refuse_bidirectional,
     optional_prefix="model.",
     weights=(
         *common.EMBEDDINGS,
         *common.ATTENTION,
         *common.MLP,
-        common.layer_weight("input_layernorm.weight", "attention_norm.weight"),
-        common.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
-        common.layer_weight("pre_feedforward_layernorm.weight", "feed_forward_norm.weight"),
-        common.layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
+        *NORMS,
     ),
 )
