@@ -154,7 +154,7 @@ class Attention(BaseAttention):
         self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias in ("output", "all"))
         gated = config.attention_gate
         self.gate_proj = Linear(width, self.num_heads * self.head_dim, bias=bias) if gated else None
-        self.clip = config.clip_qkv
+        self.clip, self.key_multiplier = config.clip_qkv, config.multipliers.keys
         self.norm_over_projection = config.qk_norm_over == "projection"
         self.norms_rotated = config.qk_norm_after_rotary
         normed = config.qk_norm and (config.has_rotary(layer) or not self.norms_rotated)
@@ -181,7 +181,8 @@ class Attention(BaseAttention):
         """
         B, T, _ = x_BTC.shape
         q_BTHD = hook("attn.hook_q", self._clip(self.q_proj(x_BTC).view(B, T, -1, self.head_dim)))
-        k_BTKD = hook("attn.hook_k", self._clip(self.k_proj(x_BTC).view(B, T, -1, self.head_dim)))
+        k_BTKD = self.k_proj(x_BTC).view(B, T, -1, self.head_dim)
+        k_BTKD = hook("attn.hook_k", self._clip(k_BTKD if self.key_multiplier == 1.0 else k_BTKD * self.key_multiplier))
         v_BTKD = hook("attn.hook_v", self._clip(self.v_proj(x_BTC).view(B, T, -1, self.head_dim)))
         if not self.norms_rotated:
             q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)

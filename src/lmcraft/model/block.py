@@ -38,7 +38,9 @@ class Block(nn.Module):
         self.feed_forward_post_norm = make_norm(config) if feeds and after else nn.Identity()
         self.dropout = config.residual_dropout
         self.parallel, self.shares_norm = config.parallel_residual, config.shared_norm
-        self.multiplier = config.multipliers.residual
+        multipliers = config.multipliers
+        self.multiplier = multipliers.residual
+        self.attention_input, self.attention_output = multipliers.attention_input, multipliers.attention_output
 
     def forward(
         self,
@@ -54,10 +56,11 @@ class Block(nn.Module):
         inner_hook = () if hook is no_hooks else (hook,)  # a module of the caller's takes it only where hooks are used
         if self.attention is not None or self.mixer is not None:
             normed = hook("ln1.hook_normalized", self.attention_norm(x_BTC))
-            mixed = self.attention(normed, rotary, mask, cache, *inner_hook) if self.attention is not None else None
-            if self.mixer is not None:
-                recurrent = self.mixer(normed, begins, cache)
-                mixed = recurrent if mixed is None else mixed + recurrent
+            mixed = self.mixer(normed, begins, cache) if self.mixer is not None else None
+            if self.attention is not None:
+                attended = self.attention(_times(normed, self.attention_input), rotary, mask, cache, *inner_hook)
+                attended = _times(attended, self.attention_output)
+                mixed = attended if mixed is None else mixed + attended
             assert mixed is not None
             y_BTC = self._add(x_BTC, mixed, self.attention_post_norm, "hook_attn_out", hook)
             y_BTC = hook("hook_resid_mid", y_BTC)
@@ -72,14 +75,15 @@ class Block(nn.Module):
     def _add(self, x: Tensor, part: Tensor, post_norm: nn.Module, point: str, hook: Hook) -> Tensor:
         """The residual stream and what a sub-layer writes to it."""
         if self.sums:
-            return post_norm(x + hook(point, self._drop(self._scale(part))))  # type: ignore[no-any-return]
-        return x + hook(point, self._drop(self._scale(post_norm(part))))
-
-    def _scale(self, x: Tensor) -> Tensor:
-        return x if self.multiplier == 1.0 else x * self.multiplier
+            return post_norm(x + hook(point, self._drop(_times(part, self.multiplier))))  # type: ignore[no-any-return]
+        return x + hook(point, self._drop(_times(post_norm(part), self.multiplier)))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+def _times(x: Tensor, multiplier: float) -> Tensor:
+    return x if multiplier == 1.0 else x * multiplier
 
 
 def make_attention(config: TransformerConfig, layer: int) -> BaseAttention:

@@ -58,16 +58,19 @@ class FeedForward(nn.Module):
         self.down_proj = Linear(inner, width, bias=bias)
         self.act = XIELU() if self.kind == "xielu" else None
         self.sub_norm = make_rms_norm(config, inner) if config.sub_norm else None
+        self.gate_multiplier, self.down_multiplier = config.multipliers.gate, config.multipliers.down
 
     def forward(self, x: Tensor, hook: Hook = no_hooks) -> Tensor:
         post = hook("mlp.hook_post", self.inner(x, hook))
-        return self.down_proj(post if self.sub_norm is None else self.sub_norm(post))  # type: ignore[no-any-return]
+        y: Tensor = self.down_proj(post if self.sub_norm is None else self.sub_norm(post))
+        return y if self.down_multiplier == 1.0 else y * self.down_multiplier
 
     def inner(self, x: Tensor, hook: Hook = no_hooks) -> Tensor:
         """The input of the down projection, (..., intermediate_size), before a norm."""
         up: Tensor = hook("mlp.hook_pre" if self.gate_proj is None else "mlp.hook_pre_linear", self.up_proj(x))
         if self.gate_proj is not None:
-            gate = hook("mlp.hook_pre", self.gate_proj(x))
+            gate = self.gate_proj(x)
+            gate = hook("mlp.hook_pre", gate if self.gate_multiplier == 1.0 else gate * self.gate_multiplier)
             if self.kind == "swiglu" and can_compute(gate, up):
                 return SwiGluFunction.apply(gate, up)  # type: ignore[no-any-return, no-untyped-call]
             if self.kind == "clamped_swiglu":

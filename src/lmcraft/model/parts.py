@@ -223,6 +223,16 @@ class Multipliers:
     """The attention scores."""
     logits: float = 1.0
     """The logits, before soft-capping."""
+    attention_input: float = 1.0
+    """The input of attention (Falcon-H1)."""
+    attention_output: float = 1.0
+    """The output of attention (Falcon-H1)."""
+    keys: float = 1.0
+    """The keys (Falcon-H1)."""
+    gate: float = 1.0
+    """The gate of a feed-forward layer, before its activation (Falcon-H1)."""
+    down: float = 1.0
+    """The output of a feed-forward layer (Falcon-H1)."""
 
 
 @dataclass(frozen=True, kw_only=True)

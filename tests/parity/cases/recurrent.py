@@ -103,7 +103,9 @@ CASES = {
         "falcon_h1",
         {**FALCON_H1, "mamba_rms_norm": True, "mamba_norm_before_gate": False, "mamba_proj_bias": True}
         | {"projectors_bias": True, "attention_bias": True, "mlp_bias": True, "mamba_conv_bias": False},
+        padding=BIASES,
     ),
+    "falcon_h1-norm-before-gate": Case("falcon_h1", {**FALCON_H1, "mamba_rms_norm": True, "tie_word_embeddings": True}),
     "nemotron_h": Case("nemotron_h", NEMOTRON),
     "nemotron_h-experts": Case(
         "nemotron_h",

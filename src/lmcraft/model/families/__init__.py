@@ -21,6 +21,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
+from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
@@ -68,6 +69,8 @@ BY_PREFERENCE = (
     QWEN3_NEXT,
     QWEN3_5_MOE,
     MAMBA2,
+    FALCON_H1,
+    BAMBA,
     LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}

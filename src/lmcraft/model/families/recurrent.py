@@ -7,7 +7,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families.family import Weight
+from lmcraft.model.families.family import Field, Weight
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,17 @@ class TimeStepLimit:
         low, high = config.mamba.time_step_min, config.mamba.time_step_max
         if low or high:
             hf_config["time_step_limit"] = [low, high or {"__float__": "Infinity"}]
+
+
+MAMBA_FIELDS = (
+    Field("mamba_d_state", "mamba.state_size", 256),
+    Field("mamba_n_groups", "mamba.n_groups", 1),
+    Field("mamba_d_conv", "mamba.conv_kernel", 4),
+    Field("mamba_chunk_size", "mamba.chunk_size", 256),
+    Field("mamba_conv_bias", "mamba.use_conv_bias", True),
+    Field("mamba_proj_bias", "mamba.use_bias", False),
+    TimeStepLimit(),
+)
 
 
 def mamba_weights(block: str) -> tuple[Weight, ...]:
