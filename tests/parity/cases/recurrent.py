@@ -112,6 +112,7 @@ CASES = {
         {**NEMOTRON, "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"], "use_bias": True}
         | {"moe_intermediate_size": 20, "moe_shared_expert_intermediate_size": 30, "n_routed_experts": 8}
         | {"n_group": 4, "topk_group": 2, "routed_scaling_factor": 1.7},
+        padding=BIASES,
     ),
     "granitemoehybrid": Case("granitemoehybrid", GRANITE),
     "granitemoehybrid-dense-rope": Case(

@@ -33,6 +33,7 @@ from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.families.mamba2 import MAMBA2
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
+from lmcraft.model.families.nemotron_h import NEMOTRON_H
 from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.olmoe import FLEX_OLMO
 from lmcraft.model.families.phi3 import PHI3
@@ -71,6 +72,7 @@ BY_PREFERENCE = (
     MAMBA2,
     FALCON_H1,
     BAMBA,
+    NEMOTRON_H,
     LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
