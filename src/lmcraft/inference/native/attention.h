@@ -23,8 +23,9 @@ inline int first_visible(const Layer& layer, int position) {
   return layer.window ? std::max(0, position - layer.window + 1) : 0;
 }
 
-// Replaces scores by exp(score - maximum) for positions `first` to `last`, by zeros elsewhere; returns their sum.
-inline float softmax_numerators(float* scores, int span, int first, int last) {
+// Replaces scores by exp(score - maximum) for positions `first` to `last`, by zeros elsewhere; returns their sum, with that of
+// the sink, which has a score, but no position.
+inline float softmax_numerators(float* scores, int span, int first, int last, const float* sink) {
   const Floats lowest = broadcast(-INFINITY);
   Ints lane;
   for (int i = 0; i < FLOATS_PER_VECTOR; i++) std::memcpy(reinterpret_cast<int32_t*>(&lane) + i, &i, sizeof i);
@@ -35,6 +36,7 @@ inline float softmax_numerators(float* scores, int span, int first, int last) {
     store(scores + t, score);
     tops = maximum(tops, score);
   }
+  if (sink) tops = maximum(tops, broadcast(*sink));
   tops = broadcast(reduce_max(tops));
   for (int t = 0; t < span; t += FLOATS_PER_VECTOR) {
     Floats score = load(scores + t), weight = exponential(score - tops);
@@ -42,7 +44,7 @@ inline float softmax_numerators(float* scores, int span, int first, int last) {
     store(scores + t, weight);
     total = total + weight;
   }
-  return sum(total);
+  return sink ? sum(total) + sum(exponential(broadcast(*sink) - tops)) / FLOATS_PER_VECTOR : sum(total);
 }
 
 template <typename T>
@@ -51,6 +53,23 @@ inline void Decoder<T>::project_qkv(const Layer& layer, Scratch& s) {
   convert_input(layer.qkv, input, input_rows(s), inputs(s));
   int stride = layer.qkv.rows;
   multiply(layer.qkv, input, s, [&](int r, int i, const float* y, int n) { store_partial(y, n, &qkv_[r * stride + i]); });
+}
+
+// Of the norm over a projection, which needs whole rows.
+template <typename T>
+inline void Decoder<T>::clip_and_norm_projections(const Layer& layer, int thread) {
+  const ModelLayout& m = model_;
+  int queries = m.heads * m.head_dim, keys = m.kv_heads * m.head_dim;
+  Range rows = range(count_, 1, thread);
+  for (int r = rows.begin; r < rows.end; r++) {
+    float* row = &qkv_[int64_t(r) * layer.qkv.rows];
+    if (m.clip)
+      for (int i = 0; i < layer.qkv.rows; i++) row[i] = std::clamp(row[i], -m.clip, m.clip);
+    if (m.qk_norm_span != PROJECTION || !layer.q_norm) continue;
+    normalize({layer.q_norm, nullptr, m.qk_norm_type}, m.norm_eps, row, queries, row);
+    normalize({layer.k_norm, nullptr, m.qk_norm_type}, m.norm_eps, row + queries, keys, row + queries);
+  }
+  barrier_.wait();
 }
 
 template <typename T>
@@ -73,12 +92,40 @@ inline T* Decoder<T>::value_row(const Layer& layer, const int32_t* blocks, int k
 }
 
 template <typename T>
-inline void Decoder<T>::norm_and_rotate(const Layer& layer, const float* norm, int position, float* x) const {
+inline void Decoder<T>::norm_and_rotate(const Layer& layer, const float* norm, int head, int position, float* x) const {
   const ModelLayout& m = model_;
-  if (norm) normalize({norm, nullptr, RMSNORM}, m.norm_eps, x, m.head_dim, x);
-  if (!m.rotary_dim) return;
-  int64_t offset = int64_t(position) * m.rotary_dim;
-  rotate(x, m.rotary[layer.rotary_table][0] + offset, m.rotary[layer.rotary_table][1] + offset, m.rotary_dim);
+  if (!m.qk_norm_after_rotary) norm_head(norm, head, x);
+  if (m.rotary_dim && layer.rotary_table >= 0) {
+    int64_t offset = int64_t(position) * m.rotary_dim;
+    rotate(x, m.rotary[layer.rotary_table][0] + offset, m.rotary[layer.rotary_table][1] + offset, m.rotary_dim);
+  }
+  if (m.qk_norm_after_rotary) norm_head(norm, head, x);
+}
+
+template <typename T>
+inline void Decoder<T>::norm_head(const float* norm, int head, float* x) const {
+  const ModelLayout& m = model_;
+  if (!norm || m.qk_norm_span == PROJECTION) return;
+  const float* weight = norm + (m.qk_norm_span == EACH_HEAD ? head * m.head_dim : 0);
+  normalize({weight, nullptr, m.qk_norm_type}, m.norm_eps, x, m.head_dim, x);
+}
+
+// Soft-capping, and ALiBi's bias, which falls with the distance of the keys from `start` on.
+template <typename T>
+inline void Decoder<T>::change_scores(float* scores, int span, int start, int position, int head) const {
+  const ModelLayout& m = model_;
+  for (int t = 0; t < span; t++) {
+    if (m.score_softcap && t % FLOATS_PER_VECTOR == 0) store(scores + t, soft_cap(load(scores + t), m.score_softcap));
+    if (m.alibi_slopes) scores[t] += m.alibi_slopes[head] * float(start + t - position);
+  }
+}
+
+// `softmax_numerators` of a row's query, for keys from position `start` on.
+template <typename T>
+inline float Decoder<T>::softmax(const Layer& layer, float* scores, int span, int start, int position, int head) const {
+  if (model_.score_softcap || model_.alibi_slopes) change_scores(scores, span, start, position, head);
+  const float* sink = layer.sinks ? layer.sinks + head : nullptr;
+  return softmax_numerators(scores, span, first_visible(layer, position) - start, position - start, sink);
 }
 
 // All new keys and values are stored before any row attends: rows may be consecutive tokens of one request.
@@ -91,7 +138,7 @@ inline void Decoder<T>::store_keys_and_values(const Layer& layer, int thread) {
     int r = unit / m.kv_heads, k = unit % m.kv_heads, position = rows_[r]->position;
     float* key = &qkv_[r * stride + (m.heads + k) * m.head_dim];
     const float* value = &qkv_[r * stride + (m.heads + m.kv_heads + k) * m.head_dim];
-    norm_and_rotate(layer, layer.k_norm, position, key);
+    norm_and_rotate(layer, layer.k_norm, k, position, key);
     T* key_to = key_tile(layer, rows_[r]->blocks, k, position) + position % SLOTS_PER_TILE;
     T* value_to = value_row(layer, rows_[r]->blocks, k, position);
     for (int i = 0; i < m.head_dim; i++) {
@@ -122,13 +169,19 @@ inline void Decoder<T>::attend(const Layer& layer, Scratch& s, int thread) {
 // The queries of some heads of a run, row after row, as they are multiplied with the keys.
 template <typename T>
 inline void Decoder<T>::scale_queries(const Layer& layer, Range rows, Range heads, Scratch& s) {
-  int D = model_.head_dim;
+  const ModelLayout& m = model_;
+  int D = m.head_dim;
   float* to = s.queries.data();
   for (int r = rows.begin; r < rows.end; r++) {
+    float scale = m.attention_scale;
+    if (layer.scales_queries) {
+      int steps = (rows_[r]->position + m.query_scaling_offset) / m.query_scaling_length;
+      scale *= 1 + m.query_scaling_beta * std::log1p(float(steps));
+    }
     for (int head = heads.begin; head < heads.end; head++, to += D) {
       float* query = &qkv_[r * layer.qkv.rows + head * D];
-      norm_and_rotate(layer, layer.q_norm, rows_[r]->position, query);
-      for (int i = 0; i < D; i++) to[i] = query[i] * model_.attention_scale;
+      norm_and_rotate(layer, layer.q_norm, head, rows_[r]->position, query);
+      for (int i = 0; i < D; i++) to[i] = query[i] * scale;
     }
   }
 }
@@ -161,7 +214,7 @@ inline void Decoder<T>::attend_run(const Layer& layer, Range rows, int k, Range 
   for (int q = 0; q < count; q++) {
     int position = rows_[row_of(q)]->position;
     float* scores = &s.scores[size_t(q) * span];
-    s.totals[q] = softmax_numerators(scores, span, first_visible(layer, position) - start, position - start);
+    s.totals[q] = softmax(layer, scores, span, start, position, head_of(q));
   }
   for (int q = 0; q < count; q += 4) {
     dispatch<4>(count - q, [&](auto Q) {

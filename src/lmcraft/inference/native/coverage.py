@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from lmcraft.inference.native.structs import ACTIVATIONS
+from lmcraft.inference.native.structs import ACTIVATIONS, NORM_SPANS
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.parts import RopeScaling
 
@@ -24,27 +24,30 @@ def _is_in_tables(scaling: RopeScaling) -> bool:
 COMPUTED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("family", "vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers"), _is_any),
     **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"), _is_any),
-    **dict.fromkeys(("norm_eps", "rope_theta", "partial_rotary_factor", "sliding_window", "rope_local_theta"), _is_any),
-    **dict.fromkeys(("parallel_residual", "qk_norm", "query_pre_attn_scalar", "tie_word_embeddings"), _is_any),
-    **dict.fromkeys(("scale_embeddings", "mlp_bias", "embedding_dropout", "attention_dropout", "residual_dropout"), _is_any),
+    **dict.fromkeys(("norm_eps", "norm_weight", "norm_bias", "shared_norm", "final_norm", "embedding_norm"), _is_any),
+    **dict.fromkeys(
+        ("rope_theta", "partial_rotary_factor", "sliding_window", "rope_local_theta", "no_rope_layers"), _is_any
+    ),
+    **dict.fromkeys(("position_offset", "alibi_bias_max", "query_scaling", "multipliers", "scale_embeddings"), _is_any),
+    **dict.fromkeys(("parallel_residual", "qk_norm", "qk_norm_kind", "qk_norm_after_rotary", "sub_norm"), _is_any),
+    **dict.fromkeys(("attention_sinks", "attn_logit_softcapping", "final_logit_softcapping", "clip_qkv"), _is_any),
+    **dict.fromkeys(("query_pre_attn_scalar", "tie_word_embeddings", "head_bias", "attention_bias", "mlp_bias"), _is_any),
+    **dict.fromkeys(("embedding_dropout", "attention_dropout", "residual_dropout", "swiglu_limit"), _is_any),
     **dict.fromkeys(("num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob", "mlp_only_layers"), _is_any),
-    "norm": {"layernorm", "rmsnorm", "gemma_rmsnorm"}.__contains__,
-    "norm_placement": {"before", "after", "both"}.__contains__,
-    "position": {"learned", "rotary"}.__contains__,
-    "attention_bias": {"none", "qkv", "all"}.__contains__,
+    "norm": {"layernorm", "layernorm1p", "rmsnorm", "gemma_rmsnorm"}.__contains__,
+    "norm_placement": {"before", "after", "both", "sum"}.__contains__,
+    "position": {"learned", "rotary", "alibi", "none"}.__contains__,
     "feed_forward": ACTIVATIONS.__contains__,
     "rope_scaling": _is_in_tables,
     "layer_types": set(COMPUTED_LAYERS).issuperset,
-    "qk_norm_over": {"head"}.__contains__,
+    "qk_norm_over": NORM_SPANS.__contains__,
 }
 # What else to say of a field than its name.
 REASONS: dict[str, str | Callable[[Any], str]] = {
     "num_experts": "it has a mixture of experts",
     "rope_scaling": lambda scaling: f"it has rotary positions scaled by {scaling.rope_type!r}",
-    "qk_norm_over": "its QK norm is over all heads together",
     "latent_attention": "it has multi-head latent attention (MLA)",
     "layer_types": lambda types: f"it has {_name_of(next(name for name in types if name not in COMPUTED_LAYERS))}",
-    "no_rope_layers": "it has layers without rotary positions",
     "single_sublayer": "its blocks have a single sub-layer",
     "feed_forward": lambda name: f"it has the activation {name!r}",
     "norm": lambda name: f"it has the norm {name!r}",
@@ -72,6 +75,8 @@ def missing_part(config: TransformerConfig) -> str:
         return reason if isinstance(reason, str) else reason(value)
     if config.parallel_residual and config.norm_placement != "before":
         return "it has parallel sub-layers with norms of their outputs"
+    if config.qk_norm and config.qk_norm_after_rotary and config.qk_norm_over == "projection":
+        return "it has a QK norm over all heads together after the rotation"
     return ""
 
 

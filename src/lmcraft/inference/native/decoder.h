@@ -143,10 +143,12 @@ class Decoder : public DecoderBase {
     s.taken = 0;
     embed(range(m.width, ROWS_PER_TILE, thread));
     barrier_.wait();
+    normalize_in_place(m.embedding_norm, x_.data(), m.width, s);
     for (int n = 0; n < m.num_layers; n++) {
       const Layer& layer = m.layers[n];
       project_qkv(layer, s);
       barrier_.wait();
+      if (m.clip || m.qk_norm_span == PROJECTION) clip_and_norm_projections(layer, thread);
       store_keys_and_values(layer, thread);
       barrier_.wait();
       if (prompt_ && n == m.num_layers - 1) {
@@ -155,10 +157,12 @@ class Decoder : public DecoderBase {
       }
       attend(layer, s, thread);
       barrier_.wait();
+      normalize_in_place(layer.attention_sub_norm, attended_.data(), m.heads * m.head_dim, s);
       // With a parallel residual the feed-forward layer reads x as it was before attention.
       add_projection(layer.output, attended_.data(), layer.attention_post_norm, s, m.parallel_residual != 0);
       feed_forward(layer, s);
       barrier_.wait();
+      normalize_in_place(layer.feed_forward_sub_norm, inner_.data(), m.inner, s);
       add_projection(layer.down, inner_.data(), layer.feed_forward_post_norm, s, false);
       if (m.parallel_residual) {
         Range columns = range(m.width, ROWS_PER_TILE, thread);
@@ -219,6 +223,7 @@ class Decoder : public DecoderBase {
   Inputs& inputs(Scratch& s) { return prompt_ ? *prompt_inputs_ : s.inputs; }
   Range input_rows(const Scratch& s) const { return prompt_ ? range(count_, 1, s.thread) : Range{0, count_}; }
   const float* normalize_rows(const Norm& norm, Scratch& s);
+  void normalize_in_place(const Norm& norm, float* x, int width, Scratch& s);
   void convert_input(const Matrix& m, const float* input, Range rows, Inputs& in);
   template <typename Put>
   void multiply(const Matrix& m, const float* input, Scratch& s, Put put);
@@ -238,6 +243,7 @@ class Decoder : public DecoderBase {
 
   // attention.h
   void project_qkv(const Layer& layer, Scratch& s);
+  void clip_and_norm_projections(const Layer& layer, int thread);
   void store_keys_and_values(const Layer& layer, int thread);
   void attend(const Layer& layer, Scratch& s, int thread);
   void scale_queries(const Layer& layer, Range rows, Range heads, Scratch& s);
@@ -245,7 +251,10 @@ class Decoder : public DecoderBase {
   template <int Q, int V>
   void weighted_values(const float* weights, int span, int last, const Layer& layer, const int32_t* blocks, int kv_head,
                        int start, int i, float (*sums)[V * FLOATS_PER_VECTOR]) const;
-  void norm_and_rotate(const Layer& layer, const float* norm, int position, float* x) const;
+  void norm_and_rotate(const Layer& layer, const float* norm, int head, int position, float* x) const;
+  void norm_head(const float* norm, int head, float* x) const;
+  void change_scores(float* scores, int span, int start, int position, int head) const;
+  float softmax(const Layer& layer, float* scores, int span, int start, int position, int head) const;
   int64_t slot(const int32_t* blocks, int position) const;
   T* key_tile(const Layer& layer, const int32_t* blocks, int kv_head, int position) const;
   T* value_row(const Layer& layer, const int32_t* blocks, int kv_head, int position) const;

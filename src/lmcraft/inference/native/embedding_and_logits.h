@@ -31,13 +31,19 @@ inline void Decoder<T>::output_logits(Scratch& s, int thread) {
   int count = 0;
   for (int r = 0; r < count_; r++) {
     if (!rows_[r]->logits) continue;
-    normalize(m.norm, m.norm_eps, &x_[r * m.width], m.width, &s.inputs.floats[count * m.width]);
+    float* row = &s.inputs.floats[count * m.width];
+    normalize(m.norm, m.norm_eps, &x_[r * m.width], m.width, row);
+    if (m.head_scale != 1)
+      for (int i = 0; i < m.width; i++) row[i] *= m.head_scale;
     selected[count++] = rows_[r];
   }
   const float* input = s.inputs.floats.data();
   convert_input(m.head, input, {0, count}, s.inputs);
   multiply_few(m.head, input, count, s.inputs, range(m.vocabulary, ROWS_PER_TILE, thread),
-               [&](int r, int i, const float* y, int n) { store_partial(y, n, selected[r]->logits + i); });
+               [&](int r, int i, float* y, int n) {
+                 if (m.logit_softcap) store(y, soft_cap(load(y), m.logit_softcap));
+                 store_partial(y, n, selected[r]->logits + i);
+               });
   barrier_.wait();
   Range rows = range(count, 1, thread);
   for (int r = rows.begin; r < rows.end; r++) set_argmax_and_logsumexp(*selected[r]);

@@ -38,6 +38,18 @@ inline const float* Decoder<T>::normalize_rows(const Norm& norm, Scratch& s) {
   return floats.data();
 }
 
+// Norms rows of `width` numbers, between two barriers.
+template <typename T>
+inline void Decoder<T>::normalize_in_place(const Norm& norm, float* x, int width, Scratch& s) {
+  if (norm.type == NO_NORM) return;
+  Range rows = range(count_, 1, s.thread);
+  for (int r = rows.begin; r < rows.end; r++) {
+    float* row = x + int64_t(r) * width;
+    normalize(norm, model_.norm_eps, row, width, row);
+  }
+  barrier_.wait();
+}
+
 // Converts the input to the type that a matrix is multiplied in.
 template <typename T>
 inline void Decoder<T>::convert_input(const Matrix& m, const float* input, Range rows, Inputs& in) {
@@ -179,24 +191,27 @@ inline void Decoder<T>::multiply_panel(const Matrix& m, const float* input, cons
   }
 }
 
-// x += norm(matrix * input), or sublayer_ = matrix * input. Ends with a barrier, so that every thread sees the sum.
+// x += norm(matrix * input), x = norm(x + matrix * input), or sublayer_ = matrix * input, all with the product times the
+// scale of the model. Ends with a barrier, so that every thread sees the sum.
 template <typename T>
 inline void Decoder<T>::add_projection(const Matrix& m, const float* input, const Norm& post, Scratch& s,
                                        bool keep_separate) {
   int width = model_.width;
   convert_input(m, input, input_rows(s), inputs(s));
-  bool direct = !keep_separate && post.type == NO_NORM;
+  bool direct = !keep_separate && (post.type == NO_NORM || model_.norms_sums);
+  float scale = model_.residual_scale, product_scale = direct || post.type == NO_NORM ? scale : 1;
   multiply(m, input, s, [&](int r, int i, const float* y, int n) {
     float* to = direct ? &x_[r * width + i] : &sublayer_[r * width + i];
-    for (int j = 0; j < n; j++) to[j] = direct ? to[j] + y[j] : y[j];
+    for (int j = 0; j < n; j++) to[j] = direct ? to[j] + y[j] * product_scale : y[j] * product_scale;
   });
   barrier_.wait();
   if (post.type == NO_NORM) return;
+  if (model_.norms_sums) return normalize_in_place(post, x_.data(), width, s);
   Range rows = input_rows(s), columns = prompt_ ? Range{0, width} : range(width, ROWS_PER_TILE, s.thread);
   for (int r = rows.begin; r < rows.end; r++) {
     float* normed = s.inputs.floats.data();
     normalize(post, model_.norm_eps, &sublayer_[r * width], width, normed);
-    for (int i = columns.begin; i < columns.end; i++) x_[r * width + i] += normed[i];
+    for (int i = columns.begin; i < columns.end; i++) x_[r * width + i] += normed[i] * scale;
   }
   barrier_.wait();
 }

@@ -18,8 +18,9 @@ constexpr int COLUMNS_PER_GROUP = 32;    // int4 weights that share a scale
 constexpr int COLUMNS_PER_SPAN = 64;     // activations that share a scale
 
 enum NumberType : int32_t { FLOAT32 = 0, BFLOAT16 = 1, INT8 = 2, INT4 = 3, FLOAT16 = 4 };
-enum Activation : int32_t { SWIGLU = 0, GEGLU_TANH = 1, GELU = 2, GELU_TANH = 3, RELU2 = 4 };
+enum Activation : int32_t { SILU = 0, GELU_TANH = 1, GELU = 2, RELU = 3, RELU2 = 4, XIELU = 5 };
 enum NormType : int32_t { NO_NORM = 0, RMSNORM = 1, LAYERNORM = 2 };
+enum NormSpan : int32_t { HEAD = 0, EACH_HEAD = 1, PROJECTION = 2 };  // of the QK norm, see TransformerConfig.qk_norm_over
 
 }  // namespace
 
@@ -42,10 +43,14 @@ struct Norm {
 
 struct Layer {
   Norm attention_norm, attention_post_norm, feed_forward_norm, feed_forward_post_norm;
+  Norm attention_sub_norm, feed_forward_sub_norm;  // of the inputs of the output and the down projection
   const float *q_norm, *k_norm;  // or null
-  Matrix qkv, output, gate, up, down;  // without gating, `gate` holds the up projection
+  Matrix qkv, output, gate, up, down;  // without gating, `gate` holds the up projection, and `up` nothing
   int32_t window;        // of sliding attention; 0: full attention
-  int32_t rotary_table;  // which of the two
+  int32_t rotary_table;  // which of the two; -1: no rotary positions
+  int32_t scales_queries;  // by their positions
+  float xielu_above, xielu_below;  // coefficients of its activation
+  const float* sinks;    // a score of each head without a key, or null
   void* keys;            // K x slots / 16 x D x 16
   void* values;          // K x slots x D rounded up to a multiple of 16
 };
@@ -53,7 +58,15 @@ struct Layer {
 struct ModelLayout {
   int32_t width, heads, kv_heads, head_dim, rotary_dim, inner, vocabulary, num_layers;
   int32_t activation, parallel_residual, block_tokens, embedding_type;
-  float norm_eps, embedding_scale, attention_scale, reserved;
+  int32_t qk_norm_type, qk_norm_span, qk_norm_after_rotary;
+  int32_t norms_sums;               // norms the sum of a sub-layer's output and x
+  int32_t query_scaling_length, query_scaling_offset;
+  float embedding_scale, attention_scale, residual_scale, head_scale;
+  float norm_eps, query_scaling_beta;
+  float score_softcap, logit_softcap, clip;  // 0: none; the clip is of queries, keys and values
+  float xielu_beta;
+  const float* alibi_slopes;        // of each head, or null
+  Norm embedding_norm;
   const void* embedding;            // V x C
   int64_t embedding_stride_bytes;
   const float* position_embedding;  // learned, or null

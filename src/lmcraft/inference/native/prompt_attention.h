@@ -29,7 +29,7 @@ inline void Decoder<T>::attend_prompt_run(const Layer& layer, Range rows, int k,
   for (int q = 0; q < count; q++) {
     int position = rows_[rows.begin + q / group]->position;
     float* scores = &s.scores[size_t(q) * stride];
-    s.totals[q] = softmax_numerators(scores, stride, first_visible(layer, position) - start, position - start);
+    s.totals[q] = softmax(layer, scores, stride, start, position, heads.begin + q % group);
   }
   int width = (padded_head_dim_ + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS;
   add_values(layer, rows, k, start, span, stride, width, s);

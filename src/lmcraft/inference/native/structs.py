@@ -11,8 +11,13 @@ COLUMNS_PER_SPAN = 64  # activations that share a scale
 MATRICES_PER_LAYER = 5
 
 NUMBER_TYPES = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3, "float16": 4}
-ACTIVATIONS = {"swiglu": 0, "geglu_tanh": 1, "gelu": 2, "gelu_tanh": 3, "relu2": 4}
+SILU, GELU_TANH, GELU, RELU, RELU2, XIELU = range(6)
+ACTIVATIONS = {
+    **{"swiglu": SILU, "geglu_tanh": GELU_TANH, "geglu": GELU, "reglu": RELU, "relu2_glu": RELU2},
+    **{"silu": SILU, "gelu_tanh": GELU_TANH, "gelu": GELU, "relu": RELU, "relu2": RELU2, "xielu": XIELU},
+}
 NO_NORM, RMSNORM, LAYERNORM = range(3)
+NORM_SPANS = {"head": 0, "each_head": 1, "projection": 2}
 
 
 class Matrix(Structure):
@@ -29,9 +34,12 @@ class Norm(Structure):
 class Layer(Structure):
     _fields_ = [
         *((f"{name}_norm", Norm) for name in ("attention", "attention_post", "feed_forward", "feed_forward_post")),
+        *((f"{name}_sub_norm", Norm) for name in ("attention", "feed_forward")),
         *((name, c_void_p) for name in ("q_norm", "k_norm")),
         *((name, Matrix) for name in ("qkv", "output", "gate", "up", "down")),
-        *((name, c_int32) for name in ("window", "rotary_table")),
+        *((name, c_int32) for name in ("window", "rotary_table", "scales_queries")),
+        *((name, c_float) for name in ("xielu_above", "xielu_below")),
+        ("sinks", c_void_p),
         *((name, c_void_p) for name in ("keys", "values")),
     ]
 
@@ -41,7 +49,13 @@ class ModelLayout(Structure):
         *((name, c_int32) for name in ("width", "heads", "kv_heads", "head_dim", "rotary_dim", "inner", "vocabulary")),
         *((name, c_int32) for name in ("num_layers", "activation", "parallel_residual", "block_tokens")),
         ("embedding_type", c_int32),
-        *((name, c_float) for name in ("norm_eps", "embedding_scale", "attention_scale", "reserved")),
+        *((name, c_int32) for name in ("qk_norm_type", "qk_norm_span", "qk_norm_after_rotary", "norms_sums")),
+        *((name, c_int32) for name in ("query_scaling_length", "query_scaling_offset")),
+        *((f"{name}_scale", c_float) for name in ("embedding", "attention", "residual", "head")),
+        *((name, c_float) for name in ("norm_eps", "query_scaling_beta")),
+        *((name, c_float) for name in ("score_softcap", "logit_softcap", "clip", "xielu_beta")),
+        ("alibi_slopes", c_void_p),
+        ("embedding_norm", Norm),
         ("embedding", c_void_p),
         ("embedding_stride_bytes", c_int64),
         ("position_embedding", c_void_p),

@@ -234,4 +234,14 @@ inline Floats exponential(Floats x) {
   return bits_as_floats(bits_as_ints(p) + (to_ints(exponent) << broadcast(23)));
 }
 
+// tanh(x), to 2e-6 of its value: a polynomial where 1 - 2 / (1 + exp(2x)) would cancel.
+inline Floats hyperbolic_tangent(Floats x) {
+  Floats square = x * x, odd = fma(square, broadcast(0.133333333f), broadcast(-0.333333333f));
+  Floats near = fma(x * square, odd, x);
+  Floats far = broadcast(1.0f) - broadcast(2.0f) / (broadcast(1.0f) + exponential(x + x));
+  return select(absolute(x) < broadcast(0.1f), near, far);
+}
+
+inline Floats soft_cap(Floats x, float cap) { return broadcast(cap) * hyperbolic_tangent(x / broadcast(cap)); }
+
 }  // namespace

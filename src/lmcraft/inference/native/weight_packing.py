@@ -19,6 +19,7 @@ from lmcraft.inference.native.structs import (
     LAYERNORM,
     MATRICES_PER_LAYER,
     NO_NORM,
+    NORM_SPANS,
     NUMBER_TYPES,
     RMSNORM,
     ROWS_PER_TILE,
@@ -28,15 +29,19 @@ from lmcraft.inference.native.structs import (
     ModelLayout,
     Norm,
 )
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.feedforward import XIELU
+from lmcraft.model.layer_inputs import alibi_slopes
 from lmcraft.model.linear import Linear, quantized_form
 from lmcraft.model.lora_linear import LoraLinear, lora_factors
-from lmcraft.model.norm import GemmaRMSNorm, LayerNorm
+from lmcraft.model.norm import GemmaRMSNorm, HeadLayerNorm, LayerNorm
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits, QuantizedMatrix, quantize_groups, quantize_rows
 from lmcraft.model.rotary import rotary_table
 from lmcraft.model.transformer import Transformer
 
 Weights = Literal["float32", "bfloat16", "int8", "int4"]
 BYTES_PER_CACHE_LINE = 64
+XIELU_BETA = 0.5  # of every model with xIELU
 
 
 def tile_int8(numbers: Tensor) -> Tensor:
@@ -98,14 +103,18 @@ class ModelPacker:
         layout.head_dim, layout.inner, layout.vocabulary = c.head_dim, c.intermediate_size, c.vocab_size
         layout.num_layers = c.num_hidden_layers
         layout.activation, layout.parallel_residual = ACTIVATIONS[c.feed_forward], c.parallel_residual
-        layout.norm_eps, layout.attention_scale = c.norm_eps, (c.query_pre_attn_scalar or c.head_dim) ** -0.5
-        layout.embedding_scale = c.hidden_size**0.5 if c.scale_embeddings else 1.0
+        layout.norm_eps, layout.norms_sums = c.norm_eps, c.norm_placement == "sum"
+        layout.embedding_scale = c.multipliers.embedding * (c.hidden_size**0.5 if c.scale_embeddings else 1.0)
+        layout.residual_scale, layout.head_scale = c.multipliers.residual, c.multipliers.logits
+        self._pack_attention(layout, c)
         embedding = self._dense(model.embed_tokens.weight)
         layout.embedding = embedding.data_ptr()
         layout.embedding_stride_bytes = embedding.stride(0) * embedding.element_size()
         layout.embedding_type = NUMBER_TYPES[str(embedding.dtype).removeprefix("torch.")]
         if model.embed_positions is not None:
-            layout.position_embedding = self._floats(model.embed_positions.weight)
+            layout.position_embedding = self._floats(model.embed_positions.weight[c.position_offset :])
+        if model.embed_norm is not None:
+            layout.embedding_norm = self._norm(model.embed_norm)
         if c.position == "rotary":
             layout.rotary_dim = c.rotary_dim
             for local in range(2 if c.rope_local_theta else 1):
@@ -115,6 +124,7 @@ class ModelPacker:
         layers = (Layer * c.num_hidden_layers)()
         for number, block in enumerate(model.layers):
             layers[number] = self._layer(model, number, block)
+            layers[number].rotary_table = self._rotary_table(c, number)
             layers[number].keys, layers[number].values = pool.keys[number].data_ptr(), pool.values[number].data_ptr()
         self._owned.append(layers)
         layout.layers, layout.norm = layers, self._norm(model.norm)
@@ -140,18 +150,51 @@ class ModelPacker:
         layer = Layer()
         for name in ("attention_norm", "attention_post_norm", "feed_forward_norm", "feed_forward_post_norm"):
             setattr(layer, name, self._norm(getattr(block, name)))
+        if model.config.shared_norm:
+            layer.feed_forward_norm = layer.attention_norm
         if attention.q_norm is not None:
-            layer.q_norm, layer.k_norm = self._norm(attention.q_norm).weight, self._norm(attention.k_norm).weight
+            widths = attention.q_proj.out_features, attention.k_proj.out_features
+            layer.q_norm, layer.k_norm = (
+                self._norm(norm, width).weight
+                for norm, width in zip((attention.q_norm, attention.k_norm), widths, strict=True)
+            )
+        if attention.sinks is not None:
+            layer.sinks = self._floats(attention.sinks)
+        if attention.output_norm is not None:
+            layer.attention_sub_norm = self._norm(attention.output_norm)
+            layer.feed_forward_sub_norm = self._norm(block.feed_forward.sub_norm)
+        if isinstance(activation := block.feed_forward.act, XIELU):
+            positive, negative = (nn.functional.softplus(a.detach().float()) for a in (activation.alpha_p, activation.alpha_n))
+            layer.xielu_above, layer.xielu_below = float(positive), float(activation.beta.float() + negative)
         matrices = matrices_of(block)
         gate_and_up = [*matrices["gate"], *matrices.get("up", [])]  # of one type, for they share their converted input
         for index, (name, parts) in enumerate(matrices.items()):
             matrix = self._matrix(*parts, weights=self._weights_of(gate_and_up if name in ("gate", "up") else parts))
             matrix.number = number * MATRICES_PER_LAYER + index
             setattr(layer, name, matrix)
-        sliding = model.config.is_sliding(number)
-        layer.window = model.config.sliding_window if sliding else 0
-        layer.rotary_table = int(sliding and model.config.rope_local_theta > 0)
+        config = model.config
+        layer.window = config.sliding_window if config.is_sliding(number) else 0
+        layer.scales_queries = bool(config.query_scaling.beta) and not (config.has_rotary(number) and config.no_rope_layers)
         return layer
+
+    def _pack_attention(self, layout: ModelLayout, config: TransformerConfig) -> None:
+        layout.attention_scale, layout.clip = config.attention_scale, config.clip_qkv
+        layout.score_softcap, layout.logit_softcap = config.attn_logit_softcapping, config.final_logit_softcapping
+        layout.qk_norm_type = LAYERNORM if config.qk_norm_kind == "layernorm" else RMSNORM
+        layout.qk_norm_span = NORM_SPANS[config.qk_norm_over] if config.qk_norm else 0
+        layout.qk_norm_after_rotary = config.qk_norm_after_rotary
+        scaling = config.query_scaling
+        layout.query_scaling_beta, layout.query_scaling_length = scaling.beta, scaling.length
+        layout.query_scaling_offset, layout.xielu_beta = scaling.offset, XIELU_BETA
+        if config.position == "alibi":
+            slopes = alibi_slopes(config.num_attention_heads, config.alibi_bias_max)
+            layout.alibi_slopes = self._floats(torch.tensor(slopes))
+
+    @staticmethod
+    def _rotary_table(config: TransformerConfig, layer: int) -> int:
+        if not config.has_rotary(layer):
+            return -1
+        return int(config.is_sliding(layer) and config.rope_local_theta > 0)
 
     def _supports(self, model: Transformer) -> bool:
         bases = [module.base for module in model.modules() if isinstance(module, LoraLinear)]
@@ -179,15 +222,17 @@ class ModelPacker:
             len(b_Or) + padding,
         )
 
-    def _norm(self, norm: nn.Module) -> Norm:
+    def _norm(self, norm: nn.Module, width: int = 0) -> Norm:
+        """A norm; one without weights gets ones, as many as the model is wide, or `width`."""
         if isinstance(norm, nn.Identity):
             return Norm(None, None, NO_NORM)
-        weight: Tensor = norm.weight  # type: ignore[assignment]
+        kind = LAYERNORM if isinstance(norm, LayerNorm | HeadLayerNorm) else RMSNORM
+        weight = norm.gain() if isinstance(norm, LayerNorm) else getattr(norm, "weight", None)
         if isinstance(norm, GemmaRMSNorm):
-            weight = weight.float() + 1
-        if isinstance(norm, LayerNorm):
-            return Norm(self._floats(weight), self._floats(norm.bias), LAYERNORM)
-        return Norm(self._floats(weight), None, RMSNORM)
+            weight = norm.weight.float() + 1
+        weight = torch.ones(width or self._model.config.hidden_size) if weight is None else weight
+        bias = norm.bias if isinstance(norm, LayerNorm) else None
+        return Norm(self._floats(weight), None if bias is None else self._floats(bias), kind)
 
     def _weights_of(self, parts: Sequence[nn.Module]) -> Weights:
         """The type of a matrix of these layers: with int4 it is int8 if all are stored so."""
