@@ -61,13 +61,12 @@ def test_greedy_texts_are_those_of_transformers(name: str, model: Transformer) -
 
 
 def test_requests_that_share_a_prefix_get_the_texts_that_they_get_alone(name: str, model: Transformer) -> None:
-    """Eight requests, of which seven begin with two chunks that the first one has computed."""
+    """Eight requests, of which seven begin with two chunks that the first one has computed; bit for bit."""
     prompts = [[1 + 5 * n % 90 for n in range(2 * CHUNK)] + [3 + 11 * row] * (1 + row // 2) for row in range(8)]
     engine = Engine(model, cache_tokens=1024)
-    sequences = run(engine, prompts[:1], 10) + run(engine, prompts[1:], 10)
+    sequences = run(engine, prompts[:1], 4) + run(engine, prompts[1:], 4)
     assert [sequence.num_cached for sequence in sequences] == [0] + 7 * [2 * CHUNK]
     for prompt, sequence in zip(prompts, sequences, strict=True):
         assert_greedy(name, prompt, sequence.tokens[len(prompt) :])
-    for row in (1, 7):
-        (alone,) = run(Engine(model, cache_tokens=128), prompts[row : row + 1], 10)
-        assert numbers(alone) == numbers(sequences[row])
+    (alone,) = run(Engine(model, cache_tokens=128), prompts[-1:], 4)
+    assert numbers(alone) == numbers(sequences[-1])

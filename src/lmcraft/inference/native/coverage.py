@@ -1,12 +1,12 @@
 """Which parts of a Transformer the native step computes, and the name of the first part that it does not."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from lmcraft.inference.native.structs import ACTIVATIONS, NORM_SPANS
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.parts import RopeScaling
+from lmcraft.model.parts import Multipliers, RopeScaling
 
 COMPUTED_LAYERS = ("full_attention", "sliding_attention")
 
@@ -20,6 +20,10 @@ def _is_in_tables(scaling: RopeScaling) -> bool:
     return scaling.rope_type in ("default", "linear", "llama3", "yarn")
 
 
+def _are_computed(multipliers: Multipliers) -> bool:
+    return replace(multipliers, embedding=1.0, residual=1.0, attention=0.0, logits=1.0) == Multipliers()
+
+
 # The fields that the step reads, each with the values that it computes. Any other field must have its default.
 COMPUTED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("family", "vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers"), _is_any),
@@ -28,7 +32,7 @@ COMPUTED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("rope_theta", "partial_rotary_factor", "sliding_window", "rope_local_theta", "no_rope_layers"), _is_any
     ),
-    **dict.fromkeys(("position_offset", "alibi_bias_max", "query_scaling", "multipliers", "scale_embeddings"), _is_any),
+    **dict.fromkeys(("position_offset", "alibi_bias_max", "query_scaling", "scale_embeddings"), _is_any),
     **dict.fromkeys(("parallel_residual", "qk_norm", "qk_norm_kind", "qk_norm_after_rotary", "sub_norm"), _is_any),
     **dict.fromkeys(("attention_sinks", "attn_logit_softcapping", "final_logit_softcapping", "clip_qkv"), _is_any),
     **dict.fromkeys(("query_pre_attn_scalar", "tie_word_embeddings", "head_bias", "attention_bias", "mlp_bias"), _is_any),
@@ -38,6 +42,7 @@ COMPUTED: dict[str, Callable[[Any], bool]] = {
     "norm_placement": {"before", "after", "both", "sum"}.__contains__,
     "position": {"learned", "rotary", "alibi", "none"}.__contains__,
     "feed_forward": ACTIVATIONS.__contains__,
+    "multipliers": _are_computed,
     "rope_scaling": _is_in_tables,
     "layer_types": set(COMPUTED_LAYERS).issuperset,
     "qk_norm_over": NORM_SPANS.__contains__,

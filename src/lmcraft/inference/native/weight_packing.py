@@ -147,6 +147,7 @@ class ModelPacker:
 
     def _layer(self, model: Transformer, number: int, block: nn.Module) -> Layer:
         attention: Any = block.attention
+        feed_forward: Any = block.feed_forward
         layer = Layer()
         for name in ("attention_norm", "attention_post_norm", "feed_forward_norm", "feed_forward_post_norm"):
             setattr(layer, name, self._norm(getattr(block, name)))
@@ -162,9 +163,11 @@ class ModelPacker:
             layer.sinks = self._floats(attention.sinks)
         if attention.output_norm is not None:
             layer.attention_sub_norm = self._norm(attention.output_norm)
-            layer.feed_forward_sub_norm = self._norm(block.feed_forward.sub_norm)
-        if isinstance(activation := block.feed_forward.act, XIELU):
-            positive, negative = (nn.functional.softplus(a.detach().float()) for a in (activation.alpha_p, activation.alpha_n))
+            layer.feed_forward_sub_norm = self._norm(feed_forward.sub_norm)
+        if isinstance(activation := feed_forward.act, XIELU):
+            positive, negative = (
+                nn.functional.softplus(a.detach().float()) for a in (activation.alpha_p, activation.alpha_n)
+            )
             layer.xielu_above, layer.xielu_below = float(positive), float(activation.beta.float() + negative)
         matrices = matrices_of(block)
         gate_and_up = [*matrices["gate"], *matrices.get("up", [])]  # of one type, for they share their converted input
