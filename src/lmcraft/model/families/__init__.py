@@ -31,9 +31,8 @@ from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.lfm2 import LFM2
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.lmcraft import LMCRAFT
-from lmcraft.model.families.mamba2 import MAMBA2
+from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
-from lmcraft.model.families.nemotron_h import NEMOTRON_H
 from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.olmoe import FLEX_OLMO
 from lmcraft.model.families.phi3 import PHI3
