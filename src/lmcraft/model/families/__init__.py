@@ -28,7 +28,7 @@ from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
 from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
-from lmcraft.model.families.lfm2 import LFM2
+from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
@@ -72,6 +72,7 @@ BY_PREFERENCE = (
     FALCON_H1,
     BAMBA,
     NEMOTRON_H,
+    LFM2_MOE,
     LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}

@@ -1,4 +1,4 @@
-"""Blocks with one part each: Mamba-2 mixers (Mamba-2, arXiv 2405.21060), or mixers, attention and feed-forward layers in turn
+"""Blocks with one part each: Mamba-2 mixers (Mamba-2, arXiv 2405.21060); mixers, attention and feed-forward layers in turn
 (Nemotron-H and Nemotron 3, arXiv 2504.03624)."""
 
 from collections.abc import Mapping
