@@ -180,12 +180,14 @@ class Attention(BaseAttention):
             hook: called at the points `attn.hook_q` to `attn.hook_result` (`lmcraft.model.hooks`).
         """
         B, T, _ = x_BTC.shape
-        q_BTHD = hook("attn.hook_q", self._clip(self.q_proj(x_BTC).view(B, T, -1, self.head_dim)))
+        q_BTHD = hook("attn.hook_q", self.q_proj(x_BTC).view(B, T, -1, self.head_dim))
         k_BTKD = self.k_proj(x_BTC).view(B, T, -1, self.head_dim)
-        k_BTKD = hook("attn.hook_k", self._clip(k_BTKD if self.key_multiplier == 1.0 else k_BTKD * self.key_multiplier))
-        v_BTKD = hook("attn.hook_v", self._clip(self.v_proj(x_BTC).view(B, T, -1, self.head_dim)))
+        k_BTKD = hook("attn.hook_k", k_BTKD if self.key_multiplier == 1.0 else k_BTKD * self.key_multiplier)
+        v_BTKD = hook("attn.hook_v", self.v_proj(x_BTC).view(B, T, -1, self.head_dim))
         if not self.norms_rotated:
             q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)
+        if self.clip:
+            q_BTHD, k_BTKD, v_BTKD = (x.clamp(-self.clip, self.clip) for x in (q_BTHD, k_BTKD, v_BTKD))
         if rotary is not None:
             q_BTHD = hook("attn.hook_rot_q", rotate(q_BTHD, rotary[0], rotary[1]))
             k_BTKD = hook("attn.hook_rot_k", rotate(k_BTKD, rotary[-2], rotary[-1]))
@@ -205,9 +207,6 @@ class Attention(BaseAttention):
             return q_BTHD, k_BTKD
         spans = -2 if self.norm_over_projection else -1  # first dimension that the norm spans
         return self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD), self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
-
-    def _clip(self, x: Tensor) -> Tensor:
-        return x.clamp(-self.clip, self.clip) if self.clip else x
 
 
 def attend(

@@ -24,6 +24,7 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 IGNORED = re.compile(
     r".*(\.rotary_emb\.inv_freq|\.attn\.(masked_)?bias|\.attention\.(masked_)?bias)|(score|classifier|v_head)\..*"
 )
+MAX_FUSED_EXPERTS = 2**16  # of all layers, where a tensor holds many
 COMPARED_ROWS = 4096  # rows of two matrices that are compared at a time
 
 
@@ -54,7 +55,9 @@ class Checkpoint:
             config = family_of(self.hf_config).read_config(self.hf_config)
         layers = config.num_hidden_layers
         # Checked before anything is built: config.json is untrusted.
-        if layers > len(self.names) or config.num_experts * sum(map(config.has_experts, range(layers))) > len(self.names):
+        experts = config.num_experts * sum(map(config.has_experts, range(layers)))
+        fused = any(weight.stacks_experts for weight in family_of(self.hf_config).weights)
+        if layers > len(self.names) or experts > (MAX_FUSED_EXPERTS if fused else len(self.names)):
             raise UserError(
                 f"'{self.source}' has {len(self.names)} tensors, too few for num_hidden_layers={layers} "
                 f"(num_experts={config.num_experts}); config.json and the weights belong to different models"

@@ -350,6 +350,11 @@ class TransformerConfig:
         return ()
 
     @property
+    def depends_on_positions(self) -> bool:
+        """Whether rotary attention depends on more than distances, so that positions restart with each document."""
+        return self.qk_norm and self.qk_norm_after_rotary and self.qk_norm_kind != "unweighted"
+
+    @property
     def is_recurrent(self) -> bool:
         """Whether any layer has a recurrent state, which cannot be cut back to an earlier token."""
         return any(self.state_shapes(layer) for layer in range(self.num_hidden_layers))

@@ -57,6 +57,9 @@ class LayerInputsBuilder:
             if kind.type not in ATTENTION_LAYERS:
                 return LayerInputs(None, None, begins)
             rotary: tuple[Tensor, ...] | None = self._rotary_rows(past, past + T, kind, device, dtype)
+            if rotary is not None and document_ids is not None and self._config.depends_on_positions:
+                positions = token_positions(T, past, document_ids, device) - past
+                rotary = tuple(row[0, positions] for row in rotary)
             if self._scales_queries(kind):
                 rotary = self._scaled(rotary, token_positions(T, past, document_ids, device), dtype)
             return LayerInputs(rotary, self._mask(T, past, document_ids, kind, device, dtype), begins)

@@ -55,7 +55,7 @@ CASES = {
     "glm4_moe-bias": Case(
         "glm4_moe", {**ROUTED, "attention_bias": True, "norm_topk_prob": False, "first_k_dense_replace": 2}
     ),
-    "llama4_text": Case("llama4_text", LLAMA4),
+    "llama4_text": Case("llama4_text", LLAMA4, padding="counts padding as positions of the queries' temperature"),
     "llama4_text-no-qk-norm": Case("llama4_text", {**LLAMA4, "use_qk_norm": False, "attn_temperature_tuning": False}),
     "llama4-multimodal": Case("llama4", {"text_config": {**LLAMA4, "pad_token_id": None}}, language_part="llama4_text"),
     "ernie4_5_moe": Case(
@@ -63,7 +63,7 @@ CASES = {
         {**SIZES, "moe_num_experts": 6, "moe_k": 2, "moe_intermediate_size": 20, "moe_num_shared_experts": 2}
         | {"moe_layer_start_index": 1, "moe_layer_end_index": 2},
     ),
-    "ernie4_5_moe-bias": Case(
+    "ernie4_5_moe-unshared": Case(
         "ernie4_5_moe",
         {
             **SIZES,
@@ -71,10 +71,13 @@ CASES = {
             "moe_k": 2,
             "moe_intermediate_size": 20,
             "moe_num_shared_experts": 0,
-            "use_bias": True,
         },
     ),
     "hunyuan_v1_moe": Case("hunyuan_v1_moe", {**WIDE, "num_experts": 6, "moe_topk": 2}),
+    "hunyuan_v1_moe-alpha": Case(
+        "hunyuan_v1_moe",
+        {**WIDE, "num_experts": 6, "moe_topk": [2, 2, 2], **rope(kind="dynamic", alpha=1000.0, factor=1.0)},
+    ),
     "minimax_m2": Case("minimax_m2", {**LOCAL_MOE, "head_dim": 16, **rope(partial_rotary_factor=0.5)}),
     "dbrx": Case(
         "dbrx",

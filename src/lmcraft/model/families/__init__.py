@@ -22,20 +22,27 @@ from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
 from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
+from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
+from lmcraft.model.families.exaone_moe import EXAONE_MOE
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
-from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
+from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE, SOLAR_OPEN
 from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
+from lmcraft.model.families.gpt_oss import GPT_OSS
+from lmcraft.model.families.hunyuan_moe import HUNYUAN_V1_MOE, HY_V3
+from lmcraft.model.families.lfm2 import LFM2
 from lmcraft.model.families.llama import LLAMA, MISTRAL
+from lmcraft.model.families.llama4 import LLAMA4_TEXT
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
 from lmcraft.model.families.olmo2 import OLMO2
-from lmcraft.model.families.olmoe import FLEX_OLMO
+from lmcraft.model.families.olmoe import FLEX_OLMO, OLMOE
 from lmcraft.model.families.phi3 import PHI3
+from lmcraft.model.families.phimoe import PHIMOE
 from lmcraft.model.families.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
 from lmcraft.model.families.qwen_delta import QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
 
@@ -56,6 +63,7 @@ BY_PREFERENCE = (
     FLEX_OLMO,
     GLM4_MOE,
     DOTS1,
+    SOLAR_OPEN,
     MINIMAX_M2,
     DEEPSEEK_V3,
     DEEPSEEK_V2,
@@ -73,6 +81,14 @@ BY_PREFERENCE = (
     BAMBA,
     NEMOTRON_H,
     LFM2_MOE,
+    GPT_OSS,
+    PHIMOE,
+    LLAMA4_TEXT,
+    HUNYUAN_V1_MOE,
+    HY_V3,
+    EXAONE_MOE,
+    ERNIE4_5_MOE,
+    OLMOE,
     LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}

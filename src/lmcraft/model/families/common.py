@@ -1,12 +1,13 @@
 """Entries that several families share: sizes, rotary positions, sliding windows, and Llama's weight names."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Field, Weight
+from lmcraft.model.families.layouts import ROTARY_PAIRS
 from lmcraft.model.parts import RopeScaling
 
 BIAS = {True: "all", False: "none"}
@@ -130,6 +131,30 @@ class LocalRotary(Rotary):
         }
 
 
+class AlphaRotary(Rotary):
+    """Rotary positions whose base `alpha` raises, as NTK-aware scaling does (bloc97, 2023)."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        rope = dict(self._rope_parameters(hf_config))
+        if not (alpha := rope.pop("alpha", None)):
+            return super().read(hf_config, read_so_far)
+        width, theta = read_so_far["head_dim"], rope.get("rope_theta") or hf_config.get("rope_theta") or self.theta
+        raised = {"rope_type": "default", "rope_theta": theta * alpha ** (width / (width - 2))}
+        return super().read({"rope_parameters": raised}, read_so_far)
+
+
+class Count(Field):
+    """A whole number, or a list of the same number for each layer."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        counts = hf_config.get(self.hf)
+        if isinstance(counts, list):
+            if len(set(counts)) != 1:
+                raise UserError(f"config.json: {self.hf}={counts!r} is not supported; supported: equal numbers")
+            hf_config = {**hf_config, self.hf: counts[0]}
+        return super().read(hf_config, read_so_far)
+
+
 @dataclass(frozen=True)
 class Window:
     """`sliding_window` for all layers; null means full attention."""
@@ -171,6 +196,35 @@ class LayeredWindow:
         if self.switch:
             hf_config[self.switch] = any(sliding)
             hf_config["max_window_layers"] = sliding.index(True) if any(sliding) else config.num_hidden_layers
+
+
+class RotaryLayers:
+    """`no_rope_layers`: despite its name, 1 for each layer with rotary positions; by default all but every nth have them."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        layers, interval = range(read_so_far["num_hidden_layers"]), hf_config.get("no_rope_layer_interval", 4)
+        rotary = hf_config.get("no_rope_layers") or [(layer + 1) % interval for layer in layers]
+        return {"no_rope_layers": tuple(layer for layer in layers if not rotary[layer])}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        layers = range(config.num_hidden_layers)
+        hf_config["no_rope_layers"] = [int(layer not in config.no_rope_layers) for layer in layers]
+
+
+class Temperature:
+    """Llama 4's growth of the queries of layers without rotary positions."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not hf_config.get("attn_temperature_tuning", True):
+            return {}
+        scaling = {"beta": hf_config.get("attn_scale", 0.1), "length": hf_config.get("floor_scale", 8192), "offset": 1}
+        return {f"query_scaling.{name}": value for name, value in scaling.items()}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        scaling = config.query_scaling
+        hf_config["attn_temperature_tuning"] = scaling.beta > 0
+        if scaling.beta:
+            hf_config |= {"attn_scale": scaling.beta, "floor_scale": scaling.length}
 
 
 def by_max_window_layers(hf_config: Mapping[str, Any], layers: int) -> list[str]:
@@ -238,7 +292,7 @@ def is_dense(config: TransformerConfig, layer: int) -> bool:
 
 
 def has_qk_norm(config: TransformerConfig, layer: int) -> bool:
-    return config.qk_norm
+    return config.qk_norm and config.qk_norm_kind != "unweighted"
 
 
 def layer_weight(hf: str, ours: str, **options: Any) -> Weight:
@@ -256,6 +310,11 @@ ATTENTION = (
     *(layer_weight(f"self_attn.{p}_proj.bias", f"attention.{p}_proj.bias", when=has_qkv_bias) for p in "qkv"),
     layer_weight("self_attn.o_proj.bias", "attention.o_proj.bias", when=has_output_bias),
     *(layer_weight(f"self_attn.{p}_norm.weight", f"attention.{p}_norm.weight", when=has_qk_norm) for p in "qk"),
+)
+# The same, with the two coordinates of a rotary angle next to each other.
+INTERLEAVED_ATTENTION = tuple(
+    replace(weight, layout=ROTARY_PAIRS) if ".q_proj." in weight.hf or ".k_proj." in weight.hf else weight
+    for weight in ATTENTION
 )
 MLP = (
     *(layer_weight(f"mlp.{p}_proj.weight", f"feed_forward.{p}_proj.weight", when=is_dense) for p in ("gate", "up", "down")),

@@ -35,6 +35,35 @@ class FirstDenseLayers:
 
 
 @dataclass(frozen=True)
+class LayerTypes:
+    """`mlp_layer_types`: dense or sparse for each layer."""
+
+    default: tuple[str, ...] = ()
+    """Types of the first layers if the key is missing; the others are sparse."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        types = hf_config.get("mlp_layer_types") or self.default
+        return {"mlp_only_layers": tuple(layer for layer, kind in enumerate(types) if kind == "dense")}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        sparse = [config.has_experts(layer) for layer in range(config.num_hidden_layers)]
+        hf_config["mlp_layer_types"] = ["sparse" if is_sparse else "dense" for is_sparse in sparse]
+
+
+class SparseLayers:
+    """`moe_layers`, the layers with experts; by default every nth."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        layers, step = range(read_so_far["num_hidden_layers"]), hf_config.get("interleave_moe_layer_step", 1)
+        sparse = hf_config.get("moe_layers")
+        sparse = range(step - 1, len(layers), step) if sparse is None else sparse
+        return {"mlp_only_layers": tuple(layer for layer in layers if layer not in sparse)}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config["moe_layers"] = [layer for layer in range(config.num_hidden_layers) if config.has_experts(layer)]
+
+
+@dataclass(frozen=True)
 class SharedExperts:
     """The number of shared experts, each as wide as the others."""
 
@@ -66,6 +95,12 @@ def experts(block: str = "mlp", names: tuple[str, str, str] = ("gate_proj", "up_
     )
 
 
+def fused(name: str, parts: tuple[str, ...], kind: str = "weight", **options: Any) -> Weight:
+    """A tensor of all experts of a layer; `parts` are the projections in it."""
+    ours = tuple(f"layers.{{i}}.feed_forward.experts.{{e}}.{part}_proj.{kind}" for part in parts)
+    return Weight(f"model.layers.{{i}}.{name}", ours, when=has_experts, **options)
+
+
 def shared_expert(block: str = "mlp.shared_experts") -> tuple[Weight, ...]:
     """The weights of the shared expert."""
     return tuple(
@@ -79,6 +114,6 @@ def router(name: str = "mlp.gate") -> Weight:
     return layer_weight(f"{name}.weight", "feed_forward.router.weight", when=has_experts)
 
 
-def correction_bias(name: str = "mlp.gate.e_score_correction_bias") -> Weight:
+def correction_bias(name: str = "mlp.gate.e_score_correction_bias", **options: Any) -> Weight:
     """The bias that counts for the choice of experts."""
-    return layer_weight(name, "feed_forward.correction_bias", when=has_experts)
+    return layer_weight(name, "feed_forward.correction_bias", when=has_experts, **options)

@@ -86,6 +86,8 @@ class Weight:
     """Stored as (in, out)."""
     layout: Layout = STACKED
     """How the rows of `ours` lie in it."""
+    shape: Callable[[TransformerConfig], tuple[int, ...]] | None = None
+    """Its shape, if it has other dimensions than our tensors imply."""
     when: Callable[[TransformerConfig, int], bool] = lambda config, layer: True
     """Whether a layer has this tensor, given the configuration and the layer's number; asked only of layers that have its
     part: attention, a recurrent mixer, a feed-forward layer."""
@@ -185,7 +187,8 @@ class Family:
             if names[0] not in state:
                 continue
             tensor = weight.join([state[name] for name in names], config)
-            written[weight.hf.format(**index)] = (tensor.mT if weight.transposed else tensor).contiguous()
+            tensor = (tensor.mT if weight.transposed else tensor).contiguous()
+            written[weight.hf.format(**index)] = tensor.view(weight.shape(config)) if weight.shape else tensor
         return written
 
     def from_hf(
@@ -203,18 +206,21 @@ class Family:
                 tensor = read(name.removeprefix(self.optional_prefix))
             if tensor is None:
                 raise UserError(f"the checkpoint has no tensor '{name}'; it is not a complete {self.model_type} model")
-            if weight.transposed:
-                tensor = tensor.mT if tensor.ndim > 1 else tensor
             names = weight.names(config, index)
             rows = [shapes[ours][0] for ours in names]
-            expected = (sum(rows[: len(weight.ours)]), *shapes[names[0]][1:])
+            implied = (sum(rows[: len(weight.ours)]), *shapes[names[0]][1:])
             if weight.stacks_experts:
-                expected = (config.num_experts, *expected)
+                implied = (config.num_experts, *implied)
+            if weight.transposed:
+                implied = (*implied[:-2], implied[-1], implied[-2])
+            expected = weight.shape(config) if weight.shape else implied
             if tuple(tensor.shape) != expected:
                 raise UserError(
                     f"the checkpoint's '{name}' has shape {tuple(tensor.shape)}, but config.json implies {expected}; "
                     "the two files belong to different models"
                 )
+            tensor = tensor.reshape(implied)
+            tensor = tensor.mT if weight.transposed else tensor
             yield from zip(names, weight.split(tensor, rows, config), strict=True)
 
     def quantized_from_hf(

@@ -1,4 +1,4 @@
-"""GLM-4.5 to 4.7 (arXiv 2508.06471) and dots.llm1 (arXiv 2506.05767): DeepSeek V3's experts with ordinary attention."""
+"""DeepSeek V3's experts with ordinary attention: GLM-4.5 to 4.7 (arXiv 2508.06471), dots.llm1 (2506.05767), Solar Open."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -67,6 +67,25 @@ DOTS1 = Family(
         *COMMON,
     ),
     implied=lambda config: PLAIN | {"qk_norm": True},
+    optional_prefix="model.",
+    weights=WEIGHTS,
+)
+
+SOLAR_OPEN = Family(
+    model_type="solar_open",
+    architecture="SolarOpenForCausalLM",
+    fields=(
+        *common.sizes(196608, 131072, 4096, 10240, 48, 64, num_key_value_heads=8, head_dim=128),
+        Field("attention_bias", "attention_bias", False, {True: "qkv", False: "none"}),
+        Field("n_routed_experts", "num_experts", 128, other="num_local_experts"),
+        Field("num_experts_per_tok", "num_experts_per_tok", 8),
+        Field("moe_intermediate_size", "moe_intermediate_size", 1280),
+        Field("norm_topk_prob", "norm_topk_prob", True),
+        experts.SharedExperts(default=1),
+        common.Rotary(theta=1e6, types=("default", "linear", "llama3", "yarn")),
+        *COMMON,
+    ),
+    implied=lambda config: PLAIN | {"qk_norm": False, "mlp_only_layers": ()},
     optional_prefix="model.",
     weights=WEIGHTS,
 )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common, experts
 from lmcraft.model.families.family import Family, Field
 
@@ -22,7 +23,7 @@ class Clip:
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"clip_qkv": hf_config.get("clip_qkv") or 0.0}
 
-    def write(self, config: Any, hf_config: dict[str, Any]) -> None:
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         hf_config["clip_qkv"] = config.clip_qkv or None
 
 
@@ -34,6 +35,7 @@ OLMOE = Family(
         Field("rms_norm_eps", "norm_eps", 1e-5),
         Field("num_experts", "num_experts", 64, other="num_local_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 8),
+        Clip(),
         *COMMON,
         common.Rotary(types=("default", "linear", "llama3", "yarn")),
     ),
