@@ -15,6 +15,7 @@ LLAMA4 = {
     "floor_scale": 16,
     "attn_scale": 0.3,
 }
+TEMPERATURE = "counts padding as positions of the queries' temperature"
 TYPES = {"layer_types": ["full_attention", "sliding_attention", "full_attention"], "sliding_window": 8}
 SPARSE = {"mlp_layer_types": ["dense", "sparse", "sparse"]}
 TWO_ROPES = {
@@ -55,9 +56,14 @@ CASES = {
     "glm4_moe-bias": Case(
         "glm4_moe", {**ROUTED, "attention_bias": True, "norm_topk_prob": False, "first_k_dense_replace": 2}
     ),
-    "llama4_text": Case("llama4_text", LLAMA4, padding="counts padding as positions of the queries' temperature"),
+    "llama4_text": Case("llama4_text", LLAMA4, padding=TEMPERATURE),
     "llama4_text-no-qk-norm": Case("llama4_text", {**LLAMA4, "use_qk_norm": False, "attn_temperature_tuning": False}),
-    "llama4-multimodal": Case("llama4", {"text_config": {**LLAMA4, "pad_token_id": None}}, language_part="llama4_text"),
+    "llama4-multimodal": Case(
+        "llama4",
+        {"text_config": {**LLAMA4, "pad_token_id": None}},
+        language_part="llama4_text",
+        padding=TEMPERATURE,
+    ),
     "ernie4_5_moe": Case(
         "ernie4_5_moe",
         {**SIZES, "moe_num_experts": 6, "moe_k": 2, "moe_intermediate_size": 20, "moe_num_shared_experts": 2}

@@ -32,6 +32,7 @@ from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
 from lmcraft.model.families.gpt_oss import GPT_OSS
+from lmcraft.model.families.granitemoe import GRANITEMOE, GRANITEMOE_SWA, GRANITEMOESHARED
 from lmcraft.model.families.hunyuan_moe import HUNYUAN_V1_MOE, HY_V3
 from lmcraft.model.families.lfm2 import LFM2
 from lmcraft.model.families.llama import LLAMA, MISTRAL
@@ -84,6 +85,9 @@ BY_PREFERENCE = (
     GPT_OSS,
     PHIMOE,
     LLAMA4_TEXT,
+    GRANITEMOE,
+    GRANITEMOESHARED,
+    GRANITEMOE_SWA,
     HUNYUAN_V1_MOE,
     HY_V3,
     EXAONE_MOE,

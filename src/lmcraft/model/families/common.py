@@ -271,6 +271,26 @@ DROPOUTS = (
 )
 
 
+class Divisor(Field):
+    """A number that divides where ours multiplies."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {name: 1 / value for name, value in super().read(hf_config, read_so_far).items()}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        super().write(config, hf_config)
+        hf_config[self.hf] = round(1 / hf_config[self.hf], 12)
+
+
+# Granite's.
+MULTIPLIERS = (
+    Field("embedding_multiplier", "multipliers.embedding", 1.0),
+    Field("residual_multiplier", "multipliers.residual", 1.0),
+    Field("attention_multiplier", "multipliers.attention", 1.0),
+    Divisor("logits_scaling", "multipliers.logits", 1.0),
+)
+
+
 def is_untied(config: TransformerConfig, layer: int) -> bool:
     return not config.tie_word_embeddings
 

@@ -1,0 +1,108 @@
+"""Granite 3 MoE, with and without a shared expert, and its successor with windows and attention sinks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lmcraft.errors import UserError
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families import common, experts
+from lmcraft.model.families.common import layer_weight
+from lmcraft.model.families.family import Family, Field, Weight
+
+FIELDS = (
+    *common.sizes(32000, 2048, 4096, 11008, 32, 32),
+    Field("rms_norm_eps", "norm_eps", 1e-6),
+    Field("hidden_act", "feed_forward", "silu", common.SILU),
+    Field("attention_bias", "attention_bias", False, common.BIAS),
+    Field("tie_word_embeddings", "tie_word_embeddings", False),
+    Field("num_local_experts", "num_experts", 8, other="num_experts"),
+    Field("num_experts_per_tok", "num_experts_per_tok", 2),
+    *common.MULTIPLIERS,
+    *common.DROPOUTS,
+)
+SHARED = Field("shared_intermediate_size", "shared_expert.intermediate_size", 0)
+ROTARY = common.Rotary(types=("default", "linear", "llama3", "yarn"))
+
+
+def _implied(config: TransformerConfig) -> dict[str, Any]:
+    return {
+        "norm": "rmsnorm",
+        "position": "rotary",
+        "qk_norm": False,
+        "moe_intermediate_size": config.intermediate_size,
+        "router.scores": "topk_softmax",
+    }
+
+
+def _weights(gate_up: str, down: str, router: str) -> tuple[Weight, ...]:
+    """The weights, given the names of the experts' tensors and of the router."""
+    shared = tuple(f"layers.{{i}}.feed_forward.shared_expert.{part}_proj.weight" for part in experts.PARTS)
+    return (
+        *common.EMBEDDINGS,
+        *common.ATTENTION,
+        *common.NORMS,
+        experts.router(f"block_sparse_moe.{router}"),
+        experts.fused(f"block_sparse_moe.{gate_up}", ("gate", "up")),
+        experts.fused(f"block_sparse_moe.{down}", ("down",)),
+        Weight("model.layers.{i}.shared_mlp.input_linear.weight", shared[:2], when=experts.has_shared_expert),
+        Weight("model.layers.{i}.shared_mlp.output_linear.weight", shared[2:], when=experts.has_shared_expert),
+    )
+
+
+GRANITEMOE = Family(
+    model_type="granitemoe",
+    architecture="GraniteMoeForCausalLM",
+    fields=(*FIELDS, ROTARY),
+    implied=_implied,
+    optional_prefix="model.",
+    weights=_weights("input_linear.weight", "output_linear.weight", "router.layer"),
+)
+
+GRANITEMOESHARED = Family(
+    model_type="granitemoeshared",
+    architecture="GraniteMoeSharedForCausalLM",
+    fields=(*FIELDS, ROTARY, SHARED),
+    implied=_implied,
+    optional_prefix="model.",
+    weights=_weights("input_linear.weight", "output_linear.weight", "router.layer"),
+)
+
+
+class ThetaPerLayer(common.Rotary):
+    """`layer_rope_theta`: a base per layer, all the same, or 0 for layers without rotary positions."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        read, bases = dict(super().read(hf_config, read_so_far)), hf_config.get("layer_rope_theta")
+        if bases:
+            if len(set(bases) - {0}) > 1:
+                raise UserError(f"config.json: layer_rope_theta={bases!r} is not supported; supported: one base and 0")
+            read["rope_theta"] = max(bases) or read["rope_theta"]
+            read["no_rope_layers"] = tuple(layer for layer, base in enumerate(bases) if not base)
+        return read
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        super().write(config, hf_config)
+        layers = range(config.num_hidden_layers)
+        hf_config["layer_rope_theta"] = [config.rope_theta * config.has_rotary(layer) for layer in layers]
+
+
+def _all_but_every_fourth(hf_config: Mapping[str, Any], layers: int) -> list[str]:
+    return ["sliding_attention" if layer % 4 else "full_attention" for layer in range(layers)]
+
+
+GRANITEMOE_SWA = Family(
+    model_type="granitemoe_swa",
+    architecture="GraniteMoeSWAForCausalLM",
+    fields=(
+        *FIELDS,
+        SHARED,
+        ThetaPerLayer(types=("default", "linear", "llama3", "yarn")),
+        common.LayeredWindow(128, _all_but_every_fourth),
+    ),
+    implied=lambda config: _implied(config) | {"attention_sinks": True},
+    optional_prefix="model.",
+    weights=(
+        *_weights("experts.gate_up_proj", "experts.down_proj", "router"),
+        layer_weight("self_attn.sinks", "attention.sinks"),
+    ),
+)
