@@ -14,6 +14,7 @@ from lmcraft.folder.output import MODEL, check_apart
 from lmcraft.inference.engine import Engine
 from lmcraft.language_model import LanguageModel
 from lmcraft.lineage.record import file_origin, write_lineage
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for
 from lmcraft.model_source import ModelSource, open_model
 from lmcraft.terminal import progress_bar
@@ -42,11 +43,7 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
     ):
         check_apart(config.out, source.inputs)
         before = LanguageModel.of(source, dtype=torch.float32)
-        if family_for(before.transformer.config).transposes:
-            raise UserError(
-                f"models of type {before.transformer.config.family!r} store their matrices transposed, which the format of "
-                "quantized folders does not support: use --weights int8 of `lmcraft generate`, or export to GGUF"
-            )
+        _check_layout(before.transformer.config)
         context = before.transformer.config.max_position_embeddings
         sequences_NT = _read_sequences(config, before.tokenizer, min(TOKENS_PER_SEQUENCE, context - 1))
         before.compute_logits(sequences_NT[0].tolist())  # a damaged model is found before its matrices are inverted
@@ -85,6 +82,21 @@ def _write_lineage(folder: ModelFolder, source: ModelSource, config: QuantizeCon
     data = [file_origin("calibration text", config.text, find_contents(config.text, "text"))]
     address, license, out = source.address, source.license, config.out
     write_lineage(folder, "quantize", parents=parents, data=data, source=address, license=license, out=out)
+
+
+def _check_layout(config: TransformerConfig) -> None:
+    """Raise UserError if the format of quantized folders does not support the family's tensors."""
+    family = family_for(config)
+    if family.transposes:
+        raise UserError(
+            f"models of type {config.family!r} store their matrices transposed, which the format of quantized folders does "
+            "not support: use --weights int8 of `lmcraft generate`, or export to GGUF"
+        )
+    if family.fused_experts(config):
+        raise UserError(
+            f"models of type {config.family!r} store the experts of a layer in one tensor, which the format of quantized "
+            "folders does not support: export to GGUF"
+        )
 
 
 def _read_sequences(config: QuantizeConfig, tokenizer: Tokenizer, length: int) -> Tensor:

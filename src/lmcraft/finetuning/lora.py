@@ -33,9 +33,16 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
             f"method.target_modules={unknown[0]} is not a matrix of this model: use {', '.join(sorted(last_names))}, "
             f"or {ALL_LINEAR}"
         )
+    fused = {name.removesuffix(".weight") for name in family_for(model.config).fused_experts(model.config)}
     selected = [
-        name for name in linear if ALL_LINEAR in targets or _last_part(name) in targets
+        name for name in linear if _last_part(name) in targets or (ALL_LINEAR in targets and name not in fused)
     ]  # in order, for the random numbers
+    if in_experts := fused.intersection(selected):
+        raise UserError(
+            f"method.target_modules={','.join(sorted(targets))} names matrices of experts, such as {min(in_experts)}, which "
+            f"models of type {model.config.family!r} store in one tensor, for which PEFT's format has no adapter: give "
+            "others, or train all weights with method.name=full"
+        )
     for hf_name, ours in family_for(model.config).stacks(model.config):
         names = [name.removesuffix(".weight") for name in ours]
         if 0 < len(set(selected).intersection(names)) < len(names):

@@ -57,8 +57,8 @@ def save_model(
     dtype = _dtype_name(model.embed_tokens.weight.dtype)
     hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
     tensors = family.to_hf(model.config, {name: tensor.cpu() for name, tensor in model.state_dict().items()})
-    if any(quantized_form(layer) for layer in model.modules()):
-        tensors, hf_config["quantization_config"] = _quantized_tensors(model, family, tensors)
+    if forms := _storable_forms(model, family):
+        tensors, hf_config["quantization_config"] = _quantized_tensors(model, family, tensors, forms)
     write_json(folder / "config.json", hf_config)
     split = split_torch_state_dict_into_shards(tensors, max_shard_size=max_shard_size)
     for name, members in split.filename_to_tensors.items():
@@ -90,11 +90,17 @@ def _check_tensors(model: Transformer) -> None:
     )
 
 
+def _storable_forms(model: Transformer, family: Family) -> dict[str, QuantizedMatrix]:
+    """The quantized matrices by the names of their weights; experts in one tensor have no quantized form in a folder."""
+    fused = family.fused_experts(model.config)
+    layers = ((f"{name}.weight", layer) for name, layer in model.named_modules())
+    return {name: form for name, layer in layers if name not in fused and (form := quantized_form(layer))}
+
+
 def _quantized_tensors(
-    model: Transformer, family: Family, tensors: Mapping[str, Tensor]
+    model: Transformer, family: Family, tensors: Mapping[str, Tensor], forms: Mapping[str, QuantizedMatrix]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a model some of whose matrices are quantized, and its quantization_config."""
-    forms = {f"{name}.weight": form for name, layer in model.named_modules() if (form := quantized_form(layer))}
     in_4_bits = any(form.bits == 4 for form in forms.values())
     result = dict(tensors)
     kinds = {(form.bits, form.shifts is None) for form in forms.values()}

@@ -21,20 +21,19 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
-from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone_moe import EXAONE_MOE
+from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE, SOLAR_OPEN
 from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
-from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
 from lmcraft.model.families.gpt_oss import GPT_OSS
 from lmcraft.model.families.granitemoe import GRANITEMOE, GRANITEMOE_SWA, GRANITEMOESHARED
 from lmcraft.model.families.hunyuan_moe import HUNYUAN_V1_MOE, HY_V3
-from lmcraft.model.families.lfm2 import LFM2
+from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.llama4 import LLAMA4_TEXT
 from lmcraft.model.families.lmcraft import LMCRAFT

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -238,6 +239,12 @@ class Family:
         """Yield each checkpoint tensor's name and the names of our tensors stacked in it."""
         for weight, index in self._each_weight(config):
             yield weight.hf.format(**index), weight.names(config, index)
+
+    def fused_experts(self, config: TransformerConfig) -> frozenset[str]:
+        """Our names of the weights that the checkpoint stores with those of other experts in one tensor."""
+        fused = [weight for weight in self.weights if weight.stacks_experts]
+        names = (weight.names(config, index) for weight, index in self._each_weight(config, fused))
+        return frozenset(chain.from_iterable(names))
 
     def split(
         self, config: TransformerConfig, hf_name: str, tensor: Tensor, shapes: Mapping[str, torch.Size]
