@@ -1,15 +1,11 @@
 """The table of docs/families.md: which model types open, and what each can do. `scripts/docs-tables` writes it."""
 
 import json
-from typing import Any
 
 from lmcraft.gguf.architectures import ARCHITECTURES
-from lmcraft.inference.native.decoder import unsupported_feature
-from lmcraft.model.families import FAMILIES
-from lmcraft.model.families.family import Family
-from lmcraft.model.transformer import Transformer
-from tests.parity.cases import CASES, configuration
-from tests.parity.cases.case import Case
+from lmcraft.inference.native.coverage import missing_part
+from lmcraft.model.families import family_of
+from tests.parity.cases import CASES, OPEN, configuration
 
 # What people download as this model type.
 MODELS = {
@@ -128,18 +124,11 @@ MODELS = {
 }
 
 
-def language_parts() -> dict[str, str]:
-    """The multimodal model types whose language part opens, and the model types of those parts."""
-    cases = [case for case in CASES.values() if case.language_part]
-    return {case.model_type: case.language_part for case in cases if case.model_type in FAMILIES}
-
-
-def open_cases() -> dict[str, Case]:
-    """A case of each model type that opens, by model type, in the order of the alphabet."""
-    first: dict[str, Case] = {}
-    for case in CASES.values():
-        if case.model_type in FAMILIES:
-            first.setdefault(case.model_type, case)
+def open_cases() -> dict[str, str]:
+    """The first case of each model type that opens, by model type, in the order of the alphabet."""
+    first: dict[str, str] = {}
+    for name in OPEN:
+        first.setdefault(CASES[name].model_type, name)
     return dict(sorted(first.items()))
 
 
@@ -148,25 +137,16 @@ def families_table() -> str:
     opens = open_cases()
     gguf = {model_type for entry in ARCHITECTURES.values() for model_type in entry.model_types}
     rows = ["| `model_type` | released as | decode step | GGUF |", "|---|---|---|---|"]
-    rows += [
-        f"| `{name}` | {MODELS.get(name, '')} | {_decode_step(name, case)} | {'yes' if name in gguf else ''} |"
-        for name, case in opens.items()
-    ]
+    for model_type, name in opens.items():
+        part = CASES[name].language_part
+        step = f"as `{part}`, without the other parts" if part else _decode_step(name)
+        rows.append(f"| `{model_type}` | {MODELS.get(model_type, '')} | {step} | {'yes' if model_type in gguf else ''} |")
     closed = sorted({case.model_type for case in CASES.values()} - opens.keys())
     rows += ["", f"These {len(opens)} open. These do not: {', '.join(f'`{name}`' for name in closed)}.", ""]
     return "\n".join(rows)
 
 
-def _decode_step(name: str, case: Case) -> str:
-    reason = unsupported_feature(Transformer(_family(case).read_config(_config_json(name))))
+def _decode_step(name: str) -> str:
+    hf_config = json.loads(configuration(name).to_json_string())
+    reason = missing_part(family_of(hf_config).read_config(hf_config))
     return f"PyTorch: {reason}" if reason else "native"
-
-
-def _family(case: Case) -> Family:
-    return FAMILIES[case.language_part or case.model_type]
-
-
-def _config_json(name: str) -> dict[str, Any]:
-    case = next(key for key, case in CASES.items() if case.model_type == name)
-    written: dict[str, Any] = json.loads(configuration(case).to_json_string())
-    return written.get("text_config", written)

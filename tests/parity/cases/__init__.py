@@ -20,12 +20,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from lmcraft.model.families import FAMILIES
+from lmcraft.model.language_part import LANGUAGE_PARTS
 from tests.parity.cases import dense, earlier, experts, latent, recurrent
 from tests.parity.cases.case import Case
 
 transformers = pytest.importorskip("transformers")
 
 CASES: dict[str, Case] = earlier.CASES | dense.CASES | experts.CASES | latent.CASES | recurrent.CASES
+OPEN = tuple(
+    name
+    for name, case in CASES.items()
+    if (LANGUAGE_PARTS.get(case.model_type) if case.language_part else case.model_type) in FAMILIES
+)
+"""The cases whose family lmcraft opens."""
 NO_TOKENS: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
 
 
