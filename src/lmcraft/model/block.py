@@ -51,24 +51,24 @@ class Block(nn.Module):
         cache: Cache | None,
         hook: Hook = no_hooks,
     ) -> Tensor:
-        x_BTC = hook("hook_resid_pre", x_BTC)
-        y_BTC = x_BTC
+        attention, mixer, feed_forward = self.attention, self.mixer, self.feed_forward
+        y_BTC = x_BTC = hook("hook_resid_pre", x_BTC)
         inner_hook = () if hook is no_hooks else (hook,)  # a module of the caller's takes it only where hooks are used
-        if self.attention is not None or self.mixer is not None:
+        if attention is not None or mixer is not None:
             normed = hook("ln1.hook_normalized", self.attention_norm(x_BTC))
-            mixed = self.mixer(normed, begins, cache) if self.mixer is not None else None
-            if self.attention is not None:
-                attended = self.attention(_times(normed, self.attention_input), rotary, mask, cache, *inner_hook)
+            mixed = mixer(normed, begins, cache) if mixer is not None else None
+            if attention is not None:
+                attended = attention(_times(normed, self.attention_input), rotary, mask, cache, *inner_hook)
                 attended = _times(attended, self.attention_output)
                 mixed = attended if mixed is None else mixed + attended
             assert mixed is not None
             y_BTC = self._add(x_BTC, mixed, self.attention_post_norm, "hook_attn_out", hook)
             y_BTC = hook("hook_resid_mid", y_BTC)
-        if self.feed_forward is None:
+        if feed_forward is None:
             return hook("hook_resid_post", y_BTC)
         if not self.shares_norm:
             normed = self.feed_forward_norm(x_BTC if self.parallel else y_BTC)
-        fed = self.feed_forward(hook("ln2.hook_normalized", normed), *inner_hook)
+        fed = feed_forward(hook("ln2.hook_normalized", normed), *inner_hook)
         z_BTC = self._add(y_BTC, fed, self.feed_forward_post_norm, "hook_mlp_out", hook)
         return hook("hook_resid_post", z_BTC)
 

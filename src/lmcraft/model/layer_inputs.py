@@ -46,6 +46,7 @@ class LayerInputsBuilder:
         self._changes_scores = bool(config.attention_sinks or config.attn_logit_softcapping or config.position == "alibi")
         self._rotary = RotaryTables(config)
         self._kinds = [_Kind(config.layer_type(n), config.has_rotary(n)) for n in range(config.num_hidden_layers)]
+        self._distinct = tuple(dict.fromkeys(self._kinds))
 
     def build(
         self, T: int, past: int, document_ids: Tensor | None, device: torch.device, dtype: torch.dtype
@@ -64,7 +65,7 @@ class LayerInputsBuilder:
                 rotary = self._scaled(rotary, token_positions(T, past, document_ids, device), dtype)
             return LayerInputs(rotary, self._mask(T, past, document_ids, kind, device, dtype), begins)
 
-        inputs = {kind: inputs_of(kind) for kind in set(self._kinds)}
+        inputs = {kind: inputs_of(kind) for kind in self._distinct}
         return [inputs[kind] for kind in self._kinds]
 
     def of_tree(self, tree: TokenTree, dtype: torch.dtype) -> list[LayerInputs]:
@@ -72,7 +73,7 @@ class LayerInputsBuilder:
         positions = tree.positions
         length, device = int(positions.max()) + 1, positions.device
         inputs = {}
-        for kind in set(self._kinds):
+        for kind in self._distinct:
             rotary = self._rotary_rows(0, length, kind, device, dtype)
             rows = None if rotary is None else (rotary[0][:, positions], rotary[1][:, positions])
             allowed = tree.mask(self._window(kind))
@@ -86,7 +87,7 @@ class LayerInputsBuilder:
     def of_last_tokens(self, positions: Sequence[int], device: torch.device, dtype: torch.dtype) -> list[LayerInputs]:
         """Per block, the inputs for one token of each of several texts, whose attention function needs no mask."""
         inputs, no_mask = {}, torch.empty(0, device=device, dtype=dtype)
-        for kind in set(self._kinds):
+        for kind in self._distinct:
             rows = [self._rotary_rows(position, position + 1, kind, device, dtype) for position in positions]
             cos, sin = zip(*[row for row in rows if row is not None], strict=True) if rows[0] is not None else ((), ())
             rotary: tuple[Tensor, ...] | None = (torch.cat(cos), torch.cat(sin)) if cos else None
@@ -123,8 +124,11 @@ class LayerInputsBuilder:
             allowed = allowed & (chunks[..., past:, None] == chunks[..., None, :])
         if document_ids is not None:
             allowed = allowed & (document_ids[:, :, None] == document_ids[:, None, :])
+        mask = additive_mask(allowed, dtype)
+        if config.position != "alibi":
+            return mask
         keys = torch.arange(S, device=device)
-        return self._biased(additive_mask(allowed, dtype), keys[past:], keys)
+        return self._biased(mask, keys[past:], keys)
 
     def _biased(self, mask: Tensor, queries_T: Tensor, keys_S: Tensor) -> Tensor:
         """The mask with ALiBi's bias of each head, slope times distance, if there is one (arXiv 2108.12409, section 3)."""

@@ -90,8 +90,9 @@ class LayerNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = (None if p is None else p.to(x.dtype) for p in (self.gain(), self.bias))
-        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+        weight, bias = self.gain(), self.bias
+        weight = None if weight is None else weight.to(x.dtype)
+        return F.layer_norm(x, self.normalized_shape, weight, None if bias is None else bias.to(x.dtype), self.eps)
 
     def gain(self) -> Tensor | None:
         """What the normed input is multiplied by; None: 1."""
