@@ -257,13 +257,16 @@ class RopeScaling:
     Names are Hugging Face's. Fields that the type does not use keep their defaults.
     """
 
-    rope_type: Literal["default", "linear", "llama3", "yarn", "longrope"] = "default"
-    """default: none; linear: all wavelengths by `factor` (arXiv 2306.15595); llama3: long wavelengths only (Llama 3.1);
+    rope_type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"] = "default"
+    """default: none; linear: all wavelengths by `factor` (arXiv 2306.15595); dynamic: none up to the maximum length, or a
+    larger base (Hunyuan's `alpha`); llama3: long wavelengths only (Llama 3.1);
     yarn: YaRN (arXiv 2309.00071); longrope: a factor per wavelength (LongRoPE, arXiv 2402.13753)."""
     factor: float = 0.0
     """New length / original length."""
     original_max_position_embeddings: int = 0
     """Original length, in tokens."""
+    alpha: float = 0.0
+    """dynamic: the base is multiplied by this to the power of d / (d - 2), d being the rotated width; 0: not."""
     low_freq_factor: float = 1.0
     """llama3: wavelengths above original length / this are scaled fully."""
     high_freq_factor: float = 4.0
@@ -291,7 +294,7 @@ class RopeScaling:
             raise UserError(
                 f"model.rope_scaling.factor={self.factor} must be at least 1; it is new length / original length"
             )
-        if self.rope_type not in ("default", "linear") and self.original_max_position_embeddings < 2:
+        if self.rope_type not in ("default", "linear", "dynamic") and self.original_max_position_embeddings < 2:
             raise UserError(
                 f"model.rope_scaling.original_max_position_embeddings={self.original_max_position_embeddings} must be at "
                 "least 2; it is the sequence length before scaling"

@@ -77,6 +77,9 @@ def scaled_frequencies(config: TransformerConfig, *, long: bool = False) -> Tens
     match scaling.rope_type:
         case "linear":  # position interpolation, arXiv 2306.15595, eq. 4
             return frequencies / factor
+        case "dynamic":  # NTK-aware; transformers changes the base only beyond max_position_embeddings
+            base = config.rope_theta * (scaling.alpha or 1.0) ** (config.rotary_dim / (config.rotary_dim - 2))
+            return _frequencies(base, config.rotary_dim)
         case "llama3":
             turns = scaling.original_max_position_embeddings * frequencies / (2 * math.pi)
             low, high = scaling.low_freq_factor, scaling.high_freq_factor

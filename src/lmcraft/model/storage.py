@@ -55,7 +55,9 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     family = family_for(model.config)
     dtype = _dtype_name(model.embed_tokens.weight.dtype)
-    hf_config = family.write_config(model.config) | dict(token_ids) | {"dtype": dtype}
+    written = family.write_config(model.config)
+    known_ids = {key: value for key, value in token_ids.items() if value is not None or key not in written}
+    hf_config = written | known_ids | {"dtype": dtype}
     tensors = family.to_hf(model.config, {name: tensor.cpu() for name, tensor in model.state_dict().items()})
     if forms := _storable_forms(model, family):
         tensors, hf_config["quantization_config"] = _quantized_tensors(model, family, tensors, forms)

@@ -5,14 +5,18 @@ layouts     how rows of our tensors lie in one of a checkpoint: stacked, by head
 common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
 experts     entries that families with experts share
 recurrent   entries that families with recurrent layers share
-gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo2
+gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo (1 to 3)
+entries     entries that families like Llama share
+llama_variants  Seed-OSS, ERNIE 4.5, EXAONE 3, Helium, AFM, CWM, InternLM 3, IQuest-Coder
+granite, smollm3, cohere, glm, exaone4, hunyuan, ministral, bitnet (and Apertus, nanochat)
 gemma       Gemma, Gemma 2, VaultGemma
 deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
 common_recurrent  entries of families with recurrent layers
 qwen_delta (Qwen3-Next, Qwen3.5), lfm2
 lmcraft     our own format, for configurations that no Hugging Face family can express
 
-A configuration is saved as the family that it names, or as the first in `BY_PREFERENCE` that can express it.
+A configuration is saved as the family that it names, or as the first in `BY_PREFERENCE` that can express it; the
+others are in `BY_NAME`.
 """
 
 from collections.abc import Mapping
@@ -20,9 +24,12 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families.bitnet import APERTUS, BITNET, NANOCHAT
+from lmcraft.model.families.cohere import COHERE, COHERE2
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone_moe import EXAONE_MOE
+from lmcraft.model.families.exaone4 import EXAONE4
 from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
@@ -41,10 +48,27 @@ from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
 from lmcraft.model.families.olmo2 import OLMO2
 from lmcraft.model.families.olmoe import FLEX_OLMO, OLMOE
+from lmcraft.model.families.glm import GLM, GLM4
+from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
+from lmcraft.model.families.gpt2 import GPT2
+from lmcraft.model.families.gpt_neox import GPT_NEOX
+from lmcraft.model.families.granite import GRANITE, GRANITE_SWA, HYPERCLOVAX
+from lmcraft.model.families.hunyuan import HUNYUAN_V1_DENSE
+from lmcraft.model.families.lfm2 import LFM2
+from lmcraft.model.families.llama import LLAMA, MISTRAL
+from lmcraft.model.families.llama_variants import ARCEE, CWM, ERNIE4_5, EXAONE, HELIUM, INTERNLM3, IQUESTCODER, SEED_OSS
+from lmcraft.model.families.lmcraft import LMCRAFT
+from lmcraft.model.families.mamba2 import MAMBA2
+from lmcraft.model.families.ministral import MINISTRAL, MINISTRAL3
+from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
+from lmcraft.model.families.nemotron_h import NEMOTRON_H
+from lmcraft.model.families.olmo import OLMO, OLMO2, OLMO3
+from lmcraft.model.families.olmoe import FLEX_OLMO
 from lmcraft.model.families.phi3 import PHI3
 from lmcraft.model.families.phimoe import PHIMOE
 from lmcraft.model.families.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
 from lmcraft.model.families.qwen_delta import QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
+from lmcraft.model.families.smollm3 import SMOLLM3
 
 BY_PREFERENCE = (
     QWEN3,
@@ -66,19 +90,44 @@ BY_PREFERENCE = (
     SOLAR_OPEN,
     MINIMAX_M2,
     DEEPSEEK_V3,
+BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LMCRAFT)
+# These are saved under the name that they came with; what names no family is none of these.
+BY_NAME = (
+    APERTUS,
+    ARCEE,
+    BAMBA,
+    BITNET,
+    COHERE,
+    COHERE2,
+    CWM,
     DEEPSEEK_V2,
-    GLM4_MOE_LITE,
-    SARVAM_MLA,
-    YOUTU,
+    DEEPSEEK_V3,
+    DOTS1,
+    ERNIE4_5,
+    EXAONE,
+    EXAONE4,
+    FALCON_H1,
+    FLEX_OLMO,
     GEMMA,
     GEMMA2,
-    VAULTGEMMA,
-    QWEN3_5,
-    QWEN3_NEXT,
-    QWEN3_5_MOE,
+    GLM,
+    GLM4,
+    GLM4_MOE,
+    GLM4_MOE_LITE,
+    GRANITE,
+    GRANITE_SWA,
+    HELIUM,
+    HUNYUAN_V1_DENSE,
+    HYPERCLOVAX,
+    INTERNLM3,
+    IQUESTCODER,
+    LFM2,
     MAMBA2,
-    FALCON_H1,
-    BAMBA,
+    MINIMAX_M2,
+    MINISTRAL,
+    MINISTRAL3,
+    MIXTRAL,
+    NANOCHAT,
     NEMOTRON_H,
     LFM2_MOE,
     GPT_OSS,
@@ -93,8 +142,19 @@ BY_PREFERENCE = (
     ERNIE4_5_MOE,
     OLMOE,
     LMCRAFT,
+    OLMO,
+    OLMO3,
+    QWEN2_MOE,
+    QWEN3_5,
+    QWEN3_5_MOE,
+    QWEN3_NEXT,
+    SARVAM_MLA,
+    SEED_OSS,
+    SMOLLM3,
+    VAULTGEMMA,
+    YOUTU,
 )
-FAMILIES: dict[str, Family] = {family.model_type: family for family in BY_PREFERENCE}
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (*BY_PREFERENCE, *BY_NAME)}
 
 
 def family_of(hf_config: Mapping[str, Any]) -> Family:

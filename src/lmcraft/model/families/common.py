@@ -1,21 +1,33 @@
 """Entries that several families share: sizes, rotary positions, sliding windows, and Llama's weight names."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Field, Weight
-from lmcraft.model.families.layouts import ROTARY_PAIRS
+from lmcraft.model.families.layouts import ROTARY_PAIRS, STACKED, Layout
 from lmcraft.model.parts import RopeScaling
 
+PLAIN = {"norm": "rmsnorm", "position": "rotary", "qk_norm": False}
 BIAS = {True: "all", False: "none"}
 SILU = {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu_tanh"}
+UNGATED = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+    "relu2": "relu2",
+    "silu": "silu",
+    "swish": "silu",
+}
 # The fields of `RopeScaling` that each scaling type uses; only these are written.
 SCALING_KEYS = {
     "default": (),
     "linear": ("factor",),
+    "dynamic": ("factor", "alpha"),
     "llama3": ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor"),
     "yarn": (
         "factor",
@@ -52,6 +64,8 @@ class Rotary:
     """Key of the rotated share in earlier releases."""
     partial: float = 1.0
     """Rotated share if the key is missing."""
+    missing: Mapping[str, Any] = field(default_factory=dict)
+    """The `rope_parameters` of a config.json that says nothing of them."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         rope = self._rope_parameters(hf_config)
@@ -65,7 +79,7 @@ class Rotary:
 
     def _rope_parameters(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
         rope: Mapping[str, Any] = hf_config.get("rope_scaling") or hf_config.get("rope_parameters") or {}
-        return rope
+        return rope or ({} if hf_config.get(self.theta_key) else self.missing)
 
     def _scaling(self, rope: Mapping[str, Any], hf_config: Mapping[str, Any], max_position_embeddings: int) -> RopeScaling:
         kind: Any = rope.get("rope_type", rope.get("type")) or "default"
@@ -296,11 +310,11 @@ def is_untied(config: TransformerConfig, layer: int) -> bool:
 
 
 def has_qkv_bias(config: TransformerConfig, layer: int) -> bool:
-    return config.attention_bias != "none"
+    return config.attention_bias in ("qkv", "all")
 
 
 def has_output_bias(config: TransformerConfig, layer: int) -> bool:
-    return config.attention_bias == "all"
+    return config.attention_bias in ("output", "all")
 
 
 def has_mlp_bias(config: TransformerConfig, layer: int) -> bool:
@@ -309,6 +323,14 @@ def has_mlp_bias(config: TransformerConfig, layer: int) -> bool:
 
 def is_dense(config: TransformerConfig, layer: int) -> bool:
     return not config.has_experts(layer)
+
+
+def is_serial(config: TransformerConfig, layer: int) -> bool:
+    return not config.parallel_residual
+
+
+def has_post_norm(config: TransformerConfig, layer: int) -> bool:
+    return config.norm_placement != "before"
 
 
 def has_qk_norm(config: TransformerConfig, layer: int) -> bool:
@@ -325,17 +347,44 @@ EMBEDDINGS = (
     Weight("model.norm.weight", ("norm.weight",)),
     Weight("lm_head.weight", ("lm_head.weight",), when=is_untied),
 )
-ATTENTION = (
-    *(layer_weight(f"self_attn.{p}_proj.weight", f"attention.{p}_proj.weight") for p in "qkvo"),
-    *(layer_weight(f"self_attn.{p}_proj.bias", f"attention.{p}_proj.bias", when=has_qkv_bias) for p in "qkv"),
-    layer_weight("self_attn.o_proj.bias", "attention.o_proj.bias", when=has_output_bias),
-    *(layer_weight(f"self_attn.{p}_norm.weight", f"attention.{p}_norm.weight", when=has_qk_norm) for p in "qk"),
-)
-# The same, with the two coordinates of a rotary angle next to each other.
-INTERLEAVED_ATTENTION = tuple(
-    replace(weight, layout=ROTARY_PAIRS) if ".q_proj." in weight.hf or ".k_proj." in weight.hf else weight
-    for weight in ATTENTION
-)
+
+
+def attention(rotated: Layout = STACKED, norms: Mapping[str, str] = {"q": "q_norm", "k": "k_norm"}) -> tuple[Weight, ...]:
+    """Attention's tensors; `rotated` is the layout of queries and keys, `norms` how the norms of both are called."""
+    layouts = {"q": rotated, "k": rotated}
+    return (
+        *(
+            layer_weight(f"self_attn.{p}_proj.weight", f"attention.{p}_proj.weight", layout=layouts.get(p, STACKED))
+            for p in "qkvo"
+        ),
+        *(
+            layer_weight(
+                f"self_attn.{p}_proj.bias", f"attention.{p}_proj.bias", layout=layouts.get(p, STACKED), when=has_qkv_bias
+            )
+            for p in "qkv"
+        ),
+        layer_weight("self_attn.o_proj.bias", "attention.o_proj.bias", when=has_output_bias),
+        *(layer_weight(f"self_attn.{hf}.weight", f"attention.{p}_norm.weight", when=has_qk_norm) for p, hf in norms.items()),
+    )
+
+
+def ungated(up: str = "mlp.up_proj", down: str = "mlp.down_proj") -> tuple[Weight, ...]:
+    """The tensors of a feed-forward layer without a gate."""
+    names = {up: "up_proj", down: "down_proj"}
+    return (
+        *(layer_weight(f"{hf}.weight", f"feed_forward.{ours}.weight") for hf, ours in names.items()),
+        *(layer_weight(f"{hf}.bias", f"feed_forward.{ours}.bias", when=has_mlp_bias) for hf, ours in names.items()),
+    )
+
+
+def norm_weights(hf: str, ours: str, **options: Any) -> tuple[Weight, ...]:
+    """The weight and the bias of a LayerNorm, of any layer or of each."""
+    return tuple(Weight(f"{hf}.{part}", (f"{ours}.{part}",), **options) for part in ("weight", "bias"))
+
+
+ATTENTION = attention()
+# The two coordinates of a rotary angle next to each other.
+INTERLEAVED_ATTENTION = attention(ROTARY_PAIRS)
 MLP = (
     *(layer_weight(f"mlp.{p}_proj.weight", f"feed_forward.{p}_proj.weight", when=is_dense) for p in ("gate", "up", "down")),
     *(layer_weight(f"mlp.{p}_proj.bias", f"feed_forward.{p}_proj.bias", when=has_mlp_bias) for p in ("gate", "up", "down")),
@@ -343,4 +392,21 @@ MLP = (
 NORMS = (
     layer_weight("input_layernorm.weight", "attention_norm.weight"),
     layer_weight("post_attention_layernorm.weight", "feed_forward_norm.weight"),
+)
+LLAMA = (*EMBEDDINGS, *ATTENTION, *MLP, *NORMS)
+POST_NORMS = (
+    layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
+    layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
+)
+FUSED_MLP = (
+    Weight(
+        "model.layers.{i}.mlp.gate_up_proj.weight",
+        ("layers.{i}.feed_forward.gate_proj.weight", "layers.{i}.feed_forward.up_proj.weight"),
+    ),
+    layer_weight("mlp.down_proj.weight", "feed_forward.down_proj.weight"),
+)
+LAYER_NORMS = (
+    *norm_weights("model.norm", "norm"),
+    *norm_weights("model.layers.{i}.input_layernorm", "layers.{i}.attention_norm"),
+    *norm_weights("model.layers.{i}.post_attention_layernorm", "layers.{i}.feed_forward_norm"),
 )

@@ -208,8 +208,8 @@ class Family:
             if tensor is None:
                 raise UserError(f"the checkpoint has no tensor '{name}'; it is not a complete {self.model_type} model")
             names = weight.names(config, index)
-            rows = [shapes[ours][0] for ours in names]
-            implied = (sum(rows[: len(weight.ours)]), *shapes[names[0]][1:])
+            rows = [shapes[ours][0] if shapes[ours] else 1 for ours in names]
+            implied = (sum(rows[: len(weight.ours)]), *shapes[names[0]][1:]) if shapes[names[0]] else ()
             if weight.stacks_experts:
                 implied = (config.num_experts, *implied)
             if weight.transposed:

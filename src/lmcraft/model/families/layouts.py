@@ -26,10 +26,10 @@ class Stacked:
     """One tensor after the other."""
 
     def join(self, parts: Sequence[Tensor], config: TransformerConfig) -> Tensor:
-        return torch.cat(list(parts))
+        return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
     def split(self, tensor: Tensor, sizes: Sequence[int], config: TransformerConfig) -> Sequence[Tensor]:
-        return torch.split(tensor, list(sizes))
+        return [tensor] if len(sizes) == 1 else torch.split(tensor, list(sizes))
 
 
 @dataclass(frozen=True)
