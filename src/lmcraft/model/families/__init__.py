@@ -28,68 +28,37 @@ from lmcraft.model.families.bitnet import APERTUS, BITNET, NANOCHAT
 from lmcraft.model.families.cohere import COHERE, COHERE2
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
-from lmcraft.model.families.exaone_moe import EXAONE_MOE
 from lmcraft.model.families.exaone4 import EXAONE4
+from lmcraft.model.families.exaone_moe import EXAONE_MOE
 from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
+from lmcraft.model.families.glm import GLM, GLM4
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE, SOLAR_OPEN
 from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.gpt_oss import GPT_OSS
+from lmcraft.model.families.granite import GRANITE, GRANITE_SWA, HYPERCLOVAX
 from lmcraft.model.families.granitemoe import GRANITEMOE, GRANITEMOE_SWA, GRANITEMOESHARED
+from lmcraft.model.families.hunyuan import HUNYUAN_V1_DENSE
 from lmcraft.model.families.hunyuan_moe import HUNYUAN_V1_MOE, HY_V3
 from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
 from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.llama4 import LLAMA4_TEXT
-from lmcraft.model.families.lmcraft import LMCRAFT
-from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
-from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
-from lmcraft.model.families.olmo2 import OLMO2
-from lmcraft.model.families.olmoe import FLEX_OLMO, OLMOE
-from lmcraft.model.families.glm import GLM, GLM4
-from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE
-from lmcraft.model.families.gpt2 import GPT2
-from lmcraft.model.families.gpt_neox import GPT_NEOX
-from lmcraft.model.families.granite import GRANITE, GRANITE_SWA, HYPERCLOVAX
-from lmcraft.model.families.hunyuan import HUNYUAN_V1_DENSE
-from lmcraft.model.families.lfm2 import LFM2
-from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.llama_variants import ARCEE, CWM, ERNIE4_5, EXAONE, HELIUM, INTERNLM3, IQUESTCODER, SEED_OSS
 from lmcraft.model.families.lmcraft import LMCRAFT
-from lmcraft.model.families.mamba2 import MAMBA2
+from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
 from lmcraft.model.families.ministral import MINISTRAL, MINISTRAL3
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
-from lmcraft.model.families.nemotron_h import NEMOTRON_H
 from lmcraft.model.families.olmo import OLMO, OLMO2, OLMO3
-from lmcraft.model.families.olmoe import FLEX_OLMO
+from lmcraft.model.families.olmoe import FLEX_OLMO, OLMOE
 from lmcraft.model.families.phi3 import PHI3
 from lmcraft.model.families.phimoe import PHIMOE
 from lmcraft.model.families.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
 from lmcraft.model.families.qwen_delta import QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
 from lmcraft.model.families.smollm3 import SMOLLM3
 
-BY_PREFERENCE = (
-    QWEN3,
-    LLAMA,
-    MISTRAL,
-    QWEN2,
-    GPT2,
-    GPT_NEOX,
-    GEMMA3,
-    PHI3,
-    QWEN3_MOE,
-    OLMO2,
-    LFM2,
-    QWEN2_MOE,
-    MIXTRAL,
-    FLEX_OLMO,
-    GLM4_MOE,
-    DOTS1,
-    SOLAR_OPEN,
-    MINIMAX_M2,
-    DEEPSEEK_V3,
 BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LMCRAFT)
 # These are saved under the name that they came with; what names no family is none of these.
 BY_NAME = (
@@ -104,8 +73,10 @@ BY_NAME = (
     DEEPSEEK_V3,
     DOTS1,
     ERNIE4_5,
+    ERNIE4_5_MOE,
     EXAONE,
     EXAONE4,
+    EXAONE_MOE,
     FALCON_H1,
     FLEX_OLMO,
     GEMMA,
@@ -114,14 +85,22 @@ BY_NAME = (
     GLM4,
     GLM4_MOE,
     GLM4_MOE_LITE,
+    GPT_OSS,
     GRANITE,
+    GRANITEMOE,
+    GRANITEMOESHARED,
+    GRANITEMOE_SWA,
     GRANITE_SWA,
     HELIUM,
     HUNYUAN_V1_DENSE,
+    HUNYUAN_V1_MOE,
     HYPERCLOVAX,
+    HY_V3,
     INTERNLM3,
     IQUESTCODER,
     LFM2,
+    LFM2_MOE,
+    LLAMA4_TEXT,
     MAMBA2,
     MINIMAX_M2,
     MINISTRAL,
@@ -129,21 +108,10 @@ BY_NAME = (
     MIXTRAL,
     NANOCHAT,
     NEMOTRON_H,
-    LFM2_MOE,
-    GPT_OSS,
-    PHIMOE,
-    LLAMA4_TEXT,
-    GRANITEMOE,
-    GRANITEMOESHARED,
-    GRANITEMOE_SWA,
-    HUNYUAN_V1_MOE,
-    HY_V3,
-    EXAONE_MOE,
-    ERNIE4_5_MOE,
-    OLMOE,
-    LMCRAFT,
     OLMO,
     OLMO3,
+    OLMOE,
+    PHIMOE,
     QWEN2_MOE,
     QWEN3_5,
     QWEN3_5_MOE,
@@ -151,6 +119,7 @@ BY_NAME = (
     SARVAM_MLA,
     SEED_OSS,
     SMOLLM3,
+    SOLAR_OPEN,
     VAULTGEMMA,
     YOUTU,
 )
