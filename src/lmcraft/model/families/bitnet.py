@@ -25,7 +25,7 @@ BITNET = Family(
     implied=lambda config: common.PLAIN | {"sub_norm": True},
     optional_prefix="model.",
     weights=(
-        *common.LLAMA,
+        *entries.LLAMA,
         layer_weight("self_attn.attn_sub_norm.weight", "attention.output_norm.weight"),
         layer_weight("mlp.ffn_sub_norm.weight", "feed_forward.sub_norm.weight"),
     ),
@@ -44,7 +44,7 @@ APERTUS = Family(
         *entries.BIASES[:1],
         *entries.llama_like(
             eps=1e-5,
-            act=Field("hidden_act", "feed_forward", "xielu", {"xielu": "xielu", **common.UNGATED}),
+            act=Field("hidden_act", "feed_forward", "xielu", {"xielu": "xielu", **entries.UNGATED}),
             rotary=common.Rotary(theta=1.2e7, missing=entries.llama3(1.2e7, 8.0)),
         ),
     ),
@@ -53,7 +53,7 @@ APERTUS = Family(
     weights=(
         *common.EMBEDDINGS,
         *common.ATTENTION,
-        *common.ungated(),
+        *entries.ungated(),
         *(
             layer_weight(f"mlp.act_fn.{part}", f"feed_forward.act.{part}", when=_has_xielu)
             for part in ("alpha_p", "alpha_n", "beta", "eps")
@@ -81,7 +81,7 @@ NANOCHAT = Family(
     fields=(
         *common.sizes(50304, 2048, 768, 8192, 12, 6),
         *entries.BIASES[:1],
-        *entries.llama_like(act=Field("hidden_act", "feed_forward", "relu2", common.UNGATED)),
+        *entries.llama_like(act=Field("hidden_act", "feed_forward", "relu2", entries.UNGATED)),
         Field("final_logit_softcapping", "final_logit_softcapping", 15.0, null_is_zero=True),
     ),
     implied=lambda config: {
@@ -96,7 +96,7 @@ NANOCHAT = Family(
     optional_prefix="model.",
     weights=(
         *common.EMBEDDINGS[::2],
-        *common.attention(SwappedHalves())[:-2],
-        *common.ungated("mlp.fc1", "mlp.fc2"),
+        *entries.rotated(common.ATTENTION, SwappedHalves()),
+        *entries.ungated("mlp.fc1", "mlp.fc2"),
     ),
 )

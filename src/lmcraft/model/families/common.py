@@ -1,28 +1,18 @@
 """Entries that several families share: sizes, rotary positions, sliding windows, and Llama's weight names."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.family import Field, Weight
-from lmcraft.model.families.layouts import ROTARY_PAIRS, STACKED, Layout
+from lmcraft.model.families.layouts import ROTARY_PAIRS
 from lmcraft.model.parts import RopeScaling
 
 PLAIN = {"norm": "rmsnorm", "position": "rotary", "qk_norm": False}
 BIAS = {True: "all", False: "none"}
 SILU = {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu_tanh"}
-UNGATED = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu": "gelu",
-    "relu": "relu",
-    "relu2": "relu2",
-    "silu": "silu",
-    "swish": "silu",
-}
 # The fields of `RopeScaling` that each scaling type uses; only these are written.
 SCALING_KEYS = {
     "default": (),
@@ -349,42 +339,17 @@ EMBEDDINGS = (
 )
 
 
-def attention(rotated: Layout = STACKED, norms: Mapping[str, str] = {"q": "q_norm", "k": "k_norm"}) -> tuple[Weight, ...]:
-    """Attention's tensors; `rotated` is the layout of queries and keys, `norms` how the norms of both are called."""
-    layouts = {"q": rotated, "k": rotated}
-    return (
-        *(
-            layer_weight(f"self_attn.{p}_proj.weight", f"attention.{p}_proj.weight", layout=layouts.get(p, STACKED))
-            for p in "qkvo"
-        ),
-        *(
-            layer_weight(
-                f"self_attn.{p}_proj.bias", f"attention.{p}_proj.bias", layout=layouts.get(p, STACKED), when=has_qkv_bias
-            )
-            for p in "qkv"
-        ),
-        layer_weight("self_attn.o_proj.bias", "attention.o_proj.bias", when=has_output_bias),
-        *(layer_weight(f"self_attn.{hf}.weight", f"attention.{p}_norm.weight", when=has_qk_norm) for p, hf in norms.items()),
-    )
-
-
-def ungated(up: str = "mlp.up_proj", down: str = "mlp.down_proj") -> tuple[Weight, ...]:
-    """The tensors of a feed-forward layer without a gate."""
-    names = {up: "up_proj", down: "down_proj"}
-    return (
-        *(layer_weight(f"{hf}.weight", f"feed_forward.{ours}.weight") for hf, ours in names.items()),
-        *(layer_weight(f"{hf}.bias", f"feed_forward.{ours}.bias", when=has_mlp_bias) for hf, ours in names.items()),
-    )
-
-
-def norm_weights(hf: str, ours: str, **options: Any) -> tuple[Weight, ...]:
-    """The weight and the bias of a LayerNorm, of any layer or of each."""
-    return tuple(Weight(f"{hf}.{part}", (f"{ours}.{part}",), **options) for part in ("weight", "bias"))
-
-
-ATTENTION = attention()
+ATTENTION = (
+    *(layer_weight(f"self_attn.{p}_proj.weight", f"attention.{p}_proj.weight") for p in "qkvo"),
+    *(layer_weight(f"self_attn.{p}_proj.bias", f"attention.{p}_proj.bias", when=has_qkv_bias) for p in "qkv"),
+    layer_weight("self_attn.o_proj.bias", "attention.o_proj.bias", when=has_output_bias),
+    *(layer_weight(f"self_attn.{p}_norm.weight", f"attention.{p}_norm.weight", when=has_qk_norm) for p in "qk"),
+)
 # The two coordinates of a rotary angle next to each other.
-INTERLEAVED_ATTENTION = attention(ROTARY_PAIRS)
+INTERLEAVED_ATTENTION = tuple(
+    replace(weight, layout=ROTARY_PAIRS) if ".q_proj." in weight.hf or ".k_proj." in weight.hf else weight
+    for weight in ATTENTION
+)
 MLP = (
     *(layer_weight(f"mlp.{p}_proj.weight", f"feed_forward.{p}_proj.weight", when=is_dense) for p in ("gate", "up", "down")),
     *(layer_weight(f"mlp.{p}_proj.bias", f"feed_forward.{p}_proj.bias", when=has_mlp_bias) for p in ("gate", "up", "down")),
@@ -392,21 +357,4 @@ MLP = (
 NORMS = (
     layer_weight("input_layernorm.weight", "attention_norm.weight"),
     layer_weight("post_attention_layernorm.weight", "feed_forward_norm.weight"),
-)
-LLAMA = (*EMBEDDINGS, *ATTENTION, *MLP, *NORMS)
-POST_NORMS = (
-    layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
-    layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
-)
-FUSED_MLP = (
-    Weight(
-        "model.layers.{i}.mlp.gate_up_proj.weight",
-        ("layers.{i}.feed_forward.gate_proj.weight", "layers.{i}.feed_forward.up_proj.weight"),
-    ),
-    layer_weight("mlp.down_proj.weight", "feed_forward.down_proj.weight"),
-)
-LAYER_NORMS = (
-    *norm_weights("model.norm", "norm"),
-    *norm_weights("model.layers.{i}.input_layernorm", "layers.{i}.attention_norm"),
-    *norm_weights("model.layers.{i}.post_attention_layernorm", "layers.{i}.feed_forward_norm"),
 )

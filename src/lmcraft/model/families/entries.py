@@ -1,12 +1,25 @@
-"""Entries of config.json that families like Llama share: norm and activation, biases, patterns of windows, multipliers."""
+"""What families like Llama share: norm and activation, biases, patterns of windows, multipliers; names of their tensors."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families import common
 from lmcraft.model.families.common import BIAS, DROPOUTS, SILU, Rotary
-from lmcraft.model.families.family import Entry, Field
+from lmcraft.model.families.family import Entry, Field, Weight
+from lmcraft.model.families.layouts import Layout
+
+UNGATED = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+    "relu2": "relu2",
+    "silu": "silu",
+    "swish": "silu",
+}
 
 
 def llama_like(
@@ -85,3 +98,58 @@ class SplitBias:
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         hf_config[self.qkv_key] = config.attention_bias in ("qkv", "all")
         hf_config[self.output_key] = config.attention_bias in ("output", "all")
+
+
+def renamed(weights: Iterable[Weight], parts: Mapping[str, str]) -> tuple[Weight, ...]:
+    """The same tensors with parts of the checkpoint's names replaced."""
+
+    def name(hf: str) -> str:
+        for usual, theirs in parts.items():
+            hf = hf.replace(usual, theirs)
+        return hf
+
+    return tuple(replace(weight, hf=name(weight.hf)) for weight in weights)
+
+
+def rotated(weights: Iterable[Weight], layout: Layout) -> tuple[Weight, ...]:
+    """The same tensors with another layout of queries and keys."""
+    return tuple(
+        replace(weight, layout=layout) if ".q_proj." in weight.hf or ".k_proj." in weight.hf else weight
+        for weight in weights
+    )
+
+
+def ungated(up: str = "mlp.up_proj", down: str = "mlp.down_proj") -> tuple[Weight, ...]:
+    """The tensors of a feed-forward layer without a gate."""
+    names = {up: "up_proj", down: "down_proj"}
+    return (
+        *(common.layer_weight(f"{hf}.weight", f"feed_forward.{ours}.weight") for hf, ours in names.items()),
+        *(
+            common.layer_weight(f"{hf}.bias", f"feed_forward.{ours}.bias", when=common.has_mlp_bias)
+            for hf, ours in names.items()
+        ),
+    )
+
+
+def norm_weights(hf: str, ours: str, **options: Any) -> tuple[Weight, ...]:
+    """The weight and the bias of a LayerNorm, of any layer or of each."""
+    return tuple(Weight(f"{hf}.{part}", (f"{ours}.{part}",), **options) for part in ("weight", "bias"))
+
+
+LLAMA = (*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS)
+POST_NORMS = (
+    common.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
+    common.layer_weight("post_feedforward_layernorm.weight", "feed_forward_post_norm.weight"),
+)
+FUSED_MLP = (
+    Weight(
+        "model.layers.{i}.mlp.gate_up_proj.weight",
+        ("layers.{i}.feed_forward.gate_proj.weight", "layers.{i}.feed_forward.up_proj.weight"),
+    ),
+    common.layer_weight("mlp.down_proj.weight", "feed_forward.down_proj.weight"),
+)
+LAYER_NORMS = (
+    *norm_weights("model.norm", "norm"),
+    *norm_weights("model.layers.{i}.input_layernorm", "layers.{i}.attention_norm"),
+    *norm_weights("model.layers.{i}.post_attention_layernorm", "layers.{i}.feed_forward_norm"),
+)

@@ -28,5 +28,5 @@ EXAONE4 = Family(
     ),
     implied=_implied,
     optional_prefix="model.",
-    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.POST_NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *entries.POST_NORMS),
 )

@@ -9,7 +9,7 @@ FIELDS = (
     Field("attention_bias", "attention_bias", True, {True: "qkv", False: "none"}),
     *entries.llama_like(eps=1.5625e-7, rotary=common.Rotary(partial=0.5)),
 )
-WEIGHTS = (*common.EMBEDDINGS, *common.INTERLEAVED_ATTENTION, *common.FUSED_MLP, *common.NORMS)
+WEIGHTS = (*common.EMBEDDINGS, *common.INTERLEAVED_ATTENTION, *entries.FUSED_MLP, *common.NORMS)
 
 GLM = Family(
     model_type="glm",

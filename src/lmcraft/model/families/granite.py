@@ -47,7 +47,7 @@ GRANITE = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )
 
 GRANITE_SWA = Family(
@@ -64,7 +64,7 @@ GRANITE_SWA = Family(
     ),
     implied=lambda config: common.PLAIN | {"attention_sinks": True},
     optional_prefix="model.",
-    weights=(*common.LLAMA, layer_weight("self_attn.sinks", "attention.sinks")),
+    weights=(*entries.LLAMA, layer_weight("self_attn.sinks", "attention.sinks")),
 )
 
 HYPERCLOVAX = Family(
@@ -82,7 +82,7 @@ HYPERCLOVAX = Family(
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
     weights=(
-        *common.LLAMA,
+        *entries.LLAMA,
         layer_weight("post_norm1.weight", "attention_post_norm.weight", when=common.has_post_norm),
         layer_weight("post_norm2.weight", "feed_forward_post_norm.weight", when=common.has_post_norm),
     ),

@@ -21,7 +21,7 @@ HUNYUAN_V1_DENSE = Family(
     optional_prefix="model.",
     weights=(
         *common.EMBEDDINGS,
-        *common.attention(norms={"q": "query_layernorm", "k": "key_layernorm"}),
+        *entries.renamed(common.ATTENTION, {"q_norm.": "query_layernorm.", "k_norm.": "key_layernorm."}),
         *common.MLP,
         *common.NORMS,
     ),

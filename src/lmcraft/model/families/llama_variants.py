@@ -2,7 +2,7 @@
 IQuest-Coder."""
 
 from lmcraft.model.families import common, entries
-from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families.family import Family, Field
 
 SEED_OSS = Family(
     model_type="seed_oss",
@@ -17,7 +17,7 @@ SEED_OSS = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )
 
 ERNIE4_5 = Family(
@@ -54,11 +54,11 @@ ARCEE = Family(
     fields=(
         *common.sizes(32000, 4096, 2560, 18432, 32, 32),
         *entries.BIASES,
-        *entries.llama_like(eps=1e-5, act=Field("hidden_act", "feed_forward", "relu2", common.UNGATED)),
+        *entries.llama_like(eps=1e-5, act=Field("hidden_act", "feed_forward", "relu2", entries.UNGATED)),
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.ungated(), *common.NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *entries.ungated(), *common.NORMS),
 )
 
 CWM = Family(
@@ -72,7 +72,7 @@ CWM = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
     constants={"bos_token_id": 128000},  # which transformers' configuration requires
 )
 
@@ -87,7 +87,7 @@ INTERNLM3 = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )
 
 IQUESTCODER = Family(
@@ -100,7 +100,7 @@ IQUESTCODER = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )
 
 _EXAONE_NAMES = {
@@ -115,12 +115,6 @@ _EXAONE_NAMES = {
     "mlp.up_proj": "mlp.c_fc_1",
     "mlp.down_proj": "mlp.c_proj",
 }
-
-
-def _exaone_name(name: str) -> str:
-    for llama, exaone in _EXAONE_NAMES.items():
-        name = name.replace(llama, exaone)
-    return name
 
 
 EXAONE = Family(
@@ -138,5 +132,5 @@ EXAONE = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="transformer.",
-    weights=tuple(Weight(_exaone_name(weight.hf), weight.ours, when=weight.when) for weight in common.LLAMA),
+    weights=entries.renamed(entries.LLAMA, _EXAONE_NAMES),
 )

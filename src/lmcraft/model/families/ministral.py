@@ -44,7 +44,7 @@ MINISTRAL = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )
 
 MINISTRAL3 = Family(
@@ -57,5 +57,5 @@ MINISTRAL3 = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )

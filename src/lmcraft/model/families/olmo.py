@@ -43,7 +43,7 @@ OLMO2 = Family(
         "qk_norm_over": "projection",
     },
     optional_prefix="model.",
-    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.POST_NORMS),
+    weights=(*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *entries.POST_NORMS),
 )
 
 

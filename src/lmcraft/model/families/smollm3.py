@@ -43,5 +43,5 @@ SMOLLM3 = Family(
     ),
     implied=lambda config: common.PLAIN,
     optional_prefix="model.",
-    weights=common.LLAMA,
+    weights=entries.LLAMA,
 )
