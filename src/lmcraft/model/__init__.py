@@ -20,6 +20,7 @@ packed_linear      products of a few rows, each as it would be alone
 linear             a linear layer that computes in its input's dtype
 initialization     weight initialization
 checkpoint         `Checkpoint`: config.json and the tensors by name
+fused_experts      checkpoints whose tensors hold all experts of a layer
 language_part      the language model of multimodal checkpoints
 storage            model folders: config.json and safetensors
 task_head          classifiers and reward models, which write no text

@@ -16,6 +16,7 @@ from lmcraft.folder import has_file, mismatch_error, read_json, write_json
 from lmcraft.model.checkpoint import FLOATS, Checkpoint
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
+from lmcraft.model.fused_experts import separate_experts
 from lmcraft.model.language_part import language_config, language_model
 from lmcraft.model.linear import Linear, quantized_form
 from lmcraft.model.quantized_checkpoints.formats import quantized_matrices
@@ -223,7 +224,7 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         stored = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
-        yield _dequantize(language_model(stored)).tied_as_stored()
+        yield separate_experts(_dequantize(language_model(stored))).tied_as_stored()
 
 
 def _dequantize(checkpoint: Checkpoint) -> Checkpoint:
