@@ -21,10 +21,8 @@ def fused_folder(folder: Path, experts: int = 4) -> torch.Tensor:
         block = f"model.layers.{layer}.mlp.experts"
         parts = {p: [tensors.pop(f"{block}.{e}.{p}_proj.weight") for e in range(4)] for p in ("gate", "up", "down")}
         gate_up = [torch.cat(pair) for pair in zip(parts["gate"], parts["up"], strict=True)]
-        tensors |= {
-            f"{block}.gate_up_proj": torch.stack(gate_up[:experts]),
-            f"{block}.down_proj": torch.stack(parts["down"]),
-        }
+        tensors[f"{block}.gate_up_proj"] = torch.stack(gate_up[:experts])
+        tensors[f"{block}.down_proj"] = torch.stack(parts["down"])
     save_file(tensors, file, {"format": "pt"})
     return model(torch.arange(20)[None])
 

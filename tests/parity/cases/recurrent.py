@@ -116,7 +116,9 @@ CASES = {
     ),
     "granitemoehybrid": Case("granitemoehybrid", GRANITE),
     "granitemoehybrid-dense-rope": Case(
-        "granitemoehybrid", {**GRANITE, "num_local_experts": 0, "position_embedding_type": "rope", "mamba_proj_bias": True}
+        "granitemoehybrid",
+        {**GRANITE, "num_local_experts": 0, "position_embedding_type": "rope", "mamba_proj_bias": True},
+        padding=BIASES,
     ),
     "lfm2": Case("lfm2", LFM2),
     "lfm2-bias": Case(

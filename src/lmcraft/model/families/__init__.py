@@ -40,7 +40,7 @@ from lmcraft.model.families.gpt2 import GPT2
 from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.gpt_oss import GPT_OSS
 from lmcraft.model.families.granite import GRANITE, GRANITE_SWA, HYPERCLOVAX
-from lmcraft.model.families.granitemoe import GRANITEMOE, GRANITEMOE_SWA, GRANITEMOESHARED
+from lmcraft.model.families.granitemoe import GRANITEMOE, GRANITEMOE_SWA, GRANITEMOEHYBRID, GRANITEMOESHARED
 from lmcraft.model.families.hunyuan import HUNYUAN_V1_DENSE
 from lmcraft.model.families.hunyuan_moe import HUNYUAN_V1_MOE, HY_V3
 from lmcraft.model.families.lfm2 import LFM2, LFM2_MOE
@@ -88,6 +88,7 @@ BY_NAME = (
     GPT_OSS,
     GRANITE,
     GRANITEMOE,
+    GRANITEMOEHYBRID,
     GRANITEMOESHARED,
     GRANITEMOE_SWA,
     GRANITE_SWA,

@@ -1,4 +1,4 @@
-"""Granite 3 MoE, with and without a shared expert, and its successor with windows and attention sinks."""
+"""Granite 3 MoE, with and without a shared expert; a successor with windows and sinks; Granite 4 with Mamba-2."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common, experts
 from lmcraft.model.families.common import layer_weight
 from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families.recurrent import MAMBA_FIELDS, LayerTypes, MambaHeads, mamba_weights
 
 FIELDS = (
     *common.sizes(32000, 2048, 4096, 11008, 32, 32),
@@ -104,5 +105,47 @@ GRANITEMOE_SWA = Family(
     weights=(
         *_weights("experts.gate_up_proj", "experts.down_proj", "router"),
         layer_weight("self_attn.sinks", "attention.sinks"),
+    ),
+)
+
+
+class SharedWidth:
+    """The width of the shared expert, which is the whole feed-forward layer of a model without others."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        setting = "shared_expert.intermediate_size" if read_so_far["num_experts"] else "intermediate_size"
+        return {setting: hf_config.get("shared_intermediate_size", 1024)}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        shared = config.shared_expert.intermediate_size if config.num_experts else config.intermediate_size
+        hf_config["shared_intermediate_size"] = shared
+
+
+LAYER_NAMES = {"linear_attention": "mamba", "full_attention": "full_attention", "attention": "full_attention"}
+DENSE = tuple(f"layers.{{i}}.feed_forward.{part}_proj.weight" for part in experts.PARTS)
+
+GRANITEMOEHYBRID = Family(
+    model_type="granitemoehybrid",
+    architecture="GraniteMoeHybridForCausalLM",
+    fields=(
+        *FIELDS,
+        SharedWidth(),
+        *MAMBA_FIELDS,
+        MambaHeads(),
+        LayerTypes(lambda hf_config, layers: ["mamba"] * layers, LAYER_NAMES),
+        Field("position_embedding_type", "position", None, {None: "none", "rope": "rotary", "nope": "none"}),
+        ROTARY,
+    ),
+    implied=lambda config: {
+        **_implied(config),
+        "position": config.position,
+        "mamba.use_output_bias": config.mamba.use_bias,
+    },
+    optional_prefix="model.",
+    weights=(
+        *_weights("input_linear.weight", "output_linear.weight", "router.layer"),
+        *mamba_weights("model.layers.{i}.mamba"),
+        Weight("model.layers.{i}.shared_mlp.input_linear.weight", DENSE[:2], when=common.is_dense),
+        Weight("model.layers.{i}.shared_mlp.output_linear.weight", DENSE[2:], when=common.is_dense),
     ),
 )

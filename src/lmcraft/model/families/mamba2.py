@@ -28,6 +28,12 @@ FIELDS = (
     Field("tie_word_embeddings", "tie_word_embeddings", False),
 )
 
+
+def _implied(config: TransformerConfig) -> dict[str, Any]:
+    bias = {"mamba.use_output_bias": config.mamba.use_bias}
+    return {"single_sublayer": True, "norm": "rmsnorm", "position": "none", "qk_norm": False, **bias}
+
+
 MAX_TOKENS = 2**20  # the model has no limit, but a configuration must have one
 
 MAMBA2 = Family(
@@ -49,11 +55,8 @@ MAMBA2 = Family(
         Field("hidden_act", "feed_forward", "silu", {"silu": "swiglu", "swish": "swiglu"}),
     ),
     implied=lambda config: {
+        **_implied(config),
         "layer_types": ("mamba",) * config.num_hidden_layers,
-        "single_sublayer": True,
-        "norm": "rmsnorm",
-        "position": "none",
-        "mamba.use_output_bias": config.mamba.use_bias,
         # There is no attention, and no feed-forward layer.
         **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"), 1),
     },
@@ -61,6 +64,7 @@ MAMBA2 = Family(
     weights=BACKBONE,
 )
 
+PARTS = ("up", "down")
 SYMBOLS = {"M": "linear_attention", "*": "full_attention", "-": "mlp", "E": "moe"}
 TYPES = {"linear_attention": "mamba", "mamba": "mamba", "full_attention": "full_attention", "attention": "full_attention"}
 
@@ -81,12 +85,9 @@ class Blocks:
         return read
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        def name(layer: int) -> str:
-            if config.has_feed_forward(layer):
-                return "moe" if config.has_experts(layer) else "mlp"
-            return "full_attention" if config.has_attention(layer) else "linear_attention"
-
-        hf_config["layers_block_type"] = [name(layer) for layer in range(config.num_hidden_layers)]
+        names = {"mamba": "linear_attention", "full_attention": "full_attention"}
+        fed = ["moe" if config.has_experts(layer) else "mlp" for layer in range(config.num_hidden_layers)]
+        hf_config["layers_block_type"] = [names.get(*pair) for pair in zip(config.layer_types, fed, strict=True)]
         for field in EXPERTS if config.num_experts else ():
             field.write(config, hf_config)
 
@@ -126,28 +127,21 @@ NEMOTRON_H = Family(
         *FIELDS,
         *common.DROPOUTS,
     ),
-    implied=lambda config: {
-        "single_sublayer": True,
-        "norm": "rmsnorm",
-        "position": "none",
-        "qk_norm": False,
-        "mamba.use_output_bias": config.mamba.use_bias,
-        **(experts.SIGMOID if config.num_experts else {}),
-    },
+    implied=lambda config: _implied(config) | (experts.SIGMOID if config.num_experts else {}),
     refuse=_unsupported,
     optional_prefix="backbone.",
     weights=(
         *BACKBONE,
         _weight("norm.weight", "feed_forward_norm.weight"),
         *(_weight(f"mixer.{p}_proj.weight", f"attention.{p}_proj.weight") for p in "qkvo"),
-        *(_weight(f"mixer.{p}_proj.weight", f"feed_forward.{p}_proj.weight", when=common.is_dense) for p in ("up", "down")),
-        *(_weight(f"mixer.{p}_proj.bias", f"feed_forward.{p}_proj.bias", when=common.has_mlp_bias) for p in ("up", "down")),
+        *(_weight(f"mixer.{p}_proj.weight", f"feed_forward.{p}_proj.weight", when=common.is_dense) for p in PARTS),
+        *(_weight(f"mixer.{p}_proj.bias", f"feed_forward.{p}_proj.bias", when=common.has_mlp_bias) for p in PARTS),
         _weight("mixer.gate.weight", "feed_forward.router.weight", when=experts.has_experts),
         _weight("mixer.gate.e_score_correction_bias", "feed_forward.correction_bias", when=experts.has_experts),
         *(
             _weight(f"mixer.{hf}.{p}_proj.weight", f"feed_forward.{ours}.{p}_proj.weight", when=experts.has_experts)
             for hf, ours in {"experts.{e}": "experts.{e}", "shared_experts": "shared_expert"}.items()
-            for p in ("up", "down")
+            for p in PARTS
         ),
     ),
 )
