@@ -94,3 +94,12 @@ def test_inputs_are_scaled_in_place_of_outputs() -> None:
 def test_impossible_choices_are_refused(routing: Routing, message: str) -> None:
     with pytest.raises(UserError, match=message):
         tiny_config(**SIZES, router=routing).check()
+
+
+def test_the_correction_bias_keeps_its_precision() -> None:
+    layer = mixture(router=Routing(scores="sigmoid", correction_bias=True))
+    assert layer.correction_bias is not None
+    layer.correction_bias += 14.9
+    layer.to(torch.bfloat16)
+    assert torch.equal(layer.correction_bias, torch.full((6,), 14.9)) and layer.router.weight.dtype == torch.bfloat16
+    assert layer(torch.randn(1, 3, 32, dtype=torch.bfloat16)).dtype == torch.bfloat16

@@ -21,6 +21,7 @@ PARTS = {  # by a word in a weight's name
     "mixer": "recurrent mixers",
     "router": "experts",
     "experts": "experts",
+    "shared": "experts",
     "feed_forward": "feed-forward",
     "norm": "norms",
 }
@@ -102,6 +103,8 @@ def _architecture(config: TransformerConfig) -> dict[str, str]:
     sliding = sum(map(config.is_sliding, layers))
     windows = f"{sliding} of {config.num_hidden_layers} layers attend to {config.sliding_window:,} tokens" if sliding else ""
     experts = f"{config.num_experts_per_tok} of {config.num_experts} experts of {config.moe_intermediate_size:,}"
+    if shared := config.shared_expert.intermediate_size:
+        experts += f" and a shared one of {shared:,}"
     dense = f"{config.feed_forward}, {config.intermediate_size:,} wide"
     rotary = f"rotary, base {config.rope_theta:g}"
     if config.rope_scaling.rope_type != "default":

@@ -3,6 +3,8 @@
 Shapes: B batch, T tokens, N = B * T, C width, E experts, K experts of a token, G groups of experts.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -39,6 +41,14 @@ class MixtureOfExperts(nn.Module):
         shared = config.shared_expert.intermediate_size
         self.shared_expert = FeedForward(config, shared) if shared else None
         self.shared_gate = Router(config.hidden_size, 1, bias=False) if shared and config.shared_expert.gate else None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "MixtureOfExperts":
+        """Keep the data type of the correction bias, whose values are much larger than the differences that decide."""
+        bias = self.correction_bias
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if bias is not None and self.correction_bias is not None and self.correction_bias.dtype != bias.dtype:
+            self.correction_bias = bias.to(self.correction_bias.device)
+        return self
 
     def forward(self, x_BTC: Tensor, hook: Hook = no_hooks) -> Tensor:
         x_NC = x_BTC.flatten(0, -2)

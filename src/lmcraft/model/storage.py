@@ -159,7 +159,7 @@ def build_model(
         )
     with torch.device("meta"):
         model = Transformer(config)
-    state = model.state_dict()
+    state, buffers = model.state_dict(), dict(model.named_buffers())
     shapes = {name: tensor.shape for name, tensor in state.items()}
 
     def read(name: str) -> Tensor | None:
@@ -169,7 +169,7 @@ def build_model(
         if tensor.dtype not in (*FLOATS, torch.float64):
             raise _dtype_error(checkpoint, name, tensor.dtype)
         stored = torch.float32 if tensor.dtype == torch.float64 else tensor.dtype
-        state[name] = tensor.to(device, dtype or stored).contiguous()
+        state[name] = tensor.to(device, stored if dtype is None or name in buffers else dtype).contiguous()
     model.load_state_dict(state, assign=True)
     if checkpoint.read_quantized is not None:
         family = family_of(checkpoint.hf_config)

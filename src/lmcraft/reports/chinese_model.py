@@ -227,6 +227,7 @@ ARCHITECTURE = [
     (re.compile(r", QK norm"), "，QK 归一化"),
     (re.compile(r"(\d+) of (\d+) layers attend to ([\d,]+) tokens"), r"\2 层中有 \1 层只关注 \3 个词元"),
     (re.compile(r"(\d+) of (\d+) experts of ([\d,]+)"), r"\2 个专家选 \1，每个宽 \3"),
+    (re.compile(r" and a shared one of ([\d,]+)"), r"，另有一个宽 \1 的共享专家"),
     (re.compile(r", ([\d,]+) wide"), r"，宽 \1"),
     (re.compile(r", parallel$"), "，注意力与前馈并行"),
     (re.compile(r", before and after each sub-layer"), "，每个子层前后"),

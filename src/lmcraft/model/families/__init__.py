@@ -24,8 +24,11 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families.afmoe import AFMOE
+from lmcraft.model.families.aria import ARIA_TEXT
 from lmcraft.model.families.bitnet import APERTUS, BITNET, NANOCHAT
 from lmcraft.model.families.cohere import COHERE, COHERE2
+from lmcraft.model.families.dbrx import DBRX
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone4 import EXAONE4
@@ -49,6 +52,7 @@ from lmcraft.model.families.llama4 import LLAMA4_TEXT
 from lmcraft.model.families.llama_variants import ARCEE, CWM, ERNIE4_5, EXAONE, HELIUM, INTERNLM3, IQUESTCODER, SEED_OSS
 from lmcraft.model.families.lmcraft import LMCRAFT
 from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
+from lmcraft.model.families.mellum import MELLUM
 from lmcraft.model.families.ministral import MINISTRAL, MINISTRAL3
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
 from lmcraft.model.families.olmo import OLMO, OLMO2, OLMO3
@@ -87,6 +91,12 @@ BY_NAME = (
     GLM4_MOE_LITE,
     GPT_OSS,
     GRANITE,
+    PHIMOE,
+    LLAMA4_TEXT,
+    DBRX,
+    ARIA_TEXT,
+    MELLUM,
+    AFMOE,
     GRANITEMOE,
     GRANITEMOEHYBRID,
     GRANITEMOESHARED,

@@ -231,6 +231,11 @@ class Temperature:
             hf_config |= {"attn_scale": scaling.beta, "floor_scale": scaling.length}
 
 
+def full_layers(config: TransformerConfig) -> tuple[int, ...]:
+    """The layers that attend to all tokens."""
+    return tuple(layer for layer in range(config.num_hidden_layers) if not config.is_sliding(layer))
+
+
 def by_max_window_layers(hf_config: Mapping[str, Any], layers: int) -> list[str]:
     """Qwen's rule: the first `max_window_layers` layers use full attention."""
     full = hf_config.get("max_window_layers", 28)
@@ -273,6 +278,19 @@ DROPOUTS = (
     Field("resid_pdrop", "residual_dropout", 0.0),
     Field("attention_dropout", "attention_dropout", 0.0),
 )
+
+
+@dataclass(frozen=True)
+class Inner(Field):
+    """A key of a group in config.json."""
+
+    group: str = ""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        return super().read(hf_config.get(self.group) or {}, read_so_far)
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        super().write(config, hf_config.setdefault(self.group, {}))
 
 
 class Divisor(Field):

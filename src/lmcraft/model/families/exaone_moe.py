@@ -49,9 +49,7 @@ EXAONE_MOE = Family(
         "norm": "rmsnorm",
         "position": "rotary",
         "qk_norm": True,
-        "no_rope_layers": tuple(
-            layer for layer in range(config.num_hidden_layers) if config.sliding_window and not config.is_sliding(layer)
-        ),
+        "no_rope_layers": common.full_layers(config) if config.sliding_window else (),
         **experts.SIGMOID,
     },
     optional_prefix="model.",

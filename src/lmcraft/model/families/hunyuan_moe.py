@@ -29,6 +29,7 @@ HUNYUAN_V1_MOE = Family(
         "qk_norm_after_rotary": True,
         "moe_intermediate_size": config.intermediate_size,
         "shared_expert.intermediate_size": config.intermediate_size,
+        "router.in_float32": True,
     },
     optional_prefix="model.",
     weights=(

@@ -61,8 +61,7 @@ MINIMAX_M2 = Family(
         "qk_norm": True,
         "qk_norm_over": "projection",
         "moe_intermediate_size": config.intermediate_size,
-        "router.scores": "sigmoid",
-        "router.correction_bias": True,
+        **experts.SIGMOID,
     },
     optional_prefix="model.",
     weights=(
