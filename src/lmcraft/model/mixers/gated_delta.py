@@ -36,6 +36,7 @@ class GatedDeltaNet(nn.Module):
         self.key_head_dim, self.value_head_dim = sizes.linear_key_head_dim, sizes.linear_value_head_dim
         heads, keys = sizes.linear_num_value_heads, sizes.linear_num_key_heads * self.key_head_dim
         values = heads * self.value_head_dim
+        self.parts = [keys, keys, values]
         self.groups = heads // sizes.linear_num_key_heads
         self.q_proj, self.k_proj = Linear(width, keys, bias=False), Linear(width, keys, bias=False)
         self.v_proj, self.z_proj = Linear(width, values, bias=False), Linear(width, values, bias=False)
@@ -53,8 +54,7 @@ class GatedDeltaNet(nn.Module):
         conv_state, state = (None, None) if cache is None else cache.state(self.layer) or (None, None)
         projected = torch.cat((self.q_proj(x_BTC), self.k_proj(x_BTC), self.v_proj(x_BTC)), dim=-1)
         convolved, conv_state = self.conv(projected, conv_state, begins)
-        keys, values = self.q_proj.out_features, self.v_proj.out_features
-        q, k, v = torch.split(F.silu(convolved), [keys, keys, values], dim=-1)
+        q, k, v = torch.split(F.silu(convolved), self.parts, dim=-1)
         q_BTHK, k_BTHK = (self._unit_vectors(x) for x in (q, k))
         v_BTHV = _wide(v).view(*v.shape[:2], -1, self.value_head_dim)
         beta_BTH = _wide(self.b_proj(x_BTC)).sigmoid()
