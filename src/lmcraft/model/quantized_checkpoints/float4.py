@@ -26,11 +26,12 @@ def find_mxfp4(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
 
 
 def _decode_experts(parts: Parts) -> Decoded:
-    """The experts as transformers stores them unquantized, (experts, inputs, outputs)."""
+    """The experts as transformers stores them unquantized, (experts, inputs, outputs), in bfloat16, which is exact."""
     blocks, scales = parts["blocks"], parts["scales"]
     if blocks.ndim != 4 or scales.dtype != torch.uint8 or scales.shape != blocks.shape[:-1]:
         raise ValueError(f"{tuple(scales.shape)} scales of {scales.dtype} for {tuple(blocks.shape)} blocks")
-    return decode(blocks.flatten(-2), scales).transpose(-1, -2)
+    experts = zip(blocks.flatten(-2), scales, strict=True)  # one at a time: a float32 stack takes gigabytes
+    return torch.stack([decode(*expert).bfloat16() for expert in experts]).mT
 
 
 def find_modelopt(settings: Settings, names: Names) -> dict[str, StoredMatrix]:

@@ -42,7 +42,7 @@ class DequantizingReader:
             return self.read_stored(name)
         decoded = self._decode(name)
         dense = decoded.dequantize() if isinstance(decoded, QuantizedMatrix) else decoded
-        return dense.t() if name in self.transposed else dense
+        return dense.t() if name in self.transposed and dense.ndim == 2 else dense
 
     def read_quantized(self, name: str) -> QuantizedMatrix | None:
         """The integers of a matrix; None if it has none that the native decode step reads.

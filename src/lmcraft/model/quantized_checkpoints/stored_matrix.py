@@ -23,7 +23,7 @@ class StoredMatrix:
     tensors: Mapping[str, str]
     """The names of its tensors in the checkpoint, by their roles."""
     decode: Callable[[Parts], Decoded]
-    """Maps its tensors, by their roles, to the matrix: float32, or its integers where these say the same.
+    """Maps its tensors, by their roles, to the matrix: floats, or its integers where these say the same.
 
     Raises:
         ValueError: the tensors do not belong together.
