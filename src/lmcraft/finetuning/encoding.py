@@ -146,10 +146,10 @@ class ExampleEncoder:
         return added_system_message(self._render)
 
     def text(self, text: str) -> MaskedTokens:
-        """A plain text followed by the end token; every token is trained."""
+        """A plain text followed by the end token, or the tokens that end an encoder's texts; every token is trained."""
         ids = [*self.tokenizer.begin_ids, *self.tokenizer.encode(text)]
         end = self.tokenizer.eos_token_id
-        ids += [] if end is None else [end]
+        ids += self.tokenizer.end_ids if end is None else [end]
         return MaskedTokens(np.array(ids, np.int64), np.ones(len(ids), bool))
 
     def end_tokens(self) -> list[str]:

@@ -1,6 +1,6 @@
 """A linear head on a model, for classification and reward models, and the meaning of its outputs.
 
-The head reads the hidden state of a text's last token, or the mean over all tokens. It is a matrix without a bias, named
+The head reads the hidden state of a text's last or first token, or the mean over all tokens. It is a matrix without a bias, named
 `score` as in transformers' sequence classifiers.
 
 Shapes: B rows, T positions, N texts of a batch, C width, L outputs of the head.
@@ -9,7 +9,6 @@ Shapes: B rows, T positions, N texts of a batch, C width, L outputs of the head.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +17,14 @@ from torch import Tensor, nn
 from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_json
+from lmcraft.inference.pooling import Pooling
+from lmcraft.model.layer_inputs import document_begins
 from lmcraft.model.linear import Linear
 from lmcraft.model.task_head import task_head_error
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch
 
 HEAD = "score"  # the head's module name, here and in transformers (`model.adapter.HEAD` is its weight's name)
-Pooling = Literal["last", "mean"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,11 @@ def head_outputs(model: Transformer, batch: TensorBatch, pooling: Pooling = "las
     """
     x_BTC = model.hidden_states(batch.input_ids, document_ids=batch.document_ids)
     ends = batch.targets != IGNORE_INDEX
-    pooled = x_BTC[ends] if pooling == "last" else _running_means(x_BTC, batch.document_ids)[ends]
+    if pooling == "first":
+        firsts = _first_positions(x_BTC, batch.document_ids)
+        pooled = x_BTC.gather(1, firsts[:, :, None].expand_as(x_BTC))[ends]
+    else:
+        pooled = x_BTC[ends] if pooling == "last" else _running_means(x_BTC, batch.document_ids)[ends]
     return model.get_submodule(HEAD)(pooled).float(), batch.targets[ends]
 
 
@@ -105,13 +109,17 @@ def multi_hot(targets_N: Tensor, num_labels: int) -> Tensor:
 
 def _running_means(x_BTC: Tensor, document_ids: Tensor | None) -> Tensor:
     """The mean over the document so far at each position, (B, T, C)."""
-    B, T, _ = x_BTC.shape
     sums = x_BTC.float().cumsum(dim=1)
-    positions = torch.arange(T, device=x_BTC.device).expand(B, T)
-    first = positions.new_zeros(B, T)
-    if document_ids is not None:
-        begins = torch.ones_like(document_ids, dtype=torch.bool)
-        begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-        first = torch.where(begins, positions, 0).cummax(dim=1).values
+    first = _first_positions(x_BTC, document_ids)
+    positions = torch.arange(x_BTC.shape[1], device=x_BTC.device)
     before = F.pad(sums, (0, 0, 1, 0)).gather(1, first[:, :, None].expand_as(sums))
     return ((sums - before) / (positions - first + 1)[:, :, None]).to(x_BTC.dtype)
+
+
+def _first_positions(x_BTC: Tensor, document_ids: Tensor | None) -> Tensor:
+    """The position at which the document of each position begins, (B, T)."""
+    B, T, _ = x_BTC.shape
+    positions = torch.arange(T, device=x_BTC.device).expand(B, T)
+    if document_ids is None:
+        return positions.new_zeros(B, T)
+    return torch.where(document_begins(document_ids), positions, 0).cummax(dim=1).values

@@ -29,6 +29,7 @@ MODEL_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
     "additional_chat_templates",
+    "1_Pooling",  # how sentence-transformers makes an embedding of hidden states
     "adapter_config.json",
 )
 

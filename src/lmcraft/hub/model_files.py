@@ -10,6 +10,7 @@ from lmcraft.folder import MODEL_FILES
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+NESTED_FILES = ("additional_chat_templates/*.jinja", "1_Pooling/config.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -33,8 +34,8 @@ def model_files(files: Collection[str], read_index: Callable[[], str], model: st
         raise UserError(f"{model} {_missing_weights_reason(files, model)}")
     if CONFIG not in top and "adapter_config.json" not in top:
         raise UserError(f"{model} is not a language model: it has no {CONFIG}")
-    templates = [f for f in files if fnmatchcase(f, "additional_chat_templates/*.jinja") and f.count("/") == 1]
-    return sorted(templates + [f for f in top if _matches(f, MODEL_FILES)]) + weights
+    nested = [f for f in files if f.count("/") == 1 and _matches(f, NESTED_FILES)]
+    return sorted(nested + [f for f in top if _matches(f, MODEL_FILES)]) + weights
 
 
 def _weights(top: Collection[str], read_index: Callable[[], str], model: str) -> list[str]:

@@ -1,13 +1,41 @@
-"""A text as one vector: the last hidden state of its last token, or the mean over its tokens, computed in chunks.
+"""A text as one vector: a hidden state of its first or last token, or the mean over its tokens, computed in chunks.
 
 Shapes: T tokens, C hidden size.
 """
 
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
 
-Pooling = Literal["last", "mean"]
+from lmcraft.errors import UserError
+from lmcraft.folder import has_file, read_json
+
+Pooling = Literal["first", "last", "mean"]
+SENTENCE_TRANSFORMERS = Path("1_Pooling/config.json")
+# The keys of that file, and the pooling that each of them turns on.
+POOLING_MODES: dict[str, Pooling] = {
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_lasttoken": "last",
+    "pooling_mode_mean_tokens": "mean",
+}
+
+
+def read_pooling(path: Path | None) -> Pooling:
+    """How a model folder's embeddings are pooled, as sentence-transformers stores it; the mean where nothing is stored.
+
+    Raises:
+        UserError: the file is damaged, or pools in another way.
+    """
+    file = None if path is None else path / SENTENCE_TRANSFORMERS
+    if file is None or not has_file(file):
+        return "mean"
+    modes = [key for key, is_on in read_json(file).items() if key.startswith("pooling_mode_") and is_on is True]
+    if len(modes) != 1 or modes[0] not in POOLING_MODES:
+        raise UserError(
+            f"'{file}' has {', '.join(modes) or 'no pooling mode'}, which is not supported: {', '.join(POOLING_MODES)}, one of them"
+        )
+    return POOLING_MODES[modes[0]]
 
 
 class HiddenStatePool:
@@ -27,6 +55,8 @@ class HiddenStatePool:
         self.num_tokens += len(new_TC)
         if self._pooling == "last":
             self._total = new_TC[-1].clone()
+        elif self._pooling == "first":
+            self._total = new_TC[0].clone() if self._total is None else self._total
         else:
             total_C = new_TC.sum(dim=0)
             self._total = total_C if self._total is None else self._total + total_C
@@ -35,4 +65,4 @@ class HiddenStatePool:
     def vector(self) -> Tensor:
         """The pooled state, (C,), float32."""
         assert self._total is not None, "no tokens were collected"
-        return self._total if self._pooling == "last" else self._total / self.num_tokens
+        return self._total / self.num_tokens if self._pooling == "mean" else self._total

@@ -22,7 +22,7 @@ LOADED_SUFFIXES = frozenset(
 )
 # What commands write again later, and reports of what happened, which no program computes with.
 NOT_COVERED = (LINEAGE, "energy.json")
-TEMPLATES = "additional_chat_templates"
+FOLDERS = ("additional_chat_templates", "1_Pooling")
 # The files of `lmcraft/` that are written until a model is finished.
 RECORDS = (
     *(RUN_CONFIG, SKIPPED, "history.jsonl", "metrics.jsonl", "samples.jsonl", "before.json", "evaluation.json"),
@@ -37,9 +37,9 @@ def covered_files(folder: Path) -> list[str]:
     are left out: they change later.
     """
     names = [entry.name for entry in _entries(folder) if is_covered(entry.name) and not Path(entry.path).is_dir()]
-    templates = [f"{TEMPLATES}/{entry.name}" for entry in _entries(folder / TEMPLATES)]
+    nested = [f"{name}/{entry.name}" for name in FOLDERS for entry in _entries(folder / name)]
     records = [f"{RUN}/{name}" for name in RECORDS if os.path.lexists(folder / RUN / name)]
-    return sorted([*names, *templates, *records])
+    return sorted([*names, *nested, *records])
 
 
 def is_covered(name: str) -> bool:

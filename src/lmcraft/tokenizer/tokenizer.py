@@ -142,6 +142,13 @@ class Tokenizer:
         marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
         return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))
 
+    @cached_property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end every text of an encoder ([SEP] for BERT); usually none. `encode` does not add them."""
+        encoding = self._hf.encode("a")
+        marked = zip(reversed(encoding.ids), reversed(encoding.special_tokens_mask), strict=True)
+        return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))[::-1]
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode several texts, in parallel on all cores.
 

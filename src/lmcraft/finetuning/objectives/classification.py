@@ -39,8 +39,8 @@ class Classification(FinetuneObjective):
     needs_head = True
     min_row_tokens = 256
 
-    pooling: Literal["last", "mean"] = setting(
-        "last", "Input of the head: the hidden state of the last token, or the mean over all tokens."
+    pooling: Literal["last", "mean", "first"] = setting(
+        "last", "Input of the head: the hidden state of the last token, the mean over all tokens, or, for encoders, the first."
     )
     class_weights: Literal["none", "balanced"] = setting(
         "none", "Weights of the labels in the loss; balanced: rare labels count as much as frequent ones."

@@ -7,6 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from torch import Tensor
 
+from lmcraft.inference.pooling import read_pooling
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError
 from lmcraft.server.http.json_route import JsonRoute
@@ -21,7 +22,7 @@ MIN_NORM = 1e-12
 
 @router.post("/v1/embeddings")
 async def embeddings(body: EmbeddingRequest, request: Request) -> dict[str, Any]:
-    """Each text as the mean of the model's last hidden states, scaled to length 1."""
+    """Each text as its last hidden states, pooled as the model's folder says or to their mean, and scaled to length 1."""
     limits, owner = server_state(request).limits, request.state.owner
 
     def prepare(served: ServedModel) -> PreparedRequest:
@@ -29,8 +30,9 @@ async def embeddings(body: EmbeddingRequest, request: Request) -> dict[str, Any]
         if body.dimensions is not None and body.dimensions > width:
             message = f"dimensions={body.dimensions} is more than the model's {width}; lower it"
             raise ApiError(400, message, param="dimensions")
-        prompts = [encode_prompt(served, text, param=name) for name, text in _named_texts(body)]
-        return build_reading(served, prompts, owner, limits, prompt_field="input", pooling="mean")
+        prompts = [_encode(served, text, name) for name, text in _named_texts(body)]
+        pooling = read_pooling(served.path)
+        return build_reading(served, prompts, owner, limits, prompt_field="input", pooling=pooling)
 
     computed = await compute(request, body.model, prepare)
     vectors = [sequence.pooled.vector for sequence in computed.prepared.sequences if sequence.pooled is not None]
@@ -48,6 +50,12 @@ def _named_texts(body: EmbeddingRequest) -> list[tuple[str, str | list[int]]]:
         message = f"{empty} is empty, and there is no embedding of an empty text; leave it out, or send a text"
         raise ApiError(400, message, code="invalid_value", param=empty)
     return named
+
+
+def _encode(served: ServedModel, text: str | list[int], param: str) -> list[int]:
+    """A text's tokens between those that begin and end the model's texts; token ids as they are."""
+    ids = encode_prompt(served, text, param=param)
+    return ids if isinstance(text, list) else [*ids, *served.model.tokenizer.end_ids]
 
 
 def _format(vector: Tensor, body: EmbeddingRequest) -> list[float] | str:
