@@ -1,7 +1,7 @@
 """A linear head on a model, for classification and reward models, and the meaning of its outputs.
 
-The head reads the hidden state of a text's last or first token, or the mean over all tokens. It is a matrix without a bias, named
-`score` as in transformers' sequence classifiers.
+The head reads the hidden state of a text's last or first token, or the mean over all tokens. It is a matrix without a bias,
+named `score` as in transformers' sequence classifiers.
 
 Shapes: B rows, T positions, N texts of a batch, C width, L outputs of the head.
 """

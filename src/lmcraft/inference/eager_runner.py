@@ -63,8 +63,10 @@ class EagerRunner:
     def _hidden_states(
         self, model: Transformer | PackedModel, table: BlockTable, num_computed: int, ids: Sequence[int]
     ) -> Tensor:
-        cache = PagedCache(self.pool, table, num_computed, len(ids))
-        return model.hidden_states(torch.tensor([ids], device=self.pool.device), cache=cache)
+        ids_1T = torch.tensor([ids], device=self.pool.device)
+        if isinstance(model, Transformer) and model.config.bidirectional:  # the whole text at once
+            return model.hidden_states(ids_1T)
+        return model.hidden_states(ids_1T, cache=PagedCache(self.pool, table, num_computed, len(ids)))
 
     def decode(
         self, work: Sequence[tuple[SequenceState, Sequence[int]]]

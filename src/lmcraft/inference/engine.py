@@ -33,7 +33,7 @@ from lmcraft.inference.step_clock import StepClock, busy_clock
 from lmcraft.inference.thought_limit import ThoughtLimit
 from lmcraft.inference.turns import Turns
 from lmcraft.model.lora_linear import select_adapter
-from lmcraft.model.transformer import Transformer
+from lmcraft.model.transformer import Transformer, encoder_sentence
 
 
 class Engine:
@@ -146,6 +146,8 @@ class Engine:
                 such adapter.
         """
         select_adapter(self.models, request.adapter)
+        if self.model.config.bidirectional and request.pooling is None:
+            raise UserError(encoder_sentence(self.model.config))
         config, vocab_size = request.config, self.model.config.vocab_size
         if config.num_beams > 1:
             raise UserError(f"num_beams={config.num_beams} is not supported by the engine, which samples: use `generate`")
@@ -285,6 +287,11 @@ class Engine:
         """Compute a sequence that is pooled up to the position `stop`."""
         request, first = sequence.request, sequence.num_computed
         assert sequence.pooled is not None
+        if self.model.config.bidirectional:  # each token reads all others, so the last chunk is the whole text
+            first = 0
+            if stop < sequence.prompt_length:
+                sequence.num_computed = stop
+                return
         try:
             ids = sequence.tokens[first:stop]
             hidden_TC = self.runner.hidden_states(sequence.block_table, first, ids, request.adapter)

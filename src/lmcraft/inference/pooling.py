@@ -33,7 +33,8 @@ def read_pooling(path: Path | None) -> Pooling:
     modes = [key for key, is_on in read_json(file).items() if key.startswith("pooling_mode_") and is_on is True]
     if len(modes) != 1 or modes[0] not in POOLING_MODES:
         raise UserError(
-            f"'{file}' has {', '.join(modes) or 'no pooling mode'}, which is not supported: {', '.join(POOLING_MODES)}, one of them"
+            f"'{file}' has {', '.join(modes) or 'no pooling mode'}, which is not supported: set one of "
+            f"{', '.join(POOLING_MODES)}"
         )
     return POOLING_MODES[modes[0]]
 

@@ -94,6 +94,7 @@ class BaseAttention(nn.Module):
         self.softcap = config.attn_logit_softcapping
         self.sinks = nn.Parameter(torch.zeros(self.num_heads)) if config.attention_sinks else None
         self.dropout = config.attention_dropout
+        self.bidirectional = config.bidirectional
         self.output_norm = make_rms_norm(config, self.num_heads * value_dim) if config.sub_norm else None
 
     @property
@@ -110,6 +111,9 @@ class BaseAttention(nn.Module):
         if callable(self.kind):
             assert mask is not None
             return self.kind(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
+        if self.bidirectional:
+            assert mask is not None
+            return attend_both_ways(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout)
         return attend(q_BHTD, k_BKSD, v_BKSD, mask, self.scale, dropout, self.kind, self.rules)
 
     def output(self, y_BHTD: Tensor, hook: Hook) -> Tensor:
@@ -242,6 +246,21 @@ def attend(
         scale=scale,
         enable_gqa=q_BHTD.shape[1] != k_BKSD.shape[1],
     )
+
+
+def attend_both_ways(
+    q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor, scale: float, dropout: float = 0.0
+) -> Tensor:
+    """softmax(scale q k^T + mask) v, (B, H, T, D); the mask alone says which keys a query attends to."""
+    dtype = torch.float32 if is_emulated(q_BHTD) else q_BHTD.dtype
+    y_BHTD = F.scaled_dot_product_attention(
+        *(q_BHTD.to(dtype), k_BKSD.to(dtype), v_BKSD.to(dtype)),
+        attn_mask=_by_head(mask.to(dtype)),
+        dropout_p=dropout,
+        scale=scale,
+        enable_gqa=q_BHTD.shape[1] != k_BKSD.shape[1],
+    )
+    return y_BHTD.to(q_BHTD.dtype)
 
 
 def attend_with_hooks(

@@ -30,7 +30,8 @@ class Block(nn.Module):
         self.attention = make_attention(config, layer) if config.has_attention(layer) else None
         self.mixer = make_mixer(config, layer) if config.state_shapes(layer) else None
         mixes, feeds = config.layer_type(layer) != "feed_forward", config.has_feed_forward(layer)
-        self.attention_norm = make_norm(config) if mixes and before else nn.Identity()
+        owns_mixer_norm = mixes and before and (layer > 0 or config.first_norm)
+        self.attention_norm = make_norm(config) if owns_mixer_norm else nn.Identity()
         self.attention_post_norm = make_norm(config) if mixes and after else nn.Identity()
         owns_norm = feeds and before and not config.shared_norm
         self.feed_forward_norm = make_norm(config) if owns_norm else nn.Identity()

@@ -75,14 +75,14 @@ class Checkpoint:
             raise UserError(f"'{file}'{str(error).removeprefix('config.json')}") from error
 
     def vocabulary_tensors(self) -> tuple[str, str]:
-        """The names of the embedding and the output projection, also if these are tied.
+        """The names of the embedding and the output projection, also if these are tied; an encoder has the first alone.
 
         Raises:
             UserError: as in `config`.
         """
         config, family = replace(self.config(), tie_word_embeddings=False), family_of(self.hf_config)
         names = {ours[0]: hf for hf, ours in family.stacks(config) if len(ours) == 1}
-        return names["embed_tokens.weight"], names["lm_head.weight"]
+        return names["embed_tokens.weight"], names.get("lm_head.weight", names["embed_tokens.weight"])
 
     def tied_as_stored(self) -> "Checkpoint":
         """The same checkpoint, with an output projection of its own if it stores one that differs from the embedding.
@@ -92,7 +92,8 @@ class Checkpoint:
         Raises:
             UserError: as in `config`.
         """
-        if not self.config().tie_word_embeddings:
+        config = self.config()
+        if not config.tie_word_embeddings or config.bidirectional:
             return self
         embedding, output = self.vocabulary_tensors()
         headless = embedding.removeprefix(family_of(self.hf_config).optional_prefix)
@@ -124,7 +125,8 @@ class Checkpoint:
         untied = replace(self.config(), tie_word_embeddings=False)  # a tied output projection may be stored as well
         used = {name for name, _ in family.stacks(untied)}
         used |= {name.removeprefix(family.optional_prefix) for name in used}
-        return sorted(name for name in self.names - used if not IGNORED.fullmatch(name))
+        unused = re.compile(family.unused or "$^")
+        return sorted(name for name in self.names - used if not (IGNORED.fullmatch(name) or unused.fullmatch(name)))
 
 
 def _are_equal(first: Tensor, second: Tensor) -> bool:

@@ -69,6 +69,8 @@ class TransformerConfig:
     """With parallel_residual: both sub-layers read the same normed input."""
     final_norm: bool = True
     """A norm after the last block."""
+    first_norm: bool = True
+    """A norm before the mixer of the first block; ModernBERT, whose embeddings are normed, has none."""
     embedding_norm: bool = False
     """A norm of the embeddings (BLOOM, arXiv 2211.05100)."""
     sub_norm: bool = False
@@ -82,6 +84,10 @@ class TransformerConfig:
     """Learned positions begin at this row of their table (OPT)."""
     alibi_bias_max: float = 8.0
     """The slopes of ALiBi go down to 2 to the minus this."""
+    token_types: int = 0
+    """Rows of a table of token types, the first of which is added to every embedding (BERT, arXiv 1810.04805); 0: none."""
+    bidirectional: bool = False
+    """Tokens attend to later ones too: an encoder, which makes embeddings and labels, and writes no text."""
     rope_theta: float = 10000.0
     """Base of the rotary wavelengths."""
     rope_scaling: RopeScaling = RopeScaling()
@@ -206,7 +212,7 @@ class TransformerConfig:
         for name in sizes:
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={value} must be at least 1: set it")
-        for name in ("attn_logit_softcapping", "final_logit_softcapping", "clip_qkv", "position_offset"):
+        for name in ("attn_logit_softcapping", "final_logit_softcapping", "clip_qkv", "position_offset", "token_types"):
             if (value := getattr(self, name)) < 0:
                 raise UserError(f"model.{name}={value} must not be negative; 0 turns it off")
         if self.query_pre_attn_scalar and self.query_pre_attn_scalar < MIN_ATTENTION_SCALAR:

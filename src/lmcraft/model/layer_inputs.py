@@ -114,9 +114,11 @@ class LayerInputsBuilder:
         slides, chunk = 0 < window < S, config.attention_chunk_size if kind.type == "chunked_attention" else 0
         chunked = 0 < chunk < S
         needs_mask = callable(self.attention_kind) or use_matmul(device, S, self.attention_kind) or self._changes_scores
-        if document_ids is None and past == 0 and not slides and not chunked and not needs_mask:
+        if document_ids is None and past == 0 and not slides and not chunked and not needs_mask and not config.bidirectional:
             return None
-        allowed = torch.ones(T, S, dtype=torch.bool, device=device).tril(past)[None]
+        allowed = torch.ones(T, S, dtype=torch.bool, device=device)[None]
+        # An encoder's window is as wide after a token as before it.
+        allowed = allowed.tril(past) if not config.bidirectional else allowed.tril(window - 1) if slides else allowed
         if slides:
             allowed = allowed.triu(past - window + 1)
         if chunked:

@@ -224,7 +224,19 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         stored = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
-        yield separate_experts(_dequantize(language_model(stored))).tied_as_stored()
+        yield separate_experts(_dequantize(_with_current_names(language_model(stored)))).tied_as_stored()
+
+
+def _with_current_names(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint in which tensors have the names of today (`Family.renamed`)."""
+    names = {name: name for name in checkpoint.names}
+    for early, current in family_of(checkpoint.hf_config).renamed:
+        names = {
+            name.removesuffix(early) + current if name.endswith(early) else name: stored for name, stored in names.items()
+        }
+    if names.keys() == checkpoint.names:
+        return checkpoint
+    return replace(checkpoint, names=frozenset(names), read=lambda name: checkpoint.read(names[name]))
 
 
 def _dequantize(checkpoint: Checkpoint) -> Checkpoint:

@@ -55,6 +55,7 @@ class Transformer(nn.Module):
         learned = config.position == "learned"
         rows = config.max_position_embeddings + config.position_offset
         self.embed_positions = _embedding(rows, config.hidden_size) if learned else None
+        self.embed_types = _embedding(config.token_types, config.hidden_size) if config.token_types else None
         self.embed_norm = make_norm(config) if config.embedding_norm else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = make_norm(config) if config.final_norm else nn.Identity()
@@ -130,7 +131,13 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         hooks: Hooks | None = None,
     ) -> Tensor:
-        """The residual stream after the final norm, (B, T, C); arguments as in `forward`."""
+        """The residual stream after the final norm, (B, T, C); arguments as in `forward`.
+
+        Raises:
+            UserError: as in `forward`; there is a cache, but the model is an encoder, whose tokens attend to later ones.
+        """
+        if cache is not None and self.config.bidirectional:
+            raise UserError(encoder_sentence(self.config))
         past = cache.length if cache is not None else 0
         hook = no_hooks if hooks is None else hooks.at("")
         x_BTC = self.embed(input_ids, document_ids=document_ids, past=past, hook=hook)
@@ -231,6 +238,8 @@ class Transformer(nn.Module):
 
     def _scaled(self, x_BTC: Tensor, positions: Tensor | None, hook: Hook = no_hooks) -> Tensor:
         """The input of the first block: embeddings with their learned positions, scaled, in `compute_dtype`."""
+        if self.embed_types is not None:
+            x_BTC = x_BTC + self.embed_types.weight[0]
         if self.embed_positions is not None:
             assert positions is not None
             offset = self.config.position_offset
@@ -260,7 +269,13 @@ class Transformer(nn.Module):
 
     @property
     def output_head(self) -> OutputHead:
-        """What maps normed hidden states to logits; its weight is the embedding matrix if they are tied."""
+        """What maps normed hidden states to logits; its weight is the embedding matrix if they are tied.
+
+        Raises:
+            UserError: the model is an encoder.
+        """
+        if self.config.bidirectional:
+            raise UserError(encoder_sentence(self.config))
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         bias = None if self.lm_head is None else self.lm_head.bias
         return OutputHead(weight, bias, self.config.multipliers.logits, self.config.final_logit_softcapping)
@@ -279,7 +294,7 @@ class Transformer(nn.Module):
         total = sum(p.numel() for p in self.parameters())
         if embeddings:
             return total
-        outside = (self.embed_tokens, self.embed_positions, self.lm_head)
+        outside = (self.embed_tokens, self.embed_positions, self.embed_types, self.lm_head)
         return total - sum(p.numel() for m in outside if m is not None for p in m.parameters())
 
     def flops_per_token(self, sequence_length: int) -> int:
@@ -309,6 +324,14 @@ def copy_sharing_weights(model: Transformer) -> Transformer:
     memo: dict[int, object] = {id(tensor): tensor for tensor in shared}
     memo |= {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
     return deepcopy(model, memo)
+
+
+def encoder_sentence(config: TransformerConfig) -> str:
+    """Why a model without next-token logits cannot do what was asked of it."""
+    return (
+        f"a model of type {config.family or 'lmcraft'!r} is an encoder, which cannot write or score texts: serve its "
+        "embeddings (/v1/embeddings), or train a classifier with `lmcraft finetune --objective classification`"
+    )
 
 
 def _is_not_result(name: str) -> bool:

@@ -40,7 +40,8 @@ class Classification(FinetuneObjective):
     min_row_tokens = 256
 
     pooling: Literal["last", "mean", "first"] = setting(
-        "last", "Input of the head: the hidden state of the last token, the mean over all tokens, or, for encoders, the first."
+        "last",
+        "Input of the head: the hidden state of the last token or, for encoders, the first; or the mean over all tokens.",
     )
     class_weights: Literal["none", "balanced"] = setting(
         "none", "Weights of the labels in the loss; balanced: rare labels count as much as frequent ones."

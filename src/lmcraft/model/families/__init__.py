@@ -10,6 +10,7 @@ entries     entries that families like Llama share
 llama_variants  Seed-OSS, ERNIE 4.5, EXAONE 3, Helium, AFM, CWM, InternLM 3, IQuest-Coder
 granite, smollm3, cohere, glm, exaone4, hunyuan, ministral, bitnet (and Apertus, nanochat)
 gemma       Gemma, Gemma 2, VaultGemma
+encoders    BERT, RoBERTa and its relatives, ModernBERT
 deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
 common_recurrent  entries of families with recurrent layers
 qwen_delta (Qwen3-Next, Qwen3.5), lfm2
@@ -30,6 +31,7 @@ from lmcraft.model.families.bitnet import APERTUS, BITNET, NANOCHAT
 from lmcraft.model.families.cohere import COHERE, COHERE2
 from lmcraft.model.families.dbrx import DBRX
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
+from lmcraft.model.families.encoders import BERT, CAMEMBERT, MODERNBERT, ROBERTA, XLM_ROBERTA
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone4 import EXAONE4
 from lmcraft.model.families.exaone_moe import EXAONE_MOE
@@ -133,6 +135,12 @@ BY_NAME = (
     SOLAR_OPEN,
     VAULTGEMMA,
     YOUTU,
+    BERT,
+    ROBERTA,
+    XLM_ROBERTA,
+    CAMEMBERT,
+    MODERNBERT,
+    LMCRAFT,
 )
 FAMILIES: dict[str, Family] = {family.model_type: family for family in (*BY_PREFERENCE, *BY_NAME)}
 

@@ -116,10 +116,12 @@ class LocalRotary(Rotary):
 
     theta: float = 1_000_000.0
     local_theta: float = 10_000.0
+    local_key: str = "rope_local_base_freq"
+    """Key of the other base in earlier releases."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         local = (hf_config.get("rope_parameters") or {}).get("sliding_attention") or {}
-        theta = local.get("rope_theta", hf_config.get("rope_local_base_freq"))
+        theta = local.get("rope_theta", hf_config.get(self.local_key))
         return {**super().read(hf_config, read_so_far), "rope_local_theta": self.local_theta if theta is None else theta}
 
     def _rope_parameters(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -128,7 +130,7 @@ class LocalRotary(Rotary):
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         super().write(config, hf_config)
-        hf_config["rope_local_base_freq"] = config.rope_local_theta
+        hf_config[self.local_key] = config.rope_local_theta
         hf_config["rope_parameters"] = {
             "full_attention": hf_config["rope_parameters"],
             "sliding_attention": {"rope_type": "default", "rope_theta": config.rope_local_theta},

@@ -130,6 +130,10 @@ class Family:
     weights: tuple[Weight, ...]
     optional_prefix: str = ""
     """Prefix that checkpoints of the headless model leave out of tensor names."""
+    unused: str = ""
+    """Regular expression for the names of tensors that the model leaves out: heads that it has no use for."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Ends of tensors' names in early checkpoints, and what they are now."""
     constants: Mapping[str, Any] = field(default_factory=dict)
     """Additional keys to write into config.json."""
     refuse: Callable[[Mapping[str, Any]], str | None] = lambda hf_config: None
