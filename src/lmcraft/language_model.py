@@ -147,7 +147,7 @@ class LanguageModel(InspectedModel):
         adapters: Mapping[str, Adapter] | None = None,
     ) -> "LanguageModel":
         """The model of an open source; arguments and errors as in `load`."""
-        source.check_writes_text()
+        source.check_has_no_head()
         return cls(
             build_model(source.checkpoint, dtype=dtype, device=device),
             source.tokenizer,

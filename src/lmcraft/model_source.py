@@ -23,7 +23,7 @@ from lmcraft.model.adapter import CONFIG, Adapter, is_adapter, read_adapter
 from lmcraft.model.checkpoint import Checkpoint
 from lmcraft.model.storage import open_checkpoint
 from lmcraft.model.task_head import task_head_error
-from lmcraft.model.transformer import Transformer
+from lmcraft.model.transformer import Transformer, encoder_sentence
 from lmcraft.tokenizer.loading import has_tokenizer
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -83,11 +83,17 @@ class ModelSource:
         return [("model", self.path), *((f"base {name}", path) for name, path in base)]
 
     def check_writes_text(self) -> None:
+        """Raise UserError if this or its base model is a classifier, a reward model or an encoder."""
+        self.check_has_no_head()
+        if (config := self.checkpoint.config()).bidirectional:
+            raise UserError(encoder_sentence(config))
+
+    def check_has_no_head(self) -> None:
         """Raise UserError if this or its base model is a classifier or a reward model."""
         if error := task_head_error(self.path):
             raise error
         if self.base is not None:
-            self.base.check_writes_text()
+            self.base.check_has_no_head()
 
     def build_empty(self) -> Transformer:
         """The model without its weights."""

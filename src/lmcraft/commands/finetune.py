@@ -127,8 +127,8 @@ def _train(run: "FinetuneRun", trainer: "Trainer", before: "Metrics", print_line
     if processes.is_main:
         if run.data.labels.names:
             run.data.labels.save(folder.path)
-            if not run.data.labels.is_portable:
-                print_line(f"only lmcraft opens {folder.path}: transformers and PEFT have no --pooling mean, and refuse it")
+            if not run.data.labels.is_portable(trainer.model.config):
+                print_line(f"only lmcraft opens {folder.path}: transformers and PEFT have no such head, and refuse it")
         for line in evaluate_after(run, trainer, before):
             print_line(line)
         write_lineage(folder, "finetune", parents=parents, data=data, license=source.license)

@@ -62,7 +62,7 @@ def pull(config: PullConfig) -> ModelFolder:
         dtype = None if config.dtype == "keep" else getattr(torch, config.dtype)
         model = LanguageModel.of(source, dtype=dtype)
         model.transformer.compute_dtype = torch.float32
-        model.compute_logits([0])  # a damaged model is found before it is written
+        model.compute_outputs([0])  # a damaged model is found before it is written
         if dtype is not None:
             convert_weights(model.transformer, dtype)
         if source.path.is_dir() and dtype is None:

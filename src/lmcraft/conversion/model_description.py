@@ -16,6 +16,7 @@ BITS_PER_WEIGHT = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
 PARTS = {  # by a word in a weight's name
     "embed_tokens": "embeddings",
     "embed_positions": "positions",
+    "embed_types": "token types",
     "lm_head": "output projection",
     "attention": "attention",
     "mixer": "recurrent mixers",
@@ -80,7 +81,7 @@ def _part(name: str) -> str:
 def _cache_bytes(config: TransformerConfig) -> dict[str, int]:
     """What a text takes while it is generated: keys and values in bfloat16, recurrent states in float32."""
     layers = range(config.num_hidden_layers)
-    shapes = [config.cache_shape(layer) or (0, 0, 0) for layer in layers]
+    shapes = [config.cache_shape(layer) or (0, 0, 0) for layer in layers if not config.bidirectional]
     per_token = 2 * sum(heads * (key + value) for heads, key, value in shapes)
     state = 4 * sum(prod(shape) for layer in layers for shape in config.state_shapes(layer))
     keys_and_values = {"per token": per_token, "full context": per_token * config.max_position_embeddings}
@@ -109,7 +110,8 @@ def _architecture(config: TransformerConfig) -> dict[str, str]:
     rotary = f"rotary, base {config.rope_theta:g}"
     if config.rope_scaling.rope_type != "default":
         rotary += f", scaled {config.rope_scaling.factor:g} times ({config.rope_scaling.rope_type})"
-    norm = {"before": "before", "after": "after", "both": "before and after"}.get(config.norm_placement, "around")
+    sides = {"before": "before", "after": "after", "both": "before and after"}.get(config.norm_placement)
+    placement = f"{sides} each sub-layer" if sides else "of each sum with the residual stream"
     rows = {
         "family": config.family or "lmcraft",
         "layers": f"{config.num_hidden_layers}, {config.hidden_size:,} wide" + ", parallel" * config.parallel_residual,
@@ -120,7 +122,7 @@ def _architecture(config: TransformerConfig) -> dict[str, str]:
         "latent attention": f"{latent.kv_lora_rank:,} wide" if latent.kv_lora_rank else "",
         "windows": windows,
         "feed-forward": f"{config.feed_forward}, {experts}" if config.num_experts else dense,
-        "norms": f"{config.norm}, {norm} each sub-layer",
+        "norms": f"{config.norm}, {placement}",
         "positions": rotary if config.position == "rotary" else config.position,
         "context": f"{config.max_position_embeddings:,} tokens",
         "vocabulary": f"{config.vocab_size:,} tokens" + ", tied" * config.tie_word_embeddings,

@@ -65,7 +65,7 @@ def export_model(config: ExportConfig) -> str:
         ids = (original.tokenizer.encode(PROBE) or [0])[
             : min(PROBE_TOKENS, original.transformer.config.max_position_embeddings)
         ]
-        expected, conversation = original.compute_logits(ids), _render_conversation(original)
+        expected, conversation = original.compute_outputs(ids), _render_conversation(original)
         chosen = getattr(torch, config.dtype) if config.dtype in ("float32", "bfloat16", "float16") else None
         model = LanguageModel.of(source, dtype=chosen)
         dequantized = source.checkpoint.read_quantized is not None and (chosen is not None or config.kind == "gguf")
@@ -85,14 +85,17 @@ def export_model(config: ExportConfig) -> str:
         exported = LanguageModel.load(address, dtype=torch.float32)
         tolerance = config.tolerance or TOLERANCE[dtype]
         same_template = _render_conversation(exported) == conversation
-        summary = _check(expected, _compute_logits(exported, ids), tolerance, same_template=same_template)
+        summary = _check(expected, _compute_outputs(exported, ids), tolerance, same_template=same_template)
         return f"dequantized the matrices to {dtype}\n{summary}" if dequantized else summary
 
 
-def _compute_logits(model: LanguageModel, ids: list[int]) -> torch.Tensor:
+def _compute_outputs(model: LanguageModel, ids: list[int]) -> torch.Tensor:
+    """The logits, or an encoder's hidden states, also if they are not numbers."""
+    transformer = model.transformer
+    compute = transformer.hidden_states if transformer.config.bidirectional else transformer
     with torch.inference_mode():
-        logits: torch.Tensor = model.transformer(torch.tensor([ids]))
-    return logits[0]
+        outputs: torch.Tensor = compute(torch.tensor([ids]))
+    return outputs[0]
 
 
 def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_shard_size: int) -> None:

@@ -18,6 +18,7 @@ from lmcraft.data.loader import IGNORE_INDEX
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, mismatch_error, write_json
 from lmcraft.inference.pooling import Pooling
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.layer_inputs import document_begins
 from lmcraft.model.linear import Linear
 from lmcraft.model.task_head import task_head_error
@@ -38,10 +39,10 @@ class Labels:
     temperature: float = 1.0
     """What the outputs are divided by before they become probabilities; fitted by `lmcraft evaluate --fit-temperature`."""
 
-    @property
-    def is_portable(self) -> bool:
-        """Whether transformers and PEFT have classifiers that pool the same token; they know no mean."""
-        return self.pooling == "last"
+    def is_portable(self, config: TransformerConfig) -> bool:
+        """Whether transformers and PEFT have a classifier that computes the same: they know no mean, and the heads of their
+        encoders have further layers."""
+        return self.pooling == "last" and not config.bidirectional
 
     def predict(self, outputs_L: Tensor) -> str:
         """The prediction for one text as a string: its label, its labels, or its reward."""

@@ -66,7 +66,7 @@ def snapshot(
         if HEAD_WEIGHT in state:
             tensors[HEAD_WEIGHT] = state[HEAD_WEIGHT]
             config |= {"task_type": "SEQ_CLS", "modules_to_save": [HEAD]}
-            config |= {} if labels.is_portable else {"peft_type": OUR_TYPE}
+            config |= {} if labels.is_portable(model.config) else {"peft_type": OUR_TYPE}
 
         def write_adapter(folder: Path) -> None:
             save_adapter(Adapter(folder, config, tensors), folder)
@@ -75,7 +75,7 @@ def snapshot(
         return write_adapter
     head = state.pop(HEAD_WEIGHT, None)
     whole_model = unsharded_copy(model, method)
-    if not labels.is_portable:
+    if not labels.is_portable(model.config):
         whole_model.config = replace(model.config, family=LMCRAFT.model_type)
 
     def write_model(folder: Path) -> None:

@@ -35,6 +35,16 @@ class InspectedModel:
             raise damaged_model_error(self.transformer)
         return logits_1TV[0]
 
+    def compute_outputs(self, input_ids: Sequence[int]) -> Tensor:
+        """What `compute_logits` returns and raises, or the hidden states of an encoder, which has no logits, (T, C)."""
+        if not self.transformer.config.bidirectional:
+            return self.compute_logits(input_ids)
+        with torch.inference_mode():
+            hidden_TC = self.transformer.hidden_states(self._as_row(list_token_ids(input_ids)))[0]
+        if not bool(hidden_TC.isfinite().all()):
+            raise damaged_model_error(self.transformer)
+        return hidden_TC
+
     def run_with_hooks(
         self, prompt: str | Sequence[int], fwd_hooks: Sequence[tuple[NameFilter, HookFunction]] = ()
     ) -> Tensor:

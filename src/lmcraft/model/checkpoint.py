@@ -115,6 +115,26 @@ class Checkpoint:
         )
         return replace(self, hf_config={**self.hf_config, "tie_word_embeddings": False})
 
+    def with_prefix(self) -> "Checkpoint":
+        """The same checkpoint under the family's names, if it leaves out their prefix, as headless models do.
+
+        Raises:
+            UserError: as in `config`.
+        """
+        family = family_of(self.hf_config)
+        full = {name for name, _ in family.stacks(self.config())} - self.names
+        headless = {name: name.removeprefix(family.optional_prefix) for name in full}
+        headless = {name: stored for name, stored in headless.items() if stored in self.names}
+        if not headless:
+            return self
+        read_quantized = self.read_quantized
+        return replace(
+            self,
+            names=self.names - set(headless.values()) | headless.keys(),
+            read=lambda name: self.read(headless.get(name, name)),
+            read_quantized=read_quantized and (lambda name: read_quantized(headless.get(name, name))),
+        )
+
     def unused_tensors(self) -> list[str]:
         """Names of tensors that the model has no use for, although they may change what it computes.
 

@@ -224,7 +224,7 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         stored = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
-        yield separate_experts(_dequantize(_with_current_names(language_model(stored)))).tied_as_stored()
+        yield separate_experts(_dequantize(_with_current_names(language_model(stored))).with_prefix()).tied_as_stored()
 
 
 def _with_current_names(checkpoint: Checkpoint) -> Checkpoint:

@@ -49,6 +49,7 @@ COMPUTED: dict[str, Callable[[Any], bool]] = {
 }
 # What else to say of a field than its name.
 REASONS: dict[str, str | Callable[[Any], str]] = {
+    "bidirectional": "it is an encoder, which writes no text",
     "num_experts": "it has a mixture of experts",
     "rope_scaling": lambda scaling: f"it has rotary positions scaled by {scaling.rope_type!r}",
     "latent_attention": "it has multi-head latent attention (MLA)",
@@ -71,7 +72,8 @@ _LAYER_NAMES = {
 def missing_part(config: TransformerConfig) -> str:
     """Which part of a model the native step lacks, as in "it has a mixture of experts"; empty if it has all."""
     default = TransformerConfig()
-    names = sorted((item.name for item in fields(config)), key=lambda name: name != "layer_types")  # these say the most
+    first = ("bidirectional", "layer_types")  # these say the most
+    names = sorted((item.name for item in fields(config)), key=lambda name: name not in first)
     for name in names:
         value = getattr(config, name)
         if value == getattr(default, name) or COMPUTED.get(name, lambda _: False)(value):

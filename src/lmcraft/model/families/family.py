@@ -233,8 +233,7 @@ class Family:
     ) -> Iterator[tuple[str, QuantizedMatrix]]:
         """Yield our names and matrices of all quantized tensors that `read` returns."""
         for weight, index in self._each_weight(config):
-            name = weight.hf.format(**index)
-            if (matrix := read(name) or read(name.removeprefix(self.optional_prefix))) is not None:
+            if (matrix := read(weight.hf.format(**index))) is not None:
                 names = weight.names(config, index)
                 rows = [shapes[ours][0] for ours in names]
                 for number, name in enumerate(names):
