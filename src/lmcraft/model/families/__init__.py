@@ -36,8 +36,6 @@ from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone4 import EXAONE4
 from lmcraft.model.families.exaone_moe import EXAONE_MOE
 from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
-from lmcraft.model.families.encoders import BERT, CAMEMBERT, MODERNBERT, ROBERTA, XLM_ROBERTA
-from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
