@@ -138,6 +138,8 @@ class Checkpoint:
     def unused_tensors(self) -> list[str]:
         """Names of tensors that the model has no use for, although they may change what it computes.
 
+        Biases of zeros change nothing; AutoGPTQ writes them for layers that have none.
+
         Raises:
             UserError: as in `config`.
         """
@@ -145,8 +147,9 @@ class Checkpoint:
         untied = replace(self.config(), tie_word_embeddings=False)  # a tied output projection may be stored as well
         used = {name for name, _ in family.stacks(untied)}
         used |= {name.removeprefix(family.optional_prefix) for name in used}
-        unused = re.compile(family.unused or "$^")
-        return sorted(name for name in self.names - used if not (IGNORED.fullmatch(name) or unused.fullmatch(name)))
+        left_out = re.compile(family.unused or "$^")
+        others = [name for name in self.names - used if not (IGNORED.fullmatch(name) or left_out.fullmatch(name))]
+        return sorted(name for name in others if not name.endswith(".bias") or bool(self.read(name).any()))
 
 
 def _are_equal(first: Tensor, second: Tensor) -> bool:

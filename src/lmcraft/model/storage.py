@@ -224,7 +224,8 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
                 raise UserError(f"'{path}' cannot be read as safetensors ({error}); download or save it again") from error
         file_of = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (not a dict)
         stored = Checkpoint(str(folder), hf_config, frozenset(file_of), lambda name: file_of[name].get_tensor(name))
-        yield separate_experts(_dequantize(_with_current_names(language_model(stored))).with_prefix()).tied_as_stored()
+        language = _dequantize(_with_current_names(language_model(stored)))
+        yield separate_experts(language).with_prefix().tied_as_stored()
 
 
 def _with_current_names(checkpoint: Checkpoint) -> Checkpoint:
@@ -252,11 +253,7 @@ def _dequantize(checkpoint: Checkpoint) -> Checkpoint:
     reader = DequantizingReader(checkpoint.source, matrices, checkpoint.names, checkpoint.read, transposed)
     dtypes = {_dtype_name(dtype): dtype for dtype in FLOATS}
     dtype = dtypes.get(str(hf_config.get("dtype") or hf_config.get("torch_dtype")), torch.bfloat16)
-    result = Checkpoint(checkpoint.source, hf_config, reader.names, reader.read, dtype, reader.read_quantized)
-    layers = {name.removesuffix(".weight") for name in matrices}
-    biases = [name for name in result.unused_tensors() if name.removesuffix(".bias") in layers]
-    zeros = {name for name in biases if not checkpoint.read(name).any()}  # of layers that have no bias, by AutoGPTQ
-    return replace(result, names=result.names - zeros)
+    return Checkpoint(checkpoint.source, hf_config, reader.names, reader.read, dtype, reader.read_quantized)
 
 
 def read_hf_config(folder: Path) -> dict[str, Any]:
