@@ -8,7 +8,7 @@ import torch
 from lmcraft.inference.block_pool import BlockPool, BlockTable
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.packed_model import DecodeToken, PackedModel, can_pack
-from lmcraft.model.parts import LatentAttention
+from lmcraft.model.parts import LatentAttention, Routing, SharedExpert
 from lmcraft.model.transformer import Transformer
 from tests.inference.helpers import request_of, texts
 from tests.tiny import GPT2, tiny_model
@@ -26,6 +26,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "latent_attention": LatentAttention(kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12),
     },
     "experts": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+    "sigmoid": {"num_experts": 32, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    | {"router": Routing(scores="sigmoid"), "shared_expert": SharedExpert(intermediate_size=32, gate=True)},
 }
 
 
@@ -80,6 +82,7 @@ def test_odd_widths_are_computed_one_by_one() -> None:
     assert PackedModel(model("qwen3"), pool).max_rows == 8
     assert PackedModel(model("qwen3", intermediate_size=100), pool).max_rows == 1
     assert PackedModel(model("qwen3", intermediate_size=8192), pool).max_rows == 4
+    assert PackedModel(model("sigmoid", num_experts=8), pool).max_rows == 1
 
 
 def test_modified_models_are_not_supported() -> None:

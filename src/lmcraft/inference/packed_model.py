@@ -117,7 +117,9 @@ def _max_rows(model: Transformer) -> int:
     """How many rows PyTorch's elementwise functions compute as they would compute each alone."""
     c = model.config
     widths = [c.hidden_size, c.intermediate_size, c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim]
-    widths += [c.moe_intermediate_size, c.shared_expert.intermediate_size] if c.num_experts else []
+    if c.num_experts:
+        widths += [c.moe_intermediate_size, c.shared_expert.intermediate_size]
+        widths += [c.num_experts] if c.router.scores == "sigmoid" else []
     if any(width % VECTOR_NUMBERS for width in widths):
         return 1
     return max(1, min(MAX_PACKED_ROWS, UNSPLIT_NUMBERS // max(widths)))

@@ -17,7 +17,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "after": {"norm_placement": "after", "feed_forward": "relu2"},
     "qwen2": {"attention_bias": "qkv", "qk_norm": False, "sliding_window": 6},
     "olmo": {"norm": "layernorm", "norm_weight": False, "norm_bias": False, "clip_qkv": 0.5, "qk_norm": False},
-    "olmo2": {"norm_placement": "after", "qk_norm_over": "projection", "num_key_value_heads": 2},
+    "olmo2": {"norm_placement": "after", "qk_norm_over": "projection", "clip_qkv": 0.9},
     "gemma2": {"norm": "gemma_rmsnorm", "norm_placement": "both", "feed_forward": "geglu_tanh", "qk_norm": False}
     | {"attn_logit_softcapping": 1.5, "final_logit_softcapping": 3.0, "scale_embeddings": True}
     | {"sliding_window": 8, "layer_types": ("sliding_attention", "full_attention"), "attention_sinks": True},

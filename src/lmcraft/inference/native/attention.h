@@ -55,19 +55,20 @@ inline void Decoder<T>::project_qkv(const Layer& layer, Scratch& s) {
   multiply(layer.qkv, input, s, [&](int r, int i, const float* y, int n) { store_partial(y, n, &qkv_[r * stride + i]); });
 }
 
-// Of the norm over a projection, which needs whole rows.
+// The norm over a projection, which needs whole rows; then the clipping.
 template <typename T>
-inline void Decoder<T>::clip_and_norm_projections(const Layer& layer, int thread) {
+inline void Decoder<T>::norm_and_clip_projections(const Layer& layer, int thread) {
   const ModelLayout& m = model_;
   int queries = m.heads * m.head_dim, keys = m.kv_heads * m.head_dim;
   Range rows = range(count_, 1, thread);
   for (int r = rows.begin; r < rows.end; r++) {
     float* row = &qkv_[int64_t(r) * layer.qkv.rows];
+    if (m.qk_norm_span == PROJECTION && layer.q_norm) {
+      normalize({layer.q_norm, nullptr, m.qk_norm_type}, m.norm_eps, row, queries, row);
+      normalize({layer.k_norm, nullptr, m.qk_norm_type}, m.norm_eps, row + queries, keys, row + queries);
+    }
     if (m.clip)
       for (int i = 0; i < layer.qkv.rows; i++) row[i] = std::clamp(row[i], -m.clip, m.clip);
-    if (m.qk_norm_span != PROJECTION || !layer.q_norm) continue;
-    normalize({layer.q_norm, nullptr, m.qk_norm_type}, m.norm_eps, row, queries, row);
-    normalize({layer.k_norm, nullptr, m.qk_norm_type}, m.norm_eps, row + queries, keys, row + queries);
   }
   barrier_.wait();
 }

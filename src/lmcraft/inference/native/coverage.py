@@ -82,6 +82,8 @@ def missing_part(config: TransformerConfig) -> str:
         return reason if isinstance(reason, str) else reason(value)
     if config.parallel_residual and config.norm_placement != "before":
         return "it has parallel sub-layers with norms of their outputs"
+    if config.qk_norm and config.clip_qkv and config.qk_norm_over != "projection":
+        return "it clips queries and keys after a QK norm of each head"
     if config.qk_norm and config.qk_norm_after_rotary and config.qk_norm_over == "projection":
         return "it has a QK norm over all heads together after the rotation"
     return ""

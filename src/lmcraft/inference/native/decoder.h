@@ -148,7 +148,7 @@ class Decoder : public DecoderBase {
       const Layer& layer = m.layers[n];
       project_qkv(layer, s);
       barrier_.wait();
-      if (m.clip || m.qk_norm_span == PROJECTION) clip_and_norm_projections(layer, thread);
+      if (m.clip || m.qk_norm_span == PROJECTION) norm_and_clip_projections(layer, thread);
       store_keys_and_values(layer, thread);
       barrier_.wait();
       if (prompt_ && n == m.num_layers - 1) {
@@ -243,7 +243,7 @@ class Decoder : public DecoderBase {
 
   // attention.h
   void project_qkv(const Layer& layer, Scratch& s);
-  void clip_and_norm_projections(const Layer& layer, int thread);
+  void norm_and_clip_projections(const Layer& layer, int thread);
   void store_keys_and_values(const Layer& layer, int thread);
   void attend(const Layer& layer, Scratch& s, int thread);
   void scale_queries(const Layer& layer, Range rows, Range heads, Scratch& s);
