@@ -145,7 +145,7 @@ class TransformerConfig:
     """QK norm over each head, with the same weights for all heads or with weights of its own, or over all heads of a token
     together (OLMo 2)."""
     qk_norm_kind: Literal["rmsnorm", "layernorm", "unweighted"] = "rmsnorm"
-    """QK norm by RMSNorm (Gemma's if `norm` is), by LayerNorm without biases, or by RMSNorm without weights."""
+    """QK norm by RMSNorm (Gemma's if `norm` is), by LayerNorm, or by RMSNorm without weights."""
     qk_norm_after_rotary: bool = False
     """QK norm of rotated queries and keys."""
     attention_sinks: bool = False

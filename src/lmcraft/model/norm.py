@@ -145,4 +145,4 @@ def make_qk_norm(config: TransformerConfig, heads: int) -> nn.Module:
         return make_rms_norm(config, width)
     if config.qk_norm_over == "each_head":
         return HeadLayerNorm(heads, width, config.norm_eps)
-    return LayerNorm(width, config.norm_eps, bias=False)
+    return LayerNorm(width, config.norm_eps, bias=config.norm_bias)

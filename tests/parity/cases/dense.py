@@ -50,7 +50,7 @@ CASES = {
     "stablelm-parallel": Case(
         "stablelm",
         {**SIZES, **rope(partial_rotary_factor=0.5), "use_parallel_residual": True, "use_qkv_bias": True}
-        | {"qk_layernorm": True, "tie_word_embeddings": True},
+        | {"tie_word_embeddings": True},
     ),
     "starcoder2": Case("starcoder2", {**SIZES, "sliding_window": 8}),
     "starcoder2-no-bias": Case("starcoder2", {**SIZES, "use_bias": False, "tie_word_embeddings": False}),
@@ -97,17 +97,17 @@ CASES = {
     "nanochat": Case("nanochat", SIZES),
     "bitnet": Case("bitnet", SIZES),
     "opt": Case("opt", OPT),
-    "opt-350m": Case("opt", {**OPT, "do_layer_norm_before": False, "word_embed_proj_dim": 20}),
+    "opt-350m": Case("opt", {**OPT, "do_layer_norm_before": False}),
     "bloom": Case("bloom", BLOOM),
-    "bloom-post-norm-residual": Case("bloom", {**BLOOM, "n_head": 4, "apply_residual_connection_post_layernorm": True}),
+    "bloom-four-heads": Case("bloom", {**BLOOM, "n_head": 4, "tie_word_embeddings": False}),
     "falcon": Case("falcon", FALCON),
     "falcon-40b": Case("falcon", {**FALCON, "new_decoder_architecture": True}),
     "falcon-11b": Case("falcon", {**FALCON, "new_decoder_architecture": True, "num_ln_in_parallel_attn": 1}),
-    "falcon-rw": Case(
-        "falcon", {**FALCON, "alibi": True, "bias": True, "parallel_attn": False, "multi_query": False, "num_kv_heads": 4}
+    "falcon-serial": Case(
+        "falcon", {**FALCON, "bias": True, "parallel_attn": False, "multi_query": False, "num_kv_heads": 4}
     ),
     "mpt": Case("mpt", MPT),
-    "mpt-clipped": Case("mpt", {**MPT, "n_heads": 4, "attn_config": {"clip_qkv": 0.7, "alibi_bias_max": 4}}),
+    "mpt-clipped": Case("mpt", {**MPT, "n_heads": 4, "attn_config": {"clip_qkv": 0.7, "softmax_scale": 0.2}}),
     "helium": Case("helium", {**SIZES, "head_dim": 8}),
     "arcee": Case("arcee", {**WIDE, **YARN}),
     "arcee-biases": Case("arcee", {**SIZES, "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}),

@@ -28,6 +28,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families.afmoe import AFMOE
 from lmcraft.model.families.aria import ARIA_TEXT
 from lmcraft.model.families.bitnet import APERTUS, BITNET, NANOCHAT
+from lmcraft.model.families.bloom import BLOOM
 from lmcraft.model.families.cohere import COHERE, COHERE2
 from lmcraft.model.families.dbrx import DBRX
 from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
@@ -35,6 +36,7 @@ from lmcraft.model.families.encoders import BERT, CAMEMBERT, MODERNBERT, ROBERTA
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone4 import EXAONE4
 from lmcraft.model.families.exaone_moe import EXAONE_MOE
+from lmcraft.model.families.falcon import FALCON
 from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
@@ -42,8 +44,11 @@ from lmcraft.model.families.gemma3 import GEMMA3
 from lmcraft.model.families.glm import GLM, GLM4
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE, SOLAR_OPEN
 from lmcraft.model.families.gpt2 import GPT2
+from lmcraft.model.families.gpt_bigcode import GPT_BIGCODE
+from lmcraft.model.families.gpt_neo import GPT_NEO
 from lmcraft.model.families.gpt_neox import GPT_NEOX
 from lmcraft.model.families.gpt_oss import GPT_OSS
+from lmcraft.model.families.gptj import CODEGEN, GPTJ
 from lmcraft.model.families.granite import GRANITE, GRANITE_SWA, HYPERCLOVAX
 from lmcraft.model.families.granitemoe import GRANITEMOE, GRANITEMOE_SWA, GRANITEMOEHYBRID, GRANITEMOESHARED
 from lmcraft.model.families.hunyuan import HUNYUAN_V1_DENSE
@@ -57,13 +62,18 @@ from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
 from lmcraft.model.families.mellum import MELLUM
 from lmcraft.model.families.ministral import MINISTRAL, MINISTRAL3
 from lmcraft.model.families.mixtral import MINIMAX_M2, MIXTRAL
+from lmcraft.model.families.mpt import MPT
 from lmcraft.model.families.olmo import OLMO, OLMO2, OLMO3
 from lmcraft.model.families.olmoe import FLEX_OLMO, OLMOE
+from lmcraft.model.families.opt import OPT
+from lmcraft.model.families.phi import PERSIMMON, PHI
 from lmcraft.model.families.phi3 import PHI3
 from lmcraft.model.families.phimoe import PHIMOE
 from lmcraft.model.families.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
 from lmcraft.model.families.qwen_delta import QWEN3_5, QWEN3_5_MOE, QWEN3_NEXT
 from lmcraft.model.families.smollm3 import SMOLLM3
+from lmcraft.model.families.stablelm import JAIS2, NEMOTRON, STABLELM
+from lmcraft.model.families.starcoder2 import STARCODER2
 
 BY_PREFERENCE = (QWEN3, LLAMA, MISTRAL, QWEN2, GPT2, GPT_NEOX, GEMMA3, PHI3, QWEN3_MOE, OLMO2, LMCRAFT)
 # These are saved under the name that they came with; what names no family is none of these.
@@ -72,6 +82,8 @@ BY_NAME = (
     ARCEE,
     BAMBA,
     BITNET,
+    BLOOM,
+    CODEGEN,
     COHERE,
     COHERE2,
     CWM,
@@ -83,6 +95,7 @@ BY_NAME = (
     EXAONE,
     EXAONE4,
     EXAONE_MOE,
+    FALCON,
     FALCON_H1,
     FLEX_OLMO,
     GEMMA,
@@ -91,6 +104,9 @@ BY_NAME = (
     GLM4,
     GLM4_MOE,
     GLM4_MOE_LITE,
+    GPTJ,
+    GPT_BIGCODE,
+    GPT_NEO,
     GPT_OSS,
     GRANITE,
     PHIMOE,
@@ -111,6 +127,7 @@ BY_NAME = (
     HY_V3,
     INTERNLM3,
     IQUESTCODER,
+    JAIS2,
     LFM2,
     LFM2_MOE,
     LLAMA4_TEXT,
@@ -119,11 +136,16 @@ BY_NAME = (
     MINISTRAL,
     MINISTRAL3,
     MIXTRAL,
+    MPT,
     NANOCHAT,
+    NEMOTRON,
     NEMOTRON_H,
     OLMO,
     OLMO3,
     OLMOE,
+    OPT,
+    PERSIMMON,
+    PHI,
     PHIMOE,
     QWEN2_MOE,
     QWEN3_5,
@@ -133,6 +155,8 @@ BY_NAME = (
     SEED_OSS,
     SMOLLM3,
     SOLAR_OPEN,
+    STABLELM,
+    STARCODER2,
     VAULTGEMMA,
     YOUTU,
     BERT,

@@ -9,6 +9,7 @@ from lmcraft.model.families import common
 from lmcraft.model.families.common import BIAS, DROPOUTS, SILU, Rotary
 from lmcraft.model.families.family import Entry, Field, Weight
 from lmcraft.model.families.layouts import Layout
+from lmcraft.model.parts import Multipliers
 
 UNGATED = {
     "gelu_new": "gelu_tanh",
@@ -20,6 +21,8 @@ UNGATED = {
     "silu": "silu",
     "swish": "silu",
 }
+UNGATED_TANH = {"gelu_pytorch_tanh": "gelu_tanh", **UNGATED}  # the first name is written
+UNSCALED = Multipliers(attention=1.0)
 
 
 def llama_like(
@@ -40,6 +43,49 @@ def llama_like(
 
 
 BIASES = (Field("attention_bias", "attention_bias", False, BIAS), Field("mlp_bias", "mlp_bias", False))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A size as a multiple of another one."""
+
+    hf: str
+    ours: str
+    unit: str
+    """Our field that it is a multiple of."""
+    default: int
+    """If the key is missing."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {self.ours: hf_config.get(self.hf, self.default) * read_so_far[self.unit]}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config[self.hf] = getattr(config, self.ours) // getattr(config, self.unit)
+
+
+def gpt2_sizes(vocab: int, positions: int, width: int, layers: int, heads: int) -> tuple[Field, ...]:
+    """The sizes under GPT-2's keys."""
+    return (
+        Field("vocab_size", "vocab_size", vocab),
+        Field("n_positions", "max_position_embeddings", positions),
+        Field("n_embd", "hidden_size", width),
+        Field("n_layer", "num_hidden_layers", layers),
+        Field("n_head", "num_attention_heads", heads),
+        Field("n_inner", "intermediate_size", lambda read: 4 * read["hidden_size"]),
+    )
+
+
+def plain_heads(sizes: Iterable[Field]) -> tuple[Field, ...]:
+    """The sizes of a family whose heads have keys of their own and a fixed width, so that it has no keys for these."""
+    return tuple(entry for entry in sizes if entry.ours not in ("num_key_value_heads", "head_dim"))
+
+
+def equal_heads(config: TransformerConfig) -> Mapping[str, Any]:
+    """The settings that such a family implies."""
+    return {
+        "num_key_value_heads": config.num_attention_heads,
+        "head_dim": config.hidden_size // max(1, config.num_attention_heads),
+    }
 
 
 def full_every(every: int, key: str = "") -> Callable[[Mapping[str, Any], int], list[str]]:
@@ -136,6 +182,21 @@ def norm_weights(hf: str, ours: str, **options: Any) -> tuple[Weight, ...]:
     return tuple(Weight(f"{hf}.{part}", (f"{ours}.{part}",), **options) for part in ("weight", "bias"))
 
 
+def linear(hf: str, ours: str, has_bias: Callable[[TransformerConfig, int], bool]) -> tuple[Weight, ...]:
+    """A matrix and its bias, if it has one."""
+    return Weight(f"{hf}.weight", (f"{ours}.weight",)), Weight(f"{hf}.bias", (f"{ours}.bias",), when=has_bias)
+
+
+def fused_qkv(hf: str, layout: Layout) -> tuple[Weight, ...]:
+    """Queries, keys and values in one matrix, and one bias."""
+    weight, bias = (tuple(f"layers.{{i}}.attention.{p}_proj.{part}" for p in "qkv") for part in ("weight", "bias"))
+    return (
+        Weight(f"{hf}.weight", weight, layout=layout),
+        Weight(f"{hf}.bias", bias, layout=layout, when=common.has_qkv_bias),
+    )
+
+
+OUTER = common.EMBEDDINGS[::2]
 LLAMA = (*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS)
 POST_NORMS = (
     common.layer_weight("post_attention_layernorm.weight", "attention_post_norm.weight"),
