@@ -60,7 +60,7 @@ class PackedModel:
         self._model = copy_sharing_weights(model)
         self._model.compute_dtype = torch.float32
         config = model.config
-        slopes = alibi_slopes(config.num_attention_heads, config.alibi_bias_max) if config.position == "alibi" else None
+        slopes = alibi_slopes(config.num_attention_heads) if config.position == "alibi" else None
         self._slopes = None if slopes is None else torch.tensor(slopes)
         self._head = self._model.output_head
         layers = {name: layer for name, layer in self._model.layers.named_modules() if _is_packable(layer)}

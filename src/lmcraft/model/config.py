@@ -82,8 +82,6 @@ class TransformerConfig:
     arXiv 2108.12409)."""
     position_offset: int = 0
     """Learned positions begin at this row of their table (OPT)."""
-    alibi_bias_max: float = 8.0
-    """The slopes of ALiBi go down to 2 to the minus this."""
     token_types: int = 0
     """Rows of a table of token types, the first of which is added to every embedding (BERT, arXiv 1810.04805); 0: none."""
     bidirectional: bool = False

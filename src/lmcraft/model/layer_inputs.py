@@ -137,7 +137,7 @@ class LayerInputsBuilder:
         config = self._config
         if config.position != "alibi":
             return mask
-        slopes_H = mask.new_tensor(alibi_slopes(config.num_attention_heads, config.alibi_bias_max))
+        slopes_H = mask.new_tensor(alibi_slopes(config.num_attention_heads))
         return mask[:, None] + slopes_H[:, None, None] * (keys_S - queries_T[:, None]).to(mask.dtype)
 
     def _rotary_rows(
@@ -182,9 +182,9 @@ def token_positions(T: int, past: int, document_ids: Tensor | None, device: torc
 
 
 @cache
-def alibi_slopes(heads: int, bias_max: float) -> tuple[float, ...]:
-    """ALiBi's slopes: 2 to the minus i bias_max / n for i from 1 to n; where n, a power of two, is above the number of
+def alibi_slopes(heads: int) -> tuple[float, ...]:
+    """ALiBi's slopes: 2 to the minus 8 i / n for i from 1 to n; where n, a power of two, is above the number of
     heads, first those of even i (arXiv 2108.12409, section 3, and its reference code)."""
     count = 1 << (heads - 1).bit_length()
-    slopes = tuple(2.0 ** (-i * bias_max / count) for i in range(1, count + 1))
+    slopes = tuple(2.0 ** (-8 * i / count) for i in range(1, count + 1))
     return slopes if count == heads else (slopes[1::2] + slopes[::2])[:heads]

@@ -32,7 +32,7 @@ COMPUTED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("rope_theta", "partial_rotary_factor", "sliding_window", "rope_local_theta", "no_rope_layers"), _is_any
     ),
-    **dict.fromkeys(("position_offset", "alibi_bias_max", "query_scaling", "scale_embeddings"), _is_any),
+    **dict.fromkeys(("position_offset", "query_scaling", "scale_embeddings"), _is_any),
     **dict.fromkeys(("parallel_residual", "qk_norm", "qk_norm_kind", "qk_norm_after_rotary", "sub_norm"), _is_any),
     **dict.fromkeys(("attention_sinks", "attn_logit_softcapping", "final_logit_softcapping", "clip_qkv"), _is_any),
     **dict.fromkeys(("query_pre_attn_scalar", "tie_word_embeddings", "head_bias", "attention_bias", "mlp_bias"), _is_any),

@@ -190,7 +190,7 @@ class ModelPacker:
         layout.query_scaling_beta, layout.query_scaling_length = scaling.beta, scaling.length
         layout.query_scaling_offset, layout.xielu_beta = scaling.offset, XIELU_BETA
         if config.position == "alibi":
-            slopes = alibi_slopes(config.num_attention_heads, config.alibi_bias_max)
+            slopes = alibi_slopes(config.num_attention_heads)
             layout.alibi_slopes = self._floats(torch.tensor(slopes))
 
     @staticmethod

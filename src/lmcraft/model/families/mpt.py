@@ -18,14 +18,12 @@ class AttentionConfig:
         return {
             "clip_qkv": group.get("clip_qkv") or 0.0,
             "multipliers.attention": group.get("softmax_scale") or 0.0,
-            "alibi_bias_max": group.get("alibi_bias_max", 8),
             "attention_dropout": group.get("attn_pdrop", 0.0),
         }
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         hf_config["attn_config"] = {
             "alibi": True,
-            "alibi_bias_max": config.alibi_bias_max,
             "attn_pdrop": config.attention_dropout,
             "clip_qkv": config.clip_qkv or None,
             "softmax_scale": config.multipliers.attention or None,
@@ -36,6 +34,8 @@ def _refuse(hf_config: Mapping[str, Any]) -> str | None:
     group = {"alibi": True, "attn_type": "multihead_attention"} | (hf_config.get("attn_config") or {})
     if not group["alibi"] or group["attn_type"] != "multihead_attention":
         return f"attn_config with alibi={group['alibi']} and attn_type={group['attn_type']!r}"
+    if group.get("alibi_bias_max", 8) != 8:
+        return f"attn_config with alibi_bias_max={group['alibi_bias_max']}"
     return next((f"attn_config with {key}=True" for key in ("qk_ln", "prefix_lm") if group.get(key)), None)
 
 
