@@ -1,27 +1,16 @@
 """Arcee's Trinity (AFMoE): gated attention, windows with rotary positions and full attention without, sigmoid routing."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from lmcraft.model.families import common, experts
+from lmcraft.model.families import common, entries, experts
 from lmcraft.model.families.common import layer_weight
 from lmcraft.model.families.family import Family, Field
-
-
-def _all_but_every_nth(hf_config: Mapping[str, Any], layers: int) -> list[str]:
-    interval = hf_config.get("global_attn_every_n_layers", 4)
-    return ["sliding_attention" if (layer + 1) % interval else "full_attention" for layer in range(layers)]
-
 
 AFMOE = Family(
     model_type="afmoe",
     architecture="AfmoeForCausalLM",
     fields=(
         *common.sizes(200192, 16384, 2048, 6144, 32, 16, head_dim=128),
-        Field("rms_norm_eps", "norm_eps", 1e-5),
-        Field("hidden_act", "feed_forward", "silu", common.SILU),
+        *entries.llama_like(eps=1e-5),
         Field("attention_bias", "attention_bias", False, {False: "none"}),
-        Field("tie_word_embeddings", "tie_word_embeddings", False),
         Field("mup_enabled", "scale_embeddings", False),
         Field("num_experts", "num_experts", 64, other="num_local_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 6),
@@ -29,9 +18,7 @@ AFMOE = Family(
         Field("route_scale", "router.scaling_factor", 1.0),
         experts.SharedExperts("num_shared_experts", default=2),
         experts.FirstDenseLayers("num_dense_layers", default=1),
-        common.Rotary(types=("default", "linear", "llama3", "yarn")),
-        common.LayeredWindow(1024, _all_but_every_nth),
-        *common.DROPOUTS,
+        common.LayeredWindow(1024, entries.full_every(4, key="global_attn_every_n_layers")),
     ),
     implied=lambda config: {
         "norm": "rmsnorm",
@@ -39,7 +26,7 @@ AFMOE = Family(
         "position": "rotary",
         "qk_norm": True,
         "attention_gate": True,
-        "no_rope_layers": common.full_layers(config),
+        "no_rope_layers": entries.full_layers(config),
         "router.scores": "sigmoid",
         "router.correction_bias": True,
     },

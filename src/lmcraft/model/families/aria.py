@@ -17,7 +17,7 @@ ARIA_TEXT = Family(
         Field("moe_num_experts", "num_experts", 8),
         Field("moe_topk", "num_experts_per_tok", 2),
         experts.SharedExperts("moe_num_shared_experts", default=2),
-        common.Rotary(types=("default", "linear", "llama3", "yarn")),
+        common.Rotary(),
         *common.DROPOUTS,
     ),
     implied=lambda config: {

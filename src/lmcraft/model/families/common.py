@@ -137,30 +137,6 @@ class LocalRotary(Rotary):
         }
 
 
-class AlphaRotary(Rotary):
-    """Rotary positions whose base `alpha` raises, as NTK-aware scaling does (bloc97, 2023)."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        rope = dict(self._rope_parameters(hf_config))
-        if not (alpha := rope.pop("alpha", None)):
-            return super().read(hf_config, read_so_far)
-        width, theta = read_so_far["head_dim"], rope.get("rope_theta") or hf_config.get("rope_theta") or self.theta
-        raised = {"rope_type": "default", "rope_theta": theta * alpha ** (width / (width - 2))}
-        return super().read({"rope_parameters": raised}, read_so_far)
-
-
-class Count(Field):
-    """A whole number, or a list of the same number for each layer."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        counts = hf_config.get(self.hf)
-        if isinstance(counts, list):
-            if len(set(counts)) != 1:
-                raise UserError(f"config.json: {self.hf}={counts!r} is not supported; supported: equal numbers")
-            hf_config = {**hf_config, self.hf: counts[0]}
-        return super().read(hf_config, read_so_far)
-
-
 @dataclass(frozen=True)
 class Window:
     """`sliding_window` for all layers; null means full attention."""
@@ -204,40 +180,6 @@ class LayeredWindow:
             hf_config["max_window_layers"] = sliding.index(True) if any(sliding) else config.num_hidden_layers
 
 
-class RotaryLayers:
-    """`no_rope_layers`: despite its name, 1 for each layer with rotary positions; by default all but every nth have them."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        layers, interval = range(read_so_far["num_hidden_layers"]), hf_config.get("no_rope_layer_interval", 4)
-        rotary = hf_config.get("no_rope_layers") or [(layer + 1) % interval for layer in layers]
-        return {"no_rope_layers": tuple(layer for layer in layers if not rotary[layer])}
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        layers = range(config.num_hidden_layers)
-        hf_config["no_rope_layers"] = [int(layer not in config.no_rope_layers) for layer in layers]
-
-
-class Temperature:
-    """Llama 4's growth of the queries of layers without rotary positions."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not hf_config.get("attn_temperature_tuning", True):
-            return {}
-        scaling = {"beta": hf_config.get("attn_scale", 0.1), "length": hf_config.get("floor_scale", 8192), "offset": 1}
-        return {f"query_scaling.{name}": value for name, value in scaling.items()}
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        scaling = config.query_scaling
-        hf_config["attn_temperature_tuning"] = scaling.beta > 0
-        if scaling.beta:
-            hf_config |= {"attn_scale": scaling.beta, "floor_scale": scaling.length}
-
-
-def full_layers(config: TransformerConfig) -> tuple[int, ...]:
-    """The layers that attend to all tokens."""
-    return tuple(layer for layer in range(config.num_hidden_layers) if not config.is_sliding(layer))
-
-
 def by_max_window_layers(hf_config: Mapping[str, Any], layers: int) -> list[str]:
     """Qwen's rule: the first `max_window_layers` layers use full attention."""
     full = hf_config.get("max_window_layers", 28)
@@ -279,39 +221,6 @@ DROPOUTS = (
     Field("embd_pdrop", "embedding_dropout", 0.0),
     Field("resid_pdrop", "residual_dropout", 0.0),
     Field("attention_dropout", "attention_dropout", 0.0),
-)
-
-
-@dataclass(frozen=True)
-class Inner(Field):
-    """A key of a group in config.json."""
-
-    group: str = ""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        return super().read(hf_config.get(self.group) or {}, read_so_far)
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        super().write(config, hf_config.setdefault(self.group, {}))
-
-
-class Divisor(Field):
-    """A number that divides where ours multiplies."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {name: 1 / value for name, value in super().read(hf_config, read_so_far).items()}
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        super().write(config, hf_config)
-        hf_config[self.hf] = round(1 / hf_config[self.hf], 12)
-
-
-# Granite's.
-MULTIPLIERS = (
-    Field("embedding_multiplier", "multipliers.embedding", 1.0),
-    Field("residual_multiplier", "multipliers.residual", 1.0),
-    Field("attention_multiplier", "multipliers.attention", 1.0),
-    Divisor("logits_scaling", "multipliers.logits", 1.0),
 )
 
 

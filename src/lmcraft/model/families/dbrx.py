@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import common
+from lmcraft.model.families import common, entries
 from lmcraft.model.families.family import Family, Field, Weight
 
 
@@ -44,13 +44,13 @@ DBRX = Family(
         Field("d_model", "hidden_size", 2048),
         Field("n_layers", "num_hidden_layers", 24),
         Field("n_heads", "num_attention_heads", 16),
-        common.Inner("kv_n_heads", "num_key_value_heads", 1, group="attn_config"),
-        common.Inner("clip_qkv", "clip_qkv", 0.0, group="attn_config"),
-        common.Inner("attn_pdrop", "attention_dropout", 0.0, group="attn_config"),
-        common.Inner("ffn_hidden_size", "intermediate_size", 3584, group="ffn_config"),
-        common.Inner("moe_num_experts", "num_experts", 4, group="ffn_config"),
-        common.Inner("moe_top_k", "num_experts_per_tok", 1, group="ffn_config"),
-        common.Inner("moe_normalize_expert_weights", "norm_topk_prob", 1.0, {1.0: True}, group="ffn_config"),
+        entries.Inner("kv_n_heads", "num_key_value_heads", 1, group="attn_config"),
+        entries.Inner("clip_qkv", "clip_qkv", 0.0, group="attn_config"),
+        entries.Inner("attn_pdrop", "attention_dropout", 0.0, group="attn_config"),
+        entries.Inner("ffn_hidden_size", "intermediate_size", 3584, group="ffn_config"),
+        entries.Inner("moe_num_experts", "num_experts", 4, group="ffn_config"),
+        entries.Inner("moe_top_k", "num_experts_per_tok", 1, group="ffn_config"),
+        entries.Inner("moe_normalize_expert_weights", "norm_topk_prob", 1.0, {1.0: True}, group="ffn_config"),
         Field("emb_pdrop", "embedding_dropout", 0.0),
         Field("resid_pdrop", "residual_dropout", 0.0),
         InnerRotary(),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common
 from lmcraft.model.families.common import BIAS, DROPOUTS, SILU, Rotary
@@ -124,6 +125,47 @@ class Reciprocal(Field):
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         super().write(config, hf_config)
         hf_config[self.hf] = float(f"{1 / hf_config[self.hf]:.15g}")
+
+
+class Count(Field):
+    """A whole number, or a list of the same number for each layer."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        counts = hf_config.get(self.hf)
+        if isinstance(counts, list):
+            if len(set(counts)) != 1:
+                raise UserError(f"config.json: {self.hf}={counts!r} is not supported; supported: equal numbers")
+            hf_config = {**hf_config, self.hf: counts[0]}
+        return super().read(hf_config, read_so_far)
+
+
+@dataclass(frozen=True)
+class Inner(Field):
+    """A key of a group in config.json."""
+
+    group: str = ""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        return super().read(hf_config.get(self.group) or {}, read_so_far)
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        super().write(config, hf_config.setdefault(self.group, {}))
+
+
+class Temperature:
+    """Llama 4's growth of the queries of layers without rotary positions."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not hf_config.get("attn_temperature_tuning", True):
+            return {}
+        scaling = {"beta": hf_config.get("attn_scale", 0.1), "length": hf_config.get("floor_scale", 8192), "offset": 1}
+        return {f"query_scaling.{name}": value for name, value in scaling.items()}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        scaling = config.query_scaling
+        hf_config["attn_temperature_tuning"] = scaling.beta > 0
+        if scaling.beta:
+            hf_config |= {"attn_scale": scaling.beta, "floor_scale": scaling.length}
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ ERNIE4_5_MOE = Family(
         Field("moe_intermediate_size", "moe_intermediate_size", 1536),
         experts.SharedExperts("moe_num_shared_experts", default=2),
         SparseLayers(),
-        common.Rotary(theta=5e5, types=("default", "linear", "llama3", "yarn")),
+        common.Rotary(theta=5e5),
     ),
     implied=lambda config: {
         "norm": "rmsnorm",

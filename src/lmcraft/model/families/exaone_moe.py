@@ -3,17 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmcraft.model.families import common, experts
+from lmcraft.model.families import common, entries, experts
 from lmcraft.model.families.family import Family, Field
-
-
-def _all_but_every_nth(hf_config: Mapping[str, Any], layers: int) -> list[str]:
-    pattern = hf_config.get("sliding_window_pattern", 4) or 1
-    if isinstance(pattern, str):
-        slides = [pattern[layer % len(pattern)] == "L" and layer < layers - 1 for layer in range(layers)]
-    else:
-        slides = [(layer + 1) % pattern != 0 for layer in range(layers)]
-    return ["sliding_attention" if slide else "full_attention" for slide in slides]
 
 
 class DenseLayers(experts.LayerTypes):
@@ -30,9 +21,7 @@ EXAONE_MOE = Family(
     architecture="ExaoneMoeForCausalLM",
     fields=(
         *common.sizes(102400, 2048, 4096, 16384, 32, 32, num_key_value_heads=32),
-        Field("rms_norm_eps", "norm_eps", 1e-5),
-        Field("hidden_act", "feed_forward", "silu", common.SILU),
-        Field("tie_word_embeddings", "tie_word_embeddings", False),
+        *entries.llama_like(eps=1e-5),
         Field("num_experts", "num_experts", 64, other="num_local_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 8),
         Field("moe_intermediate_size", "moe_intermediate_size", 1024),
@@ -41,15 +30,13 @@ EXAONE_MOE = Family(
         DenseLayers(),
         *experts.GROUPS,
         Field("routed_scaling_factor", "router.scaling_factor", 2.5),
-        common.Rotary(types=("default", "linear", "llama3", "yarn")),
-        common.LayeredWindow(4096, _all_but_every_nth),
-        *common.DROPOUTS,
+        common.LayeredWindow(4096, entries.full_every(4, key="sliding_window_pattern")),
     ),
     implied=lambda config: {
         "norm": "rmsnorm",
         "position": "rotary",
         "qk_norm": True,
-        "no_rope_layers": common.full_layers(config) if config.sliding_window else (),
+        "no_rope_layers": entries.full_layers(config) if config.sliding_window else (),
         **experts.SIGMOID,
     },
     optional_prefix="model.",

@@ -3,22 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmcraft.model.families import common, experts
+from lmcraft.model.families import common, entries, experts
 from lmcraft.model.families.family import Family, Field
 from lmcraft.model.families.layouts import Grouped
 
+ACTIVATION = Field("hidden_act", "feed_forward", "silu", {"silu": "clamped_swiglu"})
 YARN = {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "truncate": False}
-
-
-class LongRotary(common.Rotary):
-    """YaRN unless config.json says otherwise."""
-
-    def _rope_parameters(self, hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
-        return super()._rope_parameters(hf_config) or YARN
-
-
-def _every_other(hf_config: Mapping[str, Any], layers: int) -> list[str]:
-    return ["full_attention" if layer % 2 else "sliding_attention" for layer in range(layers)]
 
 
 def _other_slope(hf_config: Mapping[str, Any]) -> str | None:
@@ -33,16 +23,12 @@ GPT_OSS = Family(
     architecture="GptOssForCausalLM",
     fields=(
         *common.sizes(201088, 131072, 2880, 2880, 36, 64, num_key_value_heads=8, head_dim=64),
-        Field("rms_norm_eps", "norm_eps", 1e-5),
-        Field("hidden_act", "feed_forward", "silu", {"silu": "clamped_swiglu"}),
+        *entries.llama_like(eps=1e-5, act=ACTIVATION, rotary=common.Rotary(theta=150_000.0, missing=YARN)),
         Field("swiglu_limit", "swiglu_limit", 7.0),
         Field("attention_bias", "attention_bias", True, common.BIAS),
-        Field("tie_word_embeddings", "tie_word_embeddings", False),
         Field("num_local_experts", "num_experts", 128, other="num_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 4),
-        LongRotary(theta=150_000.0, types=("default", "linear", "llama3", "yarn")),
-        common.LayeredWindow(128, _every_other),
-        *common.DROPOUTS,
+        common.LayeredWindow(128, entries.full_every(2)),
     ),
     implied=lambda config: {
         "norm": "rmsnorm",

@@ -3,26 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import common, experts
+from lmcraft.model.families import common, entries, experts
 from lmcraft.model.families.common import layer_weight
 from lmcraft.model.families.family import Family, Field, Weight
+from lmcraft.model.families.granite import MULTIPLIERS, LayerThetas
 from lmcraft.model.families.recurrent import MAMBA_FIELDS, LayerTypes, MambaHeads, mamba_weights
 
 FIELDS = (
     *common.sizes(32000, 2048, 4096, 11008, 32, 32),
-    Field("rms_norm_eps", "norm_eps", 1e-6),
-    Field("hidden_act", "feed_forward", "silu", common.SILU),
-    Field("attention_bias", "attention_bias", False, common.BIAS),
-    Field("tie_word_embeddings", "tie_word_embeddings", False),
+    *entries.llama_like(),
+    *entries.BIASES[:1],
     Field("num_local_experts", "num_experts", 8, other="num_experts"),
     Field("num_experts_per_tok", "num_experts_per_tok", 2),
-    *common.MULTIPLIERS,
-    *common.DROPOUTS,
+    *MULTIPLIERS,
+    Field("attention_multiplier", "multipliers.attention", 1.0),
 )
 SHARED = Field("shared_intermediate_size", "shared_expert.intermediate_size", 0)
-ROTARY = common.Rotary(types=("default", "linear", "llama3", "yarn"))
 
 
 def _implied(config: TransformerConfig) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def _weights(gate_up: str, down: str, router: str) -> tuple[Weight, ...]:
 GRANITEMOE = Family(
     model_type="granitemoe",
     architecture="GraniteMoeForCausalLM",
-    fields=(*FIELDS, ROTARY),
+    fields=FIELDS,
     implied=_implied,
     optional_prefix="model.",
     weights=_weights("input_linear.weight", "output_linear.weight", "router.layer"),
@@ -62,33 +59,11 @@ GRANITEMOE = Family(
 GRANITEMOESHARED = Family(
     model_type="granitemoeshared",
     architecture="GraniteMoeSharedForCausalLM",
-    fields=(*FIELDS, ROTARY, SHARED),
+    fields=(*FIELDS, SHARED),
     implied=_implied,
     optional_prefix="model.",
     weights=_weights("input_linear.weight", "output_linear.weight", "router.layer"),
 )
-
-
-class ThetaPerLayer(common.Rotary):
-    """`layer_rope_theta`: a base per layer, all the same, or 0 for layers without rotary positions."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        read, bases = dict(super().read(hf_config, read_so_far)), hf_config.get("layer_rope_theta")
-        if bases:
-            if len(set(bases) - {0}) > 1:
-                raise UserError(f"config.json: layer_rope_theta={bases!r} is not supported; supported: one base and 0")
-            read["rope_theta"] = max(bases) or read["rope_theta"]
-            read["no_rope_layers"] = tuple(layer for layer, base in enumerate(bases) if not base)
-        return read
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        super().write(config, hf_config)
-        layers = range(config.num_hidden_layers)
-        hf_config["layer_rope_theta"] = [config.rope_theta * config.has_rotary(layer) for layer in layers]
-
-
-def _all_but_every_fourth(hf_config: Mapping[str, Any], layers: int) -> list[str]:
-    return ["sliding_attention" if layer % 4 else "full_attention" for layer in range(layers)]
 
 
 GRANITEMOE_SWA = Family(
@@ -97,8 +72,8 @@ GRANITEMOE_SWA = Family(
     fields=(
         *FIELDS,
         SHARED,
-        ThetaPerLayer(types=("default", "linear", "llama3", "yarn")),
-        common.LayeredWindow(128, _all_but_every_fourth),
+        LayerThetas(),
+        common.LayeredWindow(128, entries.full_first(4)),
     ),
     implied=lambda config: _implied(config) | {"attention_sinks": True},
     optional_prefix="model.",
@@ -134,7 +109,6 @@ GRANITEMOEHYBRID = Family(
         MambaHeads(),
         LayerTypes(lambda hf_config, layers: ["mamba"] * layers, LAYER_NAMES),
         Field("position_embedding_type", "position", None, {None: "none", "rope": "rotary", "nope": "none"}),
-        ROTARY,
     ),
     implied=lambda config: {
         **_implied(config),

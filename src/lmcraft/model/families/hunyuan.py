@@ -8,6 +8,7 @@ from lmcraft.model.families.family import Family
 
 IMPLIED: Mapping[str, Any] = {"norm": "rmsnorm", "position": "rotary", "qk_norm": True, "qk_norm_after_rotary": True}
 ROTARY = common.Rotary(types=("default", "linear", "dynamic", "llama3", "yarn"))
+QK_NORMS = {"q_norm.": "query_layernorm.", "k_norm.": "key_layernorm."}
 
 HUNYUAN_V1_DENSE = Family(
     model_type="hunyuan_v1_dense",
@@ -21,7 +22,7 @@ HUNYUAN_V1_DENSE = Family(
     optional_prefix="model.",
     weights=(
         *common.EMBEDDINGS,
-        *entries.renamed(common.ATTENTION, {"q_norm.": "query_layernorm.", "k_norm.": "key_layernorm."}),
+        *entries.renamed(common.ATTENTION, QK_NORMS),
         *common.MLP,
         *common.NORMS,
     ),

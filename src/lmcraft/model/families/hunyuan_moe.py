@@ -1,16 +1,9 @@
 """Tencent's mixtures of experts: Hunyuan-A13B, and HY 3 with DeepSeek V3's routing."""
 
-from lmcraft.model.families import common, experts
-from lmcraft.model.families.common import layer_weight
+from lmcraft.model.families import common, entries, experts
 from lmcraft.model.families.family import Family, Field
+from lmcraft.model.families.hunyuan import QK_NORMS, ROTARY
 
-COMMON = (
-    Field("rms_norm_eps", "norm_eps", 1e-5),
-    Field("hidden_act", "feed_forward", "silu", common.SILU),
-    Field("attention_bias", "attention_bias", False, common.BIAS),
-    Field("tie_word_embeddings", "tie_word_embeddings", False),
-    *common.DROPOUTS,
-)
 PLAIN = {"norm": "rmsnorm", "position": "rotary", "qk_norm": True}
 
 
@@ -19,10 +12,10 @@ HUNYUAN_V1_MOE = Family(
     architecture="HunYuanMoEV1ForCausalLM",
     fields=(
         *common.sizes(290943, 2048, 4096, 11008, 32, 32),
-        common.Count("num_experts", "num_experts", 1),
-        common.Count("moe_topk", "num_experts_per_tok", 1),
-        common.AlphaRotary(),
-        *COMMON,
+        entries.Count("num_experts", "num_experts", 1),
+        entries.Count("moe_topk", "num_experts_per_tok", 1),
+        *entries.BIASES[:1],
+        *entries.llama_like(eps=1e-5, rotary=ROTARY),
     ),
     implied=lambda config: {
         **PLAIN,
@@ -34,9 +27,7 @@ HUNYUAN_V1_MOE = Family(
     optional_prefix="model.",
     weights=(
         *common.EMBEDDINGS,
-        *(weight for weight in common.ATTENTION if "_norm" not in weight.hf),
-        layer_weight("self_attn.query_layernorm.weight", "attention.q_norm.weight"),
-        layer_weight("self_attn.key_layernorm.weight", "attention.k_norm.weight"),
+        *entries.renamed(common.ATTENTION, QK_NORMS),
         *common.NORMS,
         experts.router("mlp.gate.wg"),
         *experts.experts(),
@@ -56,8 +47,8 @@ HY_V3 = Family(
         Field("router_scaling_factor", "router.scaling_factor", 2.826),
         experts.SharedExperts("num_shared_experts", default=1),
         experts.LayerTypes(default=("dense",)),
-        common.Rotary(theta=11_158_840.0, types=("default", "linear", "llama3", "yarn")),
-        *COMMON,
+        *entries.BIASES[:1],
+        *entries.llama_like(eps=1e-5, rotary=common.Rotary(theta=11_158_840.0)),
     ),
     implied=lambda config: PLAIN | experts.SIGMOID,
     optional_prefix="model.",

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import common, experts
+from lmcraft.model.families import common, entries, experts
 from lmcraft.model.families.common import layer_weight
 from lmcraft.model.families.family import Family, Field
+from lmcraft.model.families.smollm3 import NoRopeLayers
 
 
 class Chunks:
@@ -31,19 +32,15 @@ LLAMA4_TEXT = Family(
         *common.sizes(202048, 131072, 5120, 8192, 48, 40, num_key_value_heads=8, head_dim=128),
         Field("intermediate_size", "moe_intermediate_size", 8192),
         Field("intermediate_size_mlp", "intermediate_size", 16384),
-        Field("rms_norm_eps", "norm_eps", 1e-5),
-        Field("hidden_act", "feed_forward", "silu", common.SILU),
-        Field("attention_bias", "attention_bias", False, common.BIAS),
-        Field("tie_word_embeddings", "tie_word_embeddings", False),
+        *entries.llama_like(eps=1e-5, rotary=common.Rotary(theta=5e5)),
+        *entries.BIASES[:1],
         Field("num_local_experts", "num_experts", 16),
         Field("num_experts_per_tok", "num_experts_per_tok", 1),
         Field("use_qk_norm", "qk_norm", True),
-        common.RotaryLayers(),
+        NoRopeLayers(),
         Chunks(),
-        common.Temperature(),
+        entries.Temperature(),
         experts.SparseLayers(),
-        common.Rotary(theta=5e5, types=("default", "linear", "llama3", "yarn")),
-        *common.DROPOUTS,
     ),
     implied=lambda config: {
         "norm": "rmsnorm",

@@ -35,7 +35,7 @@ MELLUM = Family(
         Field("moe_intermediate_size", "moe_intermediate_size", 896),
         Field("norm_topk_prob", "norm_topk_prob", True),
         experts.LayerTypes(),
-        RotaryByType(theta=5e5, types=("default", "linear", "llama3", "yarn")),
+        RotaryByType(theta=5e5),
         common.LayeredWindow(1024, _all_full),
         *common.DROPOUTS,
     ),

@@ -18,7 +18,7 @@ MIXTRAL = Family(
         Field("tie_word_embeddings", "tie_word_embeddings", False),
         Field("num_local_experts", "num_experts", 8, other="num_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 2),
-        common.Rotary(theta=1e6, types=("default", "linear", "llama3", "yarn")),
+        common.Rotary(theta=1e6),
         common.Window(),
         *common.DROPOUTS,
     ),
@@ -53,7 +53,7 @@ MINIMAX_M2 = Family(
         Field("tie_word_embeddings", "tie_word_embeddings", False),
         Field("num_local_experts", "num_experts", 256, other="num_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 8),
-        RotatedWidth(theta=5e6, types=("default", "linear", "llama3", "yarn")),
+        RotatedWidth(theta=5e6),
         *common.DROPOUTS,
     ),
     implied=lambda config: {

@@ -1,9 +1,5 @@
 """OLMoE (arXiv 2409.02060) and FlexOlmo (arXiv 2507.07024)."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common, experts
 from lmcraft.model.families.family import Family, Field
 
@@ -17,16 +13,6 @@ COMMON = (
 )
 
 
-class Clip:
-    """`clip_qkv`; null: no bound."""
-
-    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {"clip_qkv": hf_config.get("clip_qkv") or 0.0}
-
-    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
-        hf_config["clip_qkv"] = config.clip_qkv or None
-
-
 OLMOE = Family(
     model_type="olmoe",
     architecture="OlmoeForCausalLM",
@@ -35,9 +21,9 @@ OLMOE = Family(
         Field("rms_norm_eps", "norm_eps", 1e-5),
         Field("num_experts", "num_experts", 64, other="num_local_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 8),
-        Clip(),
+        Field("clip_qkv", "clip_qkv", 0.0, null_is_zero=True),
         *COMMON,
-        common.Rotary(types=("default", "linear", "llama3", "yarn")),
+        common.Rotary(),
     ),
     implied=lambda config: PLAIN | {"moe_intermediate_size": config.intermediate_size},
     optional_prefix="model.",
@@ -53,7 +39,7 @@ FLEX_OLMO = Family(
         Field("num_experts", "num_experts", 7, other="num_local_experts"),
         Field("num_experts_per_tok", "num_experts_per_tok", 5),
         *COMMON,
-        common.Rotary(theta=5e5, types=("default", "linear", "llama3", "yarn")),
+        common.Rotary(theta=5e5),
     ),
     implied=lambda config: PLAIN | {"moe_intermediate_size": config.intermediate_size, "norm_placement": "after"},
     optional_prefix="model.",
