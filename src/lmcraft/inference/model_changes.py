@@ -54,7 +54,7 @@ def _build_originals(model: Transformer) -> dict[str, nn.Module]:
 
 def _layer_kind(config: TransformerConfig, layer: int) -> tuple[object, ...]:
     """What layers with equal modules have in common."""
-    shapes = config.cache_shape(layer), config.state_shapes(layer)
+    shapes = config.cache_shape(layer), config.state_shapes(layer), config.feed_forward_size(layer)
     return config.layer_type(layer), *shapes, config.has_rotary(layer), config.has_experts(layer)
 
 

@@ -120,6 +120,7 @@ def _max_rows(model: Transformer) -> int:
     if c.num_experts:
         widths += [c.moe_intermediate_size, c.shared_expert.intermediate_size]
         widths += [c.num_experts] if c.router.scores == "sigmoid" else []
+    widths += [c.per_layer_embedding.width]
     if any(width % VECTOR_NUMBERS for width in widths):
         return 1
     return max(1, min(MAX_PACKED_ROWS, UNSPLIT_NUMBERS // max(widths)))

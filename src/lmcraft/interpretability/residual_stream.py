@@ -68,6 +68,8 @@ def check_sum(transformer: Transformer) -> None:
     for name, is_sum in (
         ("norm_placement", config.norm_placement != "sum"),
         ("sub_norm", not config.sub_norm),
+        ("layer_scale", not config.layer_scale),
+        ("per_layer_embedding", not config.per_layer_embedding.width),
         ("embedding_norm", not (config.embedding_norm and config.position == "learned")),
     ):
         if not is_sum:

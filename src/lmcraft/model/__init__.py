@@ -6,6 +6,7 @@ layer_inputs       rotary rows, masks and borders of documents, for the blocks
 config             `TransformerConfig`, `InitConfig`
 setting_checks     types and sizes of settings
 parts              settings of parts that most models lack, and `RopeScaling`
+uneven_layers      settings of layers that differ in size, share keys or have embeddings of their own
 hooks              named points at which functions read or replace activations
 attention          grouped-query attention
 latent_attention   multi-head latent attention (MLA): the cache keeps one compressed vector per token

@@ -19,7 +19,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.kernels.attention import CausalAttention, can_compute
 from lmcraft.model.linear import Linear
-from lmcraft.model.norm import make_qk_norm, make_rms_norm
+from lmcraft.model.norm import UnweightedRMSNorm, make_qk_norm, make_rms_norm
 from lmcraft.model.output_head import soft_cap
 from lmcraft.model.products import is_emulated
 from lmcraft.model.rotary import rotate
@@ -88,8 +88,8 @@ class BaseAttention(nn.Module):
         super().__init__()
         self.layer = layer
         self.kind: AttentionKind | AttentionFunction = "auto"
-        self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head_dim, self.value_dim = config.head_dim, value_dim
+        self.num_heads, self.num_kv_heads = config.num_attention_heads, config.num_kv_heads(layer)
+        self.head_dim, self.value_dim = config.head_size(layer), value_dim
         self.scale = config.attention_scale
         self.softcap = config.attn_logit_softcapping
         self.sinks = nn.Parameter(torch.zeros(self.num_heads)) if config.attention_sinks else None
@@ -150,11 +150,12 @@ class Attention(BaseAttention):
     """Grouped-query attention (arXiv 2305.13245) with optional biases, QK norm and rotary positions."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
-        super().__init__(config, layer, config.head_dim)
+        super().__init__(config, layer, config.head_size(layer))
         width, bias = config.hidden_size, config.attention_bias in ("qkv", "all")
         self.q_proj = Linear(width, self.num_heads * self.head_dim, bias=bias)
         self.k_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
-        self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
+        owns_values = not config.uses_keys_as_values(layer)
+        self.v_proj = Linear(width, self.num_kv_heads * self.head_dim, bias=bias) if owns_values else None
         self.o_proj = Linear(self.num_heads * self.head_dim, width, bias=config.attention_bias in ("output", "all"))
         gated = config.attention_gate
         self.gate_proj = Linear(width, self.num_heads * self.head_dim, bias=bias) if gated else None
@@ -162,8 +163,9 @@ class Attention(BaseAttention):
         self.norm_over_projection = config.qk_norm_over == "projection"
         self.norms_rotated = config.qk_norm_after_rotary
         normed = config.qk_norm and (config.has_rotary(layer) or not self.norms_rotated)
-        self.q_norm = make_qk_norm(config, self.num_heads) if normed else None
-        self.k_norm = make_qk_norm(config, self.num_kv_heads) if normed else None
+        self.q_norm = make_qk_norm(config, self.num_heads, self.head_dim) if normed else None
+        self.k_norm = make_qk_norm(config, self.num_kv_heads, self.head_dim) if normed else None
+        self.v_norm = UnweightedRMSNorm(config.norm_eps) if config.value_norm else None
 
     def forward(
         self,
@@ -187,7 +189,8 @@ class Attention(BaseAttention):
         q_BTHD = hook("attn.hook_q", self.q_proj(x_BTC).view(B, T, -1, self.head_dim))
         k_BTKD = self.k_proj(x_BTC).view(B, T, -1, self.head_dim)
         k_BTKD = hook("attn.hook_k", k_BTKD if self.key_multiplier == 1.0 else k_BTKD * self.key_multiplier)
-        v_BTKD = hook("attn.hook_v", self.v_proj(x_BTC).view(B, T, -1, self.head_dim))
+        v_BTKD = k_BTKD if self.v_proj is None else self.v_proj(x_BTC).view(B, T, -1, self.head_dim)
+        v_BTKD = hook("attn.hook_v", v_BTKD if self.v_norm is None else self.v_norm(v_BTKD))
         if not self.norms_rotated:
             q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)
         if self.clip:

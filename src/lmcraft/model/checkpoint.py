@@ -145,7 +145,7 @@ class Checkpoint:
         """
         family = family_of(self.hf_config)
         untied = replace(self.config(), tie_word_embeddings=False)  # a tied output projection may be stored as well
-        used = {name for name, _ in family.stacks(untied)}
+        used = {name for name, _ in family.stacks(untied)} | {*family.unneeded(untied)}
         used |= {name.removeprefix(family.optional_prefix) for name in used}
         left_out = re.compile(family.unused or "$^")
         others = [name for name in self.names - used if not (IGNORED.fullmatch(name) or left_out.fullmatch(name))]

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
 from lmcraft.model.parts import (
+    ATTENTION_LAYERS,
     GatedDelta,
     LatentAttention,
+    LayerType,
     Mamba,
     Multipliers,
     QueryScaling,
@@ -16,21 +18,12 @@ from lmcraft.model.parts import (
     SharedExpert,
     ShortConv,
     StateShape,
+    check_mixers,
 )
 from lmcraft.model.setting_checks import check_types
+from lmcraft.model.uneven_layers import FullLayers, KeySharing, PerLayerEmbedding
 
 MIN_ATTENTION_SCALAR = 1e-6
-LayerType = Literal[
-    "full_attention",
-    "sliding_attention",
-    "chunked_attention",
-    "linear_attention",
-    "mamba",
-    "conv",
-    "hybrid",
-    "feed_forward",
-]
-ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention", "hybrid")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -109,6 +102,14 @@ class TransformerConfig:
     """Constants that activations are multiplied by."""
     latent_attention: LatentAttention = LatentAttention()
     """Multi-head latent attention in place of ordinary attention."""
+    full_layers: FullLayers = FullLayers()
+    """Attention of layers of type full_attention, where it differs."""
+    key_sharing: KeySharing = KeySharing()
+    """Layers that attend to the keys and values of an earlier one."""
+    per_layer_embedding: PerLayerEmbedding = PerLayerEmbedding()
+    """A second embedding of the tokens for each layer."""
+    layer_scale: bool = False
+    """A constant of each block, which its output is multiplied by."""
     gated_delta: GatedDelta = GatedDelta()
     """Layers of type linear_attention."""
     mamba: Mamba = Mamba()
@@ -146,6 +147,8 @@ class TransformerConfig:
     """QK norm by RMSNorm (Gemma's if `norm` is), by LayerNorm, or by RMSNorm without weights."""
     qk_norm_after_rotary: bool = False
     """QK norm of rotated queries and keys."""
+    value_norm: bool = False
+    """RMSNorm of the values of each head, without weights."""
     attention_sinks: bool = False
     """A learned score per head that takes part in the softmax, but has no value (gpt-oss, arXiv 2508.10925)."""
     attn_logit_softcapping: float = 0.0
@@ -173,6 +176,8 @@ class TransformerConfig:
     """Number of experts (mixture of experts, arXiv 1701.06538)."""
     num_experts_per_tok: int = 0
     """Experts per token."""
+    experts_beside_dense: bool = False
+    """Experts beside the dense layer, both with norms of their own (Gemma 4)."""
     moe_intermediate_size: int = 0
     """Inner width of an expert."""
     norm_topk_prob: bool = True
@@ -201,13 +206,11 @@ class TransformerConfig:
             "vocab_size",
             "max_position_embeddings",
             "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "head_dim",
             "intermediate_size",
+            "num_hidden_layers",
+            "head_dim",
         )
-        for name in sizes:
+        for name in (*sizes, "num_attention_heads", "num_key_value_heads"):
             if (value := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={value} must be at least 1: set it")
         for name in ("attn_logit_softcapping", "final_logit_softcapping", "clip_qkv", "position_offset", "token_types"):
@@ -228,7 +231,10 @@ class TransformerConfig:
         if self.position == "rotary":
             self._check_rotary()
         self._check_layers()
-        self._check_experts()
+        self.full_layers.check(self.num_attention_heads, self.rope_local_theta)
+        self.per_layer_embedding.check(self.vocab_size)
+        if self.num_experts:
+            self.router.check(self.num_experts, self.num_experts_per_tok, self.moe_intermediate_size)
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")
@@ -251,14 +257,8 @@ class TransformerConfig:
             raise UserError("model.layer_types has sliding layers, but model.sliding_window=0; set it")
         if "feed_forward" in self.layer_types and not self.single_sublayer:
             raise UserError("model.layer_types has layers of type feed_forward, but model.single_sublayer=False; set it")
-        mixers: dict[str, GatedDelta | Mamba | ShortConv] = {
-            "linear_attention": self.gated_delta,
-            "mamba": self.mamba,
-            "hybrid": self.mamba,
-            "conv": self.short_conv,
-        }
-        for kind in set(self.layer_types) & mixers.keys():
-            mixers[kind].check()
+        self.key_sharing.check([self.layer_type(layer) for layer in range(self.num_hidden_layers)])
+        check_mixers(self.layer_types, self.gated_delta, self.mamba, self.short_conv)
 
     def _check_rotary(self) -> None:
         if not 0 < self.partial_rotary_factor <= 1:
@@ -272,26 +272,17 @@ class TransformerConfig:
             )
         if self.rope_theta <= 0 or self.rope_local_theta < 0:
             raise UserError(f"model.rope_theta={self.rope_theta} must be more than 0; 10000 is usual")
-        self.rope_scaling.check(self.rotary_dim // 2)
-
-    def _check_experts(self) -> None:
-        if not self.num_experts:
-            return
-        if not 1 <= self.num_experts_per_tok <= self.num_experts:
-            raise UserError(
-                f"model.num_experts_per_tok={self.num_experts_per_tok} must be from 1 to "
-                f"model.num_experts={self.num_experts}; change one of them"
-            )
-        if self.moe_intermediate_size < 1:
-            raise UserError(f"model.moe_intermediate_size={self.moe_intermediate_size} must be at least 1; set it")
-        self.router.check(self.num_experts, self.num_experts_per_tok)
+        self.rope_scaling.check(self.full_rotary_dim // 2)
 
     @property
     def rotary_dim(self) -> int:
         """Number of rotated dimensions of a head."""
-        if self.latent_attention.kv_lora_rank:
-            return self.latent_attention.qk_rope_head_dim
-        return int(self.head_dim * self.partial_rotary_factor)
+        return self.latent_attention.qk_rope_head_dim or int(self.head_dim * self.partial_rotary_factor)
+
+    @property
+    def full_rotary_dim(self) -> int:
+        """As `rotary_dim`, in layers with the base `rope_theta`."""
+        return int(self.full_layers.head_dim * self.partial_rotary_factor) or self.rotary_dim
 
     def layer_type(self, layer: int) -> LayerType:
         """The type of a layer, also without `layer_types`."""
@@ -326,6 +317,33 @@ class TransformerConfig:
         """Whether a layer attends to other tokens, so that the cache keeps something of each."""
         return self.layer_type(layer) in ATTENTION_LAYERS
 
+    def head_size(self, layer: int) -> int:
+        """Width of a head of a layer."""
+        return self._own_sizes(layer).head_dim or self.head_dim
+
+    def num_kv_heads(self, layer: int) -> int:
+        """Key-value heads of a layer."""
+        return self._own_sizes(layer).num_key_value_heads or self.num_key_value_heads
+
+    def uses_keys_as_values(self, layer: int) -> bool:
+        """Whether the values of a layer are its keys, before their norm and rotation."""
+        return self._own_sizes(layer).keys_as_values
+
+    def _own_sizes(self, layer: int) -> FullLayers:
+        return self.full_layers if self.layer_type(layer) == "full_attention" else FullLayers()
+
+    def shares_keys(self, layer: int) -> bool:
+        """Whether a layer attends to the keys and values of an earlier one."""
+        return layer >= self.num_hidden_layers - self.key_sharing.num_layers
+
+    def key_layer(self, layer: int) -> int:
+        """The layer whose keys and values a layer attends to."""
+        return self.key_sharing.key_layer([self.layer_type(n) for n in range(self.num_hidden_layers)], layer)
+
+    def feed_forward_size(self, layer: int) -> int:
+        """Inner width of a layer's dense feed-forward part."""
+        return self.intermediate_size * (2 if self.key_sharing.wide_feed_forward and self.shares_keys(layer) else 1)
+
     def has_rotary(self, layer: int) -> bool:
         """Whether a layer's queries and keys are rotated by their positions."""
         return self.position == "rotary" and self.has_attention(layer) and layer not in self.no_rope_layers
@@ -336,11 +354,11 @@ class TransformerConfig:
 
     def cache_shape(self, layer: int) -> tuple[int, int, int] | None:
         """What the cache keeps of each token: heads, width of a key, width of a value; None without attention."""
-        if not self.has_attention(layer):
+        if not self.has_attention(layer) or self.shares_keys(layer):
             return None
         if latent := self.latent_attention.kv_lora_rank:
             return 1, latent + self.latent_attention.qk_rope_head_dim, 0
-        return self.num_key_value_heads, self.head_dim, self.head_dim
+        return self.num_kv_heads(layer), self.head_size(layer), self.head_size(layer)
 
     def state_shapes(self, layer: int) -> tuple[StateShape, ...]:
         """Shapes of a layer's recurrent state, of one sequence; empty if it has none."""

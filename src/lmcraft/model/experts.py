@@ -12,6 +12,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.feedforward import FeedForward
 from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.linear import Linear
+from lmcraft.model.norm import UnweightedRMSNorm, make_norm
 from lmcraft.model.parts import Routing
 
 MIN_SUM = 1e-20  # of the weights of a token's experts, before they are normalized
@@ -52,7 +53,10 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x_BTC: Tensor, hook: Hook = no_hooks) -> Tensor:
         x_NC = x_BTC.flatten(0, -2)
-        weights_NK, experts_NK = self.route(x_NC)
+        return self.combine(x_NC, *self.route(x_NC)).view_as(x_BTC)
+
+    def combine(self, x_NC: Tensor, weights_NK: Tensor, experts_NK: Tensor) -> Tensor:
+        """The weighted sum of the outputs of each token's experts, and that of the shared expert, (N, C)."""
         y_NC = torch.zeros_like(x_NC)
         for number in torch.unique(experts_NK).tolist():
             tokens, rank = (experts_NK == number).nonzero(as_tuple=True)
@@ -62,7 +66,7 @@ class MixtureOfExperts(nn.Module):
         if self.shared_expert is not None:
             shared_NC = self.shared_expert(x_NC)
             y_NC = y_NC + (shared_NC if self.shared_gate is None else self.shared_gate(x_NC).sigmoid() * shared_NC)
-        return y_NC.view_as(x_BTC)
+        return y_NC
 
     def route(self, x_NC: Tensor) -> tuple[Tensor, Tensor]:
         """The weights and numbers of each token's experts, (N, K) each."""
@@ -75,6 +79,34 @@ class MixtureOfExperts(nn.Module):
             if self.normalized and self.routing.scores != "topk_softmax":
                 weights_NK = weights_NK / weights_NK.sum(dim=-1, keepdim=True).clamp(min=MIN_SUM)
         return (weights_NK * self.routing.scaling_factor).to(x_NC.dtype), experts_NK
+
+
+class DenseAndExperts(nn.Module):
+    """A dense layer and a mixture of experts beside it, each between norms of its own (Gemma 4).
+
+    Its input is not normed. The router reads it normed without weights, then multiplied by a learned vector; the weight of
+    an expert is multiplied by a learned number.
+    """
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.dense = FeedForward(config, config.feed_forward_size(layer))
+        self.dense_norm, self.dense_post_norm = make_norm(config), make_norm(config)
+        self.mixture = MixtureOfExperts(config)
+        self.experts_norm, self.experts_post_norm = make_norm(config), make_norm(config)
+        self.router_norm = UnweightedRMSNorm(config.norm_eps)
+        self.router_scale = nn.Parameter(torch.ones(config.hidden_size))
+        self.expert_scales = nn.Parameter(torch.ones(config.num_experts))
+
+    def forward(self, x_BTC: Tensor, hook: Hook = no_hooks) -> Tensor:
+        x_NC = x_BTC.flatten(0, -2)
+        scale = self.router_scale.to(x_NC.dtype) * x_NC.shape[-1] ** -0.5
+        weights_NK, experts_NK = self.mixture.route(self.router_norm(x_NC) * scale)
+        weights_NK = weights_NK * self.expert_scales.to(weights_NK.dtype)[experts_NK]
+        sparse_NC = self.mixture.combine(self.experts_norm(x_NC), weights_NK, experts_NK)
+        dense_NC = self.dense(self.dense_norm(x_NC))
+        y_NC: Tensor = self.dense_post_norm(dense_NC) + self.experts_post_norm(sparse_NC)
+        return y_NC.view_as(x_BTC)
 
 
 def choose_experts(
@@ -114,5 +146,7 @@ def sparsemixer(logits_NE: Tensor, jitter_eps: float) -> tuple[Tensor, Tensor]:
 
 
 def make_feed_forward(config: TransformerConfig, layer: int) -> nn.Module:
-    """The feed-forward module of a layer: dense or a mixture of experts."""
-    return MixtureOfExperts(config) if config.has_experts(layer) else FeedForward(config, config.intermediate_size)
+    """The feed-forward module of a layer: dense, a mixture of experts, or both."""
+    if not config.has_experts(layer):
+        return FeedForward(config, config.feed_forward_size(layer))
+    return DenseAndExperts(config, layer) if config.experts_beside_dense else MixtureOfExperts(config)

@@ -131,7 +131,9 @@ def hook_names(config: TransformerConfig) -> list[str]:
 
 def _block_names(config: TransformerConfig, layer: int) -> Iterator[str]:
     yield from ("hook_resid_pre", "ln1.hook_normalized")
-    if config.latent_attention.kv_lora_rank:
+    if config.shares_keys(layer):
+        yield from ("attn.hook_q", *(["attn.hook_rot_q"] if config.has_rotary(layer) else []))
+    elif config.latent_attention.kv_lora_rank:
         yield from ("attn.hook_q", "attn.hook_rot_q", "attn.hook_rot_k", "attn.hook_v")
     else:
         yield from (f"attn.hook_{part}" for part in ("q", "k", "v"))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lmcraft.model.attention import AttentionFunction, AttentionKind, use_matmul
-from lmcraft.model.config import ATTENTION_LAYERS, LayerType, TransformerConfig
+from lmcraft.model.config import TransformerConfig
+from lmcraft.model.parts import ATTENTION_LAYERS, LayerType
 from lmcraft.model.rotary import RotaryTables, query_scales
 from lmcraft.model.token_tree import TokenTree
 
@@ -28,6 +29,8 @@ class LayerInputs(NamedTuple):
     """Attention mask, (B or 1, T, S), or (B or 1, H, T, S) with ALiBi; None means causal."""
     begins: Tensor | None = None
     """Whether a document begins at a token, (B, T): recurrent mixers start anew; None: nowhere but at the first token."""
+    embedding: Tensor | None = None
+    """The layer's own embedding of the tokens, (B, T, P), in models that have some (`lmcraft.model.per_layer_embedding`)."""
 
 
 class _Kind(NamedTuple):

@@ -136,9 +136,9 @@ def make_rms_norm(config: TransformerConfig, size: int) -> RMSNorm:
     return kind(size, config.norm_eps)
 
 
-def make_qk_norm(config: TransformerConfig, heads: int) -> nn.Module:
+def make_qk_norm(config: TransformerConfig, heads: int, head_dim: int) -> nn.Module:
     """The norm of queries or keys, of so many heads."""
-    width = config.head_dim * (heads if config.qk_norm_over == "projection" else 1)
+    width = head_dim * (heads if config.qk_norm_over == "projection" else 1)
     if config.qk_norm_kind == "unweighted":
         return UnweightedRMSNorm(config.norm_eps)
     if config.qk_norm_kind == "rmsnorm":

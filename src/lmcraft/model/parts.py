@@ -13,6 +13,17 @@ from lmcraft.config import automatic
 from lmcraft.errors import UserError
 
 StateShape = tuple[int, ...]
+LayerType = Literal[
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "linear_attention",
+    "mamba",
+    "conv",
+    "hybrid",
+    "feed_forward",
+]
+ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention", "hybrid")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +189,14 @@ class Routing:
     jitter_eps: float = 0.01
     """sparsemixer: experts whose logits are lower than the best by more than twice this share do not count."""
 
-    def check(self, num_experts: int, top_k: int) -> None:
-        """Raise UserError unless `top_k` of `num_experts` experts can be chosen."""
+    def check(self, num_experts: int, top_k: int, expert_size: int) -> None:
+        """Raise UserError unless `top_k` of `num_experts` experts can be chosen, and these have a size."""
+        if not 1 <= top_k <= num_experts:
+            raise UserError(
+                f"model.num_experts_per_tok={top_k} must be from 1 to model.num_experts={num_experts}; change one of them"
+            )
+        if expert_size < 1:
+            raise UserError(f"model.moe_intermediate_size={expert_size} must be at least 1; set it")
         if self.n_group < 1 or num_experts % self.n_group:
             raise UserError(
                 f"model.router.n_group={self.n_group} does not divide model.num_experts={num_experts}; change one of them"
@@ -257,10 +274,11 @@ class RopeScaling:
     Names are Hugging Face's. Fields that the type does not use keep their defaults.
     """
 
-    rope_type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope"] = "default"
+    rope_type: Literal["default", "linear", "dynamic", "llama3", "yarn", "longrope", "proportional"] = "default"
     """default: none; linear: all wavelengths by `factor` (arXiv 2306.15595); dynamic: none up to the maximum length, or a
     larger base (Hunyuan's `alpha`); llama3: long wavelengths only (Llama 3.1);
-    yarn: YaRN (arXiv 2309.00071); longrope: a factor per wavelength (LongRoPE, arXiv 2402.13753)."""
+    yarn: YaRN (arXiv 2309.00071); longrope: a factor per wavelength (LongRoPE, arXiv 2402.13753);
+    proportional: only the shortest wavelengths rotate, divided by `factor` (Gemma 4)."""
     factor: float = 0.0
     """New length / original length."""
     original_max_position_embeddings: int = 0
@@ -283,6 +301,8 @@ class RopeScaling:
     """yarn: with mscale_all_dim, the numerator of the attention factor."""
     mscale_all_dim: float = 0.0
     """yarn: the denominator of the attention factor."""
+    proportion: float = 1.0
+    """proportional: share of the wavelengths that rotate."""
     short_factor: tuple[float, ...] = ()
     """longrope: factor per wavelength, for sequences up to the original length."""
     long_factor: tuple[float, ...] = ()
@@ -294,7 +314,10 @@ class RopeScaling:
             raise UserError(
                 f"model.rope_scaling.factor={self.factor} must be at least 1; it is new length / original length"
             )
-        if self.rope_type not in ("default", "linear", "dynamic") and self.original_max_position_embeddings < 2:
+        if not 0 < self.proportion <= 1:
+            raise UserError(f"model.rope_scaling.proportion={self.proportion} must be more than 0 and at most 1")
+        free = ("default", "linear", "dynamic", "proportional")
+        if self.rope_type not in free and self.original_max_position_embeddings < 2:
             raise UserError(
                 f"model.rope_scaling.original_max_position_embeddings={self.original_max_position_embeddings} must be at "
                 "least 2; it is the sequence length before scaling"
@@ -305,6 +328,18 @@ class RopeScaling:
                     f"model.rope_scaling.{name} has {len(getattr(self, name))} factors; give one for each of the "
                     f"{num_wavelengths} wavelengths"
                 )
+
+
+def check_mixers(layer_types: tuple[LayerType, ...], delta: GatedDelta, mamba: Mamba, conv: ShortConv) -> None:
+    """Raise UserError unless the settings of each kind of recurrent layer that there is fit each other."""
+    mixers: dict[str, GatedDelta | Mamba | ShortConv] = {
+        "linear_attention": delta,
+        "mamba": mamba,
+        "hybrid": mamba,
+        "conv": conv,
+    }
+    for kind in set(layer_types) & mixers.keys():
+        mixers[kind].check()
 
 
 def _check_positive(group: str, sizes: Mapping[str, Any]) -> None:

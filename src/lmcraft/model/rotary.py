@@ -73,7 +73,7 @@ def rotary_table(
 def scaled_frequencies(config: TransformerConfig, *, long: bool = False) -> Tensor:
     """Scaled frequencies, in radians per position, (R / 2,)."""
     scaling, factor = config.rope_scaling, config.rope_scaling.factor
-    frequencies = _frequencies(config.rope_theta, config.rotary_dim)
+    frequencies = _frequencies(config.rope_theta, config.full_rotary_dim)
     match scaling.rope_type:
         case "linear":  # position interpolation, arXiv 2306.15595, eq. 4
             return frequencies / factor
@@ -88,6 +88,9 @@ def scaled_frequencies(config: TransformerConfig, *, long: bool = False) -> Tens
         case "yarn":  # arXiv 2309.00071, section 3.2, eq. 19
             unscaled_share = 1 - _yarn_ramp(config)
             return (1 - unscaled_share) * frequencies / factor + unscaled_share * frequencies
+        case "proportional":
+            rotated = int(scaling.proportion * config.full_rotary_dim // 2)
+            return torch.cat((frequencies[:rotated], torch.zeros(len(frequencies) - rotated))) / factor
         case "longrope":  # arXiv 2402.13753, eq. 2
             return frequencies / torch.tensor(scaling.long_factor if long else scaling.short_factor, dtype=torch.float32)
     return frequencies
@@ -135,7 +138,7 @@ def _frequencies(theta: float, dim: int) -> Tensor:
 
 def _yarn_ramp(config: TransformerConfig) -> Tensor:
     """0 for dimensions with many rotations over the original length, 1 for those with few, linear between, (R / 2,)."""
-    scaling, dim = config.rope_scaling, config.rotary_dim
+    scaling, dim = config.rope_scaling, config.full_rotary_dim
 
     def dimension(turns: float) -> float:
         length = scaling.original_max_position_embeddings

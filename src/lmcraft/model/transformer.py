@@ -21,7 +21,9 @@ from lmcraft.model.layer_inputs import LayerInputs, LayerInputsBuilder, token_po
 from lmcraft.model.linear import Linear
 from lmcraft.model.norm import make_norm
 from lmcraft.model.output_head import OutputHead
+from lmcraft.model.per_layer_embedding import LayerEmbedding
 from lmcraft.model.quantized_matrix import QuantizedMatrix
+from lmcraft.model.shared_keys import SharedKeys
 from lmcraft.model.token_tree import TokenTree
 from lmcraft.terminal import format_count
 
@@ -57,6 +59,7 @@ class Transformer(nn.Module):
         self.embed_positions = _embedding(rows, config.hidden_size) if learned else None
         self.embed_types = _embedding(config.token_types, config.hidden_size) if config.token_types else None
         self.embed_norm = make_norm(config) if config.embedding_norm else None
+        self.layer_embedding = _layer_embedding(config) if config.per_layer_embedding.width else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = make_norm(config) if config.final_norm else nn.Identity()
         tied = config.tie_word_embeddings
@@ -141,7 +144,8 @@ class Transformer(nn.Module):
         past = cache.length if cache is not None else 0
         hook = no_hooks if hooks is None else hooks.at("")
         x_BTC = self.embed(input_ids, document_ids=document_ids, past=past, hook=hook)
-        layer_inputs = self.layer_inputs(input_ids.shape[1], document_ids, cache)
+        layer_inputs = self._with_embeddings(self.layer_inputs(input_ids.shape[1], document_ids, cache), input_ids, x_BTC)
+        cache = SharedKeys(cache) if self.config.key_sharing.num_layers else cache
         for number, (layer, inputs) in enumerate(zip(self.layers, layer_inputs, strict=True)):
             if hooks is not None:
                 x_BTC = layer(x_BTC, *inputs, cache, hooks.at(f"blocks.{number}."))
@@ -201,10 +205,12 @@ class Transformer(nn.Module):
         tree = tree.to(self.device)
         length, positions = int(tree.positions.max()) + 1, tree.positions
         self._check_length(length)
-        x_1TC = self._scaled(self.embed_tokens(torch.tensor([tree.ids], device=self.device)), positions[None])
-        inputs = self._inputs.of_tree(tree, self.compute_dtype)
+        ids_1T = torch.tensor([tree.ids], device=self.device)
+        x_1TC = self._scaled(self.embed_tokens(ids_1T), positions[None])
+        inputs = self._with_embeddings(self._inputs.of_tree(tree, self.compute_dtype), ids_1T, x_1TC)
+        cache = SharedKeys(None) if self.config.key_sharing.num_layers else None
         for layer, layer_inputs in zip(self.layers, inputs, strict=True):
-            x_1TC = layer(x_1TC, *layer_inputs, None)
+            x_1TC = layer(x_1TC, *layer_inputs, cache)
         return self.norm(x_1TC)[0]  # type: ignore[no-any-return]
 
     def last_hidden_states(self, ids: Sequence[int], positions: Sequence[int]) -> Tensor:
@@ -215,6 +221,7 @@ class Transformer(nn.Module):
         ids_B1, positions_B1 = torch.tensor([ids, positions], device=self.device)[..., None]
         x_B1C = self._scaled(self.embed_tokens(ids_B1), positions_B1)
         inputs = self._inputs.of_last_tokens(positions, self.device, self.compute_dtype)
+        inputs = self._with_embeddings(inputs, ids_B1, x_B1C)
         for layer, layer_inputs in zip(self.layers, inputs, strict=True):
             x_B1C = layer(x_B1C, *layer_inputs, None)
         return self.norm(x_B1C)[:, 0]  # type: ignore[no-any-return]
@@ -263,6 +270,13 @@ class Transformer(nn.Module):
         past = cache.length if cache is not None else 0
         return self._inputs.build(T, past, document_ids, self.device, self.compute_dtype)
 
+    def _with_embeddings(self, inputs: list[LayerInputs], input_ids: Tensor, x_BTC: Tensor) -> list[LayerInputs]:
+        """The inputs of all blocks, with the embeddings of their own."""
+        if self.layer_embedding is None:
+            return inputs
+        embeddings = self.layer_embedding(input_ids, x_BTC)
+        return [item._replace(embedding=embedding) for item, embedding in zip(inputs, embeddings, strict=True)]
+
     def logits(self, x_BTC: Tensor) -> Tensor:
         """Logits of normed hidden states, (B, T, V)."""
         return self.output_head.logits(x_BTC)
@@ -294,7 +308,7 @@ class Transformer(nn.Module):
         total = sum(p.numel() for p in self.parameters())
         if embeddings:
             return total
-        outside = (self.embed_tokens, self.embed_positions, self.embed_types, self.lm_head)
+        outside = (self.embed_tokens, self.embed_positions, self.embed_types, self.layer_embedding, self.lm_head)
         return total - sum(p.numel() for m in outside if m is not None for p in m.parameters())
 
     def flops_per_token(self, sequence_length: int) -> int:
@@ -336,6 +350,11 @@ def encoder_sentence(config: TransformerConfig) -> str:
 
 def _is_not_result(name: str) -> bool:
     return not name.endswith("hook_result")
+
+
+def _layer_embedding(config: TransformerConfig) -> LayerEmbedding:
+    settings = config.per_layer_embedding
+    return LayerEmbedding(config, _embedding(settings.vocab_size, config.num_hidden_layers * settings.width))
 
 
 def _embedding(rows: int, width: int) -> Embedding:

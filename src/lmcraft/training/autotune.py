@@ -273,6 +273,6 @@ def choose_attention(
 def _time_attention(model: Transformer, kind: AttentionKind, x_BTC: Tensor, document_ids_BT: Tensor | None) -> float:
     model.use_attention(kind)
     begin = time.perf_counter()
-    rotary, mask, _ = model.layer_inputs(x_BTC.shape[1], document_ids_BT)[0]
+    rotary, mask, *_ = model.layer_inputs(x_BTC.shape[1], document_ids_BT)[0]
     model.get_submodule("layers.0.attention")(x_BTC, rotary, mask, None).sum().backward()
     return time.perf_counter() - begin

@@ -64,6 +64,9 @@ def build(name: str, **changes: Any) -> Any:
         for tensor in {tensor.data_ptr(): tensor for tensor in (*model.parameters(), *buffers)}.values():
             if tensor.is_floating_point():
                 tensor += 0.2 * torch.randn_like(tensor)
+        for key, tensor in model.named_parameters():
+            if key.endswith("q_norm.weight"):
+                tensor *= CASES[name].query_gain
     return model
 
 

@@ -19,6 +19,9 @@ class Case:
     """Tokens of the texts; the last one's is computed with a cache, too."""
     language_part: str = ""
     """The model type that lmcraft opens, if it is the language part of this one."""
+    query_gain: float = 1.0
+    """Multiplies the weights of query norms: below 1 where scores are otherwise so large that transformers' own logits
+    differ by more than the tolerance from those in float64."""
     tolerance: float = 1e-5
     """Largest difference of logits, relative to the largest logit."""
 

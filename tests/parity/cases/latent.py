@@ -61,17 +61,21 @@ CASES = {
     "gemma2": Case("gemma2", {**GEMMA2, "attn_logit_softcapping": 3.0, "final_logit_softcapping": 2.0}),
     "gemma2-uncapped": Case("gemma2", {**GEMMA2, "attn_logit_softcapping": None, "final_logit_softcapping": None}),
     "vaultgemma": Case("vaultgemma", {**GEMMA2, "attn_logit_softcapping": 3.0, "final_logit_softcapping": 2.0}),
-    "gemma4_text": Case("gemma4_text", GEMMA4),
+    "gemma4_text": Case("gemma4_text", GEMMA4, query_gain=0.2),
     "gemma4_text-31b": Case(
         "gemma4_text",
         {**GEMMA4, "hidden_size_per_layer_input": 0, "attention_k_eq_v": True, "num_global_key_value_heads": 1}
         | {"final_logit_softcapping": 2.0},
+        query_gain=0.2,
     ),
-    "gemma4_text-shared": Case("gemma4_text", {**GEMMA4, "num_kv_shared_layers": 2, "use_double_wide_mlp": True}),
+    "gemma4_text-shared": Case(
+        "gemma4_text", {**GEMMA4, "num_kv_shared_layers": 2, "use_double_wide_mlp": True}, query_gain=0.2
+    ),
     "gemma4_text-experts": Case(
         "gemma4_text",
         {**GEMMA4, "hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2}
         | {"moe_intermediate_size": 20},
+        query_gain=0.2,
     ),
     "gemma3n_text": Case(
         "gemma3n_text",
@@ -88,7 +92,7 @@ CASES = {
         {key: value for key, value in GEMMA4.items() if not key.endswith("per_layer_input")},
     ),
     "gemma3-multimodal": Case("gemma3", {"text_config": GEMMA3, "vision_config": VISION}, language_part="gemma3_text"),
-    "gemma4-multimodal": Case("gemma4", {"text_config": GEMMA4}, language_part="gemma4_text"),
+    "gemma4-multimodal": Case("gemma4", {"text_config": GEMMA4}, language_part="gemma4_text", query_gain=0.2),
     "mistral3-multimodal": Case(
         "mistral3",
         {"text_config": {**WIDE, "model_type": "mistral"}, "vision_config": {**VISION, "model_type": "pixtral"}},

@@ -78,7 +78,11 @@ class ScoreReader:
         self._stream, self.layer = stream, layer
         self._config = stream.transformer.config
         self._block: Block = stream.transformer.layers[layer]  # type: ignore[assignment]
-        assert isinstance(self._block.attention, Attention)
+        if not isinstance(self._block.attention, Attention):
+            raise UserError(
+                f"layer {layer} has {type(self._block.attention).__name__}, whose keys are not products of its input: leave "
+                "out the reasons of attention"
+            )
         self._attention = self._block.attention
         self._check_scores()
         self._rotary = stream.transformer.layer_inputs(stream.length)[layer][0]

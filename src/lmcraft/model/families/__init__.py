@@ -11,7 +11,9 @@ llama_variants  Seed-OSS, ERNIE 4.5, EXAONE 3, Helium, AFM, CWM, InternLM 3, IQu
 granite, smollm3, cohere, glm, exaone4, hunyuan, ministral, bitnet (and Apertus, nanochat)
 gemma       Gemma, Gemma 2, VaultGemma
 encoders    BERT, RoBERTa and its relatives, ModernBERT
+gemma4      Gemma 4
 deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
+common_uneven  entries of families whose layers differ in size or share keys, or that have embeddings per layer
 common_recurrent  entries of families with recurrent layers
 qwen_delta (Qwen3-Next, Qwen3.5), lfm2
 lmcraft     our own format, for configurations that no Hugging Face family can express
@@ -41,6 +43,7 @@ from lmcraft.model.families.falcon_h1 import BAMBA, FALCON_H1
 from lmcraft.model.families.family import Family
 from lmcraft.model.families.gemma import GEMMA, GEMMA2, VAULTGEMMA
 from lmcraft.model.families.gemma3 import GEMMA3
+from lmcraft.model.families.gemma4 import GEMMA4_TEXT
 from lmcraft.model.families.glm import GLM, GLM4
 from lmcraft.model.families.glm4_moe import DOTS1, GLM4_MOE, SOLAR_OPEN
 from lmcraft.model.families.gpt2 import GPT2
@@ -105,6 +108,7 @@ BY_NAME = (
     FLEX_OLMO,
     GEMMA,
     GEMMA2,
+    GEMMA4_TEXT,
     GLM,
     GLM4,
     GLM4_MOE,

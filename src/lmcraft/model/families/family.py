@@ -136,6 +136,8 @@ class Family:
     """Ends of tensors' names in early checkpoints, and what they are now."""
     constants: Mapping[str, Any] = field(default_factory=dict)
     """Additional keys to write into config.json."""
+    unneeded: Callable[[TransformerConfig], Sequence[str]] = lambda config: ()
+    """Tensors that checkpoints may have although the model does not use them."""
     refuse: Callable[[Mapping[str, Any]], str | None] = lambda hf_config: None
     """The unsupported feature of a config.json, if any, as the subject of an error sentence."""
 
