@@ -7,6 +7,7 @@ from lmcraft.config import BY_DEPTH, automatic, format_changes
 from lmcraft.errors import UserError
 from lmcraft.model.parts import (
     ATTENTION_LAYERS,
+    Activation,
     GatedDelta,
     LatentAttention,
     LayerType,
@@ -118,20 +119,7 @@ class TransformerConfig:
     """Layers of type conv."""
     rope_local_theta: Annotated[float, automatic("--model.rope-theta")] = 0.0
     """Base of the rotary wavelengths in sliding layers, without scaling."""
-    feed_forward: Literal[
-        "gelu",
-        "gelu_tanh",
-        "relu",
-        "relu2",
-        "silu",
-        "xielu",
-        "swiglu",
-        "clamped_swiglu",
-        "geglu",
-        "geglu_tanh",
-        "reglu",
-        "relu2_glu",
-    ] = "swiglu"
+    feed_forward: Activation = "swiglu"
     """Activation: GELU (exact or tanh), ReLU, squared ReLU (arXiv 2109.08668), SiLU, xIELU (arXiv 2411.13010), or one of
     these with a gate (arXiv 2002.05202), also of clamped inputs (GPT-OSS)."""
     swiglu_limit: float = 7.0

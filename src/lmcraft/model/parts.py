@@ -23,6 +23,20 @@ LayerType = Literal[
     "hybrid",
     "feed_forward",
 ]
+Activation = Literal[
+    "gelu",
+    "gelu_tanh",
+    "relu",
+    "relu2",
+    "silu",
+    "xielu",
+    "swiglu",
+    "clamped_swiglu",
+    "geglu",
+    "geglu_tanh",
+    "reglu",
+    "relu2_glu",
+]
 ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention", "hybrid")
 
 
