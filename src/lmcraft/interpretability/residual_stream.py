@@ -65,11 +65,17 @@ def freeze_norm(norm: nn.Module, x: Tensor) -> FrozenNorm:
 def check_sum(transformer: Transformer) -> None:
     """Raise UserError if the residual stream is not a sum of what heads and feed-forward layers write."""
     config = transformer.config
+    if config.is_recurrent:
+        raise UserError(
+            "the model has recurrent layers, and the residual stream is not a sum of what heads and feed-forward layers "
+            "write: leave out the views that attribute logits to components"
+        )
     for name, is_sum in (
         ("norm_placement", config.norm_placement != "sum"),
         ("sub_norm", not config.sub_norm),
         ("layer_scale", not config.layer_scale),
         ("per_layer_embedding", not config.per_layer_embedding.width),
+        ("single_sublayer", not config.single_sublayer),
         ("embedding_norm", not (config.embedding_norm and config.position == "learned")),
     ):
         if not is_sum:

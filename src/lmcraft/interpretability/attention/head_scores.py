@@ -41,7 +41,7 @@ class RepeatedTokens:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """Mean attention weights of each head on repeated tokens, (L, H)."""
+    """Mean attention weights of each head on repeated tokens, (L, H); 0 in layers without attention."""
 
     induction: Tensor
     """To the token after the earlier occurrence of the same one."""
@@ -89,16 +89,17 @@ def measure_scores(transformer: Transformer, tokens: RepeatedTokens, hooks: Inte
     T, half, start = tokens.input_ids.shape[1], tokens.half, tokens.start
     second = torch.arange(start + half, T)
     later = torch.arange(1, T)
-    scores: list[list[Tensor]] = [[], [], []]
+    config = transformer.config
+    scores = torch.zeros(3, config.num_hidden_layers, config.num_attention_heads)
 
     def keep(layer: int, projections: Projections) -> None:
         weights_HTS = projections.weights(0, T).mean(0)
         targets = ((second, second - half + 1), (later, later - 1), (second, second - half))
-        for values, (queries, keys) in zip(scores, targets, strict=True):
-            values.append(weights_HTS[:, queries, keys].mean(-1).cpu())
+        for values_LH, (queries, keys) in zip(scores, targets, strict=True):
+            values_LH[layer] = weights_HTS[:, queries, keys].mean(-1).cpu()
 
     record_projections(transformer, tokens.input_ids, keep, hooks=hooks)
-    return HeadScores(*(torch.stack(values) for values in scores))
+    return HeadScores(*scores)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lmcraft.errors import UserError
 from lmcraft.interpretability.interventions import Intervention
 from lmcraft.model.attention import Attention
 from lmcraft.model.hooks import HookFunction, HookPoint, Hooks, NameFilter
@@ -77,10 +78,13 @@ def record_projections(
         transformer: in `eval` mode.
         input_ids: of the texts.
         on_layer: gets the number of a layer, and its queries and keys.
-        layers: those to hand over; None: all.
+        layers: those to hand over, if they have attention; None: all.
         hooks: change the model.
+
+    Raises:
+        UserError: the layers have no attention.
     """
-    config, rotated = transformer.config, "rot_" if transformer.config.position == "rotary" else ""
+    config = transformer.config
     queries: dict[int, Tensor] = {}
 
     def keep_queries(q_BTHD: Tensor, point: HookPoint) -> None:
@@ -90,13 +94,16 @@ def record_projections(
         layer = point.layer()
         attention: Attention = transformer.layers[layer].attention  # type: ignore[assignment]
         q_BTHD = queries.pop(layer)
-        if not rotated:
+        if not config.has_rotary(layer):
             q_BTHD, k_BTKD = _normed(attention, q_BTHD, k_BTKD)
         window = config.sliding_window if config.is_sliding(layer) else 0
         on_layer(layer, Projections(q_BTHD, k_BTKD, attention.scale, window))
 
     chosen = range(config.num_hidden_layers) if layers is None else layers
-    points = [f"blocks.{layer}.attn.hook_{rotated}" for layer in chosen]
+    attending = [layer for layer in chosen if config.has_attention(layer)]
+    if not attending:
+        raise UserError("the model has no attention: leave out the views of its heads")
+    points = [f"blocks.{layer}.attn.hook_{'rot_' if config.has_rotary(layer) else ''}" for layer in attending]
     readers: list[tuple[NameFilter, HookFunction]] = [
         ([point + "q" for point in points], keep_queries),
         ([point + "k" for point in points], hand_over),
@@ -105,28 +112,29 @@ def record_projections(
 
 
 def find_patterns(transformer: Transformer, ids: Sequence[int]) -> list[list[Pattern]]:
-    """The largest weights of each head of each layer on a text.
+    """The largest weights of each head of each layer on a text; a layer without attention has no heads.
 
     A weight below 1% is left out. In a long text, so are those to the first token, to which most heads attend when they
     have nothing else to do, and then the smallest, until `MAX_ENTRIES` are left.
     """
-    keys, weights = list[Tensor](), list[Tensor]()
+    tops: dict[int, tuple[Tensor, Tensor]] = {}
 
     def keep(layer: int, projections: Projections) -> None:
-        top = find_top_keys(projections)
-        keys.append(top[0])
-        weights.append(top[1])
+        tops[layer] = find_top_keys(projections)
 
     record_projections(transformer, torch.tensor([list(ids)], device=transformer.device), keep)
-    keys_LHTN, weights_LHTN = torch.stack(keys), torch.stack(weights)
+    keys_LHTN, weights_LHTN = (torch.stack(part) for part in zip(*tops.values(), strict=True))
     is_kept = weights_LHTN >= MIN_WEIGHT
     if int(is_kept.sum()) > MAX_ENTRIES:
         is_kept &= keys_LHTN > 0
         candidates = weights_LHTN[is_kept]
         if len(candidates) > MAX_ENTRIES:
             is_kept &= weights_LHTN > candidates.kthvalue(len(candidates) - MAX_ENTRIES).values
-    layers = zip(keys_LHTN, weights_LHTN, is_kept, strict=True)
-    return [[_list_pattern(*head) for head in zip(*layer, strict=True)] for layer in layers]
+    layers = dict(zip(tops, zip(keys_LHTN, weights_LHTN, is_kept, strict=True), strict=True))
+    patterns: list[list[Pattern]] = [[] for _ in transformer.layers]
+    for number, layer in layers.items():
+        patterns[number] = [_list_pattern(*head) for head in zip(*layer, strict=True)]
+    return patterns
 
 
 def find_top_keys(projections: Projections) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ Pair = tuple[Head, int, int]
 
 
 def explain_attention(model: LanguageModel, ids: Sequence[int], *, seed: int = 0) -> Attention:
-    """All attention heads of a model on a text.
+    """All attention heads of a model on a text; without reasons if it has recurrent layers.
 
     Args:
         model: its heads are scored on random tokens of its vocabulary.
@@ -36,11 +36,13 @@ def explain_attention(model: LanguageModel, ids: Sequence[int], *, seed: int = 0
     transformer = in_float32(model.transformer)
     scores = measure_scores(transformer, repeat_tokens(model.tokenizer, transformer, seed=seed))
     patterns = find_patterns(transformer, ids)
-    stream = ResidualStream(transformer, ids)
-    reasons = [explain_score(stream, *pair) for pair in choose_pairs(scores, patterns, ids)]
+    # What recurrent layers write has no part in the sum of what heads and feed-forward layers write.
+    stream = None if transformer.config.is_recurrent else ResidualStream(transformer, ids)
+    pairs = choose_pairs(scores, patterns, ids)
+    reasons = [] if stream is None else [explain_score(stream, *pair) for pair in pairs]
     fresh = repeat_tokens(model.tokenizer, transformer, sequences=CHECKED_SEQUENCES, seed=seed + 1)
     of_heads = [check(transformer, scores, fresh, seed=seed) for check in (check_induction, check_previous_token)]
-    of_reasons = [check_reason(stream, reason, seed=seed) for reason in reasons]
+    of_reasons = [] if stream is None else [check_reason(stream, reason, seed=seed) for reason in reasons]
     return Attention(_list_heads(scores, patterns), reasons, [*(check for check in of_heads if check), *of_reasons])
 
 

@@ -47,10 +47,11 @@ def check_model(model: Transformer, objective: Objective) -> None:
     for name, module in model.named_modules():
         if not any(p is not None and p.requires_grad for p in module._parameters.values()):
             continue
-        if type(module) not in HANDLERS or any(name.startswith(f"{mixer}.") for mixer in mixers):
+        is_expert = any(name.startswith(f"{mixer}.") for mixer in mixers)
+        if type(module) not in HANDLERS or is_expert:
             raise UserError(
                 f"the weights of '{name}' cannot be trained with differential privacy ({type(module).__name__}"
-                f"{' of a mixture of experts' if mixers else ''}): choose a model without them, {REMEDY}"
+                f"{' of a mixture of experts' if is_expert else ''}): choose a model without them, {REMEDY}"
             )
         if isinstance(module, LoraLinear) and module.magnitude is not None:
             raise UserError(f"DoRA does not work with differential privacy: use LoRA, {REMEDY}")
