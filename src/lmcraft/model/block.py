@@ -33,11 +33,11 @@ class Block(nn.Module):
         before, after = config.norm_placement != "after", config.norm_placement != "before"
         self.sums = config.norm_placement == "sum"
         before = before and not self.sums
-        self.attention = make_attention(config, layer) if config.has_attention(layer) else None
-        self.mixer = make_mixer(config, layer) if config.state_shapes(layer) else None
         mixes, feeds = config.layer_type(layer) != "feed_forward", config.has_feed_forward(layer)
         owns_mixer_norm = mixes and before and (layer > 0 or config.first_norm)
         self.attention_norm = make_norm(config) if owns_mixer_norm else nn.Identity()
+        self.attention = make_attention(config, layer) if config.has_attention(layer) else None
+        self.mixer = make_mixer(config, layer) if config.state_shapes(layer) else None
         self.attention_post_norm = make_norm(config) if mixes and after else nn.Identity()
         norms_inside = config.experts_beside_dense and config.has_experts(layer)
         owns_norm = feeds and before and not config.shared_norm and not norms_inside
