@@ -51,18 +51,21 @@ CASES: dict[str, tuple[str, dict[str, Any], torch.dtype, bool]] = {
 }
 
 
-def compress(layout: str, args: QuantizationArgs, dtype: torch.dtype) -> tuple[dict[str, Tensor], Tensor]:
-    """The tensors of a random matrix, and the matrix that the library makes of them."""
+def compress(
+    layout: str, args: QuantizationArgs, dtype: torch.dtype, weight: Tensor | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The tensors of a matrix, by default a random one, and the matrix that the library makes of them."""
     torch.manual_seed(0)
-    weight = torch.randn(ROWS, COLUMNS) * torch.logspace(-2, 1, ROWS)[:, None]
+    weight = torch.randn(ROWS, COLUMNS) * torch.logspace(-2, 1, ROWS)[:, None] if weight is None else weight
+    rows, columns = weight.shape
     scheme = QuantizationScheme(targets=["Linear"], weights=args, format=layout)
     if args.strategy == "tensor":
         groups = weight.reshape(1, 1, -1)
     elif args.strategy == "block":
-        rows, columns = args.block_structure
-        groups = weight.view(ROWS // rows, rows, COLUMNS // columns, columns).transpose(1, 2).flatten(2)
+        height, width = args.block_structure
+        groups = weight.view(rows // height, height, columns // width, width).transpose(1, 2).flatten(2)
     else:
-        groups = weight.view(ROWS, -1, args.group_size or COLUMNS)
+        groups = weight.view(rows, -1, args.group_size or columns)
     low, high = groups.amin(-1), groups.amax(-1)
     factor = {"weight_global_scale": generate_gparam(weight.min(), weight.max())} if args.strategy == "tensor_group" else {}
     scale, zero_point = calculate_qparams(low, high, args, global_scale=factor.get("weight_global_scale"))
