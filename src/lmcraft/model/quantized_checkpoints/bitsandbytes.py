@@ -62,8 +62,8 @@ def _decode_4_bit(parts: Parts) -> Decoded:
         nested = parts["nested_values"].float().flatten()[scales.long()]
         scales = _scale_blocks(nested, parts["nested_scales"].flatten(), state.get("nested_blocksize"))
         scales = scales + torch.tensor(float(state.get("nested_offset", 0.0)))
-    indices = torch.stack((packed >> 4, packed & 15), dim=1).flatten()[: prod(shape)]
-    return _scale_blocks(values[indices.long()], scales, state.get("blocksize")).view(shape)
+    pairs = torch.stack((values.repeat_interleave(16), values.repeat(16)), dim=1)  # of a byte: the upper half first
+    return _scale_blocks(pairs[packed.int()].flatten()[: prod(shape)], scales, state.get("blocksize")).view(shape)
 
 
 def _read_state(tensor: Tensor) -> dict[str, Any]:
@@ -79,4 +79,6 @@ def _scale_blocks(values: Tensor, scales: Tensor, size: Any) -> Tensor:
     """The values times the scales of their blocks; the last block may be shorter."""
     if type(size) is not int or size < 1 or scales.numel() != -(-len(values) // size) or not scales.is_floating_point():
         raise ValueError(f"{scales.numel()} scales of blocks of {str(size)[:40]} for {len(values)} numbers")
+    if len(values) % size == 0:
+        return (values.view(-1, size) * scales.float()[:, None]).flatten()
     return values * scales.float().repeat_interleave(min(size, len(values)))[: len(values)]

@@ -58,5 +58,5 @@ def decode(packed: Tensor, scales: Tensor) -> Tensor:
     if packed.dtype != torch.uint8 or not count or columns % count or scales.shape[:-1] != packed.shape[:-1]:
         raise ValueError(f"{tuple(scales.shape)} scales for {tuple(packed.shape)} bytes of {packed.dtype}")
     pairs = torch.tensor([(VALUES[byte & 15], VALUES[byte >> 4]) for byte in range(256)])
-    values = pairs[packed.long()].flatten(-2)
+    values = pairs[packed.int()].flatten(-2)
     return (values.view(*scales.shape, -1) * float8.decode_scales(scales)[..., None]).flatten(-2)

@@ -81,21 +81,26 @@ def decode_integers(
         groups_I = None if torch.equal(groups_I, neighbors_I) else groups_I
     scales_OG = scales_OG.float().expand(rows, -1)
     zeros_OG = None if zeros_OG is None or not bool(zeros_OG.any()) else zeros_OG.float().expand(rows, -1)
-    if groups_I is None and (kept := _keep(numbers_OI, scales_OG, zeros_OG, bits)) is not None:
+    equal_groups = groups_I is None and count * group_size == columns
+    if equal_groups and (kept := _keep(numbers_OI, scales_OG, zeros_OG, bits)) is not None:
         return kept
-    groups_I = neighbors_I if groups_I is None else groups_I
     dense_OI = numbers_OI.float()
+    if equal_groups:
+        dense_OGI = dense_OI.view(rows, count, -1)
+        dense_OGI = dense_OGI if zeros_OG is None else dense_OGI.sub_(zeros_OG[:, :, None])
+        return dense_OGI.mul_(scales_OG[:, :, None]).view(rows, columns)
+    groups_I = neighbors_I if groups_I is None else groups_I
     if zeros_OG is not None:
         dense_OI -= zeros_OG[:, groups_I]
     return dense_OI * scales_OG[:, groups_I]
 
 
 def _keep(numbers_OI: Tensor, scales_OG: Tensor, zeros_OG: Tensor | None, bits: int) -> QuantizedMatrix | None:
-    """The matrix with the scales that the native step reads; None if these would round something."""
+    """The matrix of equal groups with the scales that the native step reads; None if these would round something."""
     columns, count = numbers_OI.shape[1], scales_OG.shape[1]
     if bits == 8 and count == 1 and zeros_OG is None:
         return QuantizedMatrix(numbers_OI.contiguous(), scales_OG.contiguous(), 8)
-    if bits != 4 or columns % count or columns // count % GROUP_SIZE:
+    if bits != 4 or columns // count % GROUP_SIZE:
         return None
     shifts_OG = None if zeros_OG is None else -zeros_OG * scales_OG
     if not all(torch.equal(tensor.half().float(), tensor) for tensor in (scales_OG, shifts_OG) if tensor is not None):
