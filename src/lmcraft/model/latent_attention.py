@@ -54,7 +54,7 @@ class LatentAttention(BaseAttention):
         cache: Cache | None,
         hook: Hook = no_hooks,
     ) -> Tensor:
-        """Attention output, (B, T, C); arguments as of `Attention`.
+        """Attention output, (B, T, C); arguments as of `Attention`, but a third row of `rotary` multiplies the queries.
 
         With a cache, the points `attn.hook_k`, `attn.hook_v` and `attn.hook_rot_k` have the earlier tokens as well.
         """
@@ -62,7 +62,7 @@ class LatentAttention(BaseAttention):
         latent_BTL, k_BT1R = self._latents(x_BTC)
         if rotary is not None:
             q_BTHD = hook("attn.hook_rot_q", self._rotate_queries(q_BTHD, rotary))
-            k_BT1R = rotate(k_BT1R, rotary[-2], rotary[-1])
+            k_BT1R = rotate(k_BT1R, rotary[0], rotary[1])
         q_BHTD, keys_B1SM = q_BTHD.transpose(1, 2), torch.cat((latent_BTL[:, :, None], k_BT1R), dim=-1).transpose(1, 2)
         if cache is not None:
             keys_B1SM = cache.update(self.layer, keys_B1SM, keys_B1SM[..., :0])[0]
@@ -83,7 +83,8 @@ class LatentAttention(BaseAttention):
 
     def _rotate_queries(self, q_BTHD: Tensor, rotary: tuple[Tensor, ...]) -> Tensor:
         q_BTHN, q_BTHR = torch.split(q_BTHD, [self.nope_dim, self.rope_dim], dim=-1)
-        return torch.cat((q_BTHN, rotate(q_BTHR, rotary[0], rotary[1])), dim=-1)
+        q_BTHD = torch.cat((q_BTHN, rotate(q_BTHR, rotary[0], rotary[1])), dim=-1)
+        return q_BTHD * rotary[2] if len(rotary) > 2 else q_BTHD
 
     def _expand(self, keys_B1SM: Tensor, hook: Hook) -> tuple[Tensor, Tensor]:
         """The keys and values of all heads, (B, H, S, D) and (B, H, S, V)."""

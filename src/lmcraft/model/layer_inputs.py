@@ -157,6 +157,8 @@ class LayerInputsBuilder:
         """The rows of queries, which also grow with their positions, before those of keys."""
         scales = query_scales(positions, self._config.query_scaling).to(dtype)[..., None, None]
         scales = scales if scales.ndim == 4 else scales[None]
+        if rotary is not None and self._config.latent_attention.kv_lora_rank:
+            return (*rotary, scales)
         if rotary is not None:
             return (rotary[0] * scales, rotary[1] * scales, *rotary)
         cos = scales.expand(*scales.shape[:-1], self._config.head_dim)

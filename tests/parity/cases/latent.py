@@ -41,6 +41,12 @@ CASES = {
     "youtu": Case("youtu", {**MLA}),
     "sarvam_mla": Case("sarvam_mla", {**MLA, "first_k_dense_replace": 1}),
     "axk1": Case("axk1", {**MLA, "mlp_layer_types": ["dense", "sparse", "sparse"]}),
+    "mistral4": Case(
+        "mistral4",
+        {**MLA, "first_k_dense_replace": 1}
+        | scaled("yarn", mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.3, partial_rotary_factor=6 / 16),
+        language_part="mistral4",  # transformers has it among the multimodal models
+    ),
     "minicpm3": Case(
         "minicpm3", {**MLA, "num_key_value_heads": 4, "scale_emb": 3, "scale_depth": 1.4, "dim_model_base": 16}
     ),

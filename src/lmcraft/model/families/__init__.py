@@ -33,7 +33,7 @@ from lmcraft.model.families.bitnet import APERTUS, BITNET, NANOCHAT
 from lmcraft.model.families.bloom import BLOOM
 from lmcraft.model.families.cohere import COHERE, COHERE2
 from lmcraft.model.families.dbrx import DBRX
-from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, SARVAM_MLA, YOUTU
+from lmcraft.model.families.deepseek import DEEPSEEK_V2, DEEPSEEK_V3, GLM4_MOE_LITE, MINICPM3, MISTRAL4, SARVAM_MLA, YOUTU
 from lmcraft.model.families.encoders import BERT, CAMEMBERT, MODERNBERT, ROBERTA, XLM_ROBERTA
 from lmcraft.model.families.ernie4_5_moe import ERNIE4_5_MOE
 from lmcraft.model.families.exaone4 import EXAONE4
@@ -137,8 +137,10 @@ BY_NAME = (
     MAMBA2,
     MELLUM,
     MINIMAX_M2,
+    MINICPM3,
     MINISTRAL,
     MINISTRAL3,
+    MISTRAL4,
     MIXTRAL,
     MODERNBERT,
     MPT,

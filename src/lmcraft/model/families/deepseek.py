@@ -1,5 +1,5 @@
 """Families with multi-head latent attention: DeepSeek V2 (arXiv 2405.04434) and V3 (arXiv 2412.19437; also Kimi K2), GLM 4.7
-Flash, Youtu-LLM and Sarvam.
+Flash, Youtu-LLM, Sarvam, Mistral 4 and MiniCPM 3.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.families import common, experts
+from lmcraft.model.families import common, experts, ministral
 from lmcraft.model.families.common import layer_weight
 from lmcraft.model.families.family import Entry, Family, Field
 from lmcraft.model.families.layouts import RotaryPairs
@@ -45,7 +45,9 @@ def has_query_rank_bias(config: TransformerConfig, layer: int) -> bool:
     return has_query_rank(config, layer) and common.has_output_bias(config, layer)
 
 
-def sizes(*defaults: int, latent: tuple[int, int | None, int, int, int]) -> tuple[Entry, ...]:
+def sizes(
+    *defaults: int, latent: tuple[int, int | None, int, int, int], rotary: common.Rotary | None = None
+) -> tuple[Entry, ...]:
     """The sizes, with the defaults of `common.sizes` and of the ranks and widths of latent attention in DeepSeek's order."""
     return (
         *common.sizes(*defaults)[:-1],  # head_dim is another width in each program
@@ -56,7 +58,7 @@ def sizes(*defaults: int, latent: tuple[int, int | None, int, int, int]) -> tupl
         Field("v_head_dim", "latent_attention.v_head_dim", latent[4]),
         Field("attention_bias", "attention_bias", False, common.BIAS),
         Field("hidden_act", "feed_forward", "silu", common.SILU),
-        common.Rotary(types=("default", "linear", "llama3", "yarn")),
+        rotary or common.Rotary(types=("default", "linear", "llama3", "yarn")),
         *common.DROPOUTS,
     )
 
@@ -105,6 +107,25 @@ class TopkMethod:
         hf_config["n_group"], hf_config["topk_group"] = config.router.n_group, config.router.topk_group
 
 
+@dataclass(frozen=True)
+class MiniCpmScales:
+    """Scales of the residual stream, by the square root of the number of layers, and of the logits, by a width."""
+
+    def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
+        layers, width = read_so_far["num_hidden_layers"], read_so_far["hidden_size"]
+        depth, base = hf_config.get("scale_depth", 1.4), hf_config.get("dim_model_base", 256)
+        residual = 1.0 if depth is None else depth / layers**0.5
+        return {"multipliers.residual": residual, "multipliers.logits": 1.0 if base is None else base / width}
+
+    def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
+        hf_config["scale_depth"] = float(f"{config.multipliers.residual * config.num_hidden_layers**0.5:.15g}")
+        hf_config["dim_model_base"] = round(config.multipliers.logits * config.hidden_size)
+
+
+MISTRAL4_ROTARY = ministral.Ministral3Rotary(
+    types=("default", "linear", "yarn"),
+    missing={**ministral.MISSING, "rope_theta": 1e4, "factor": 128.0, "original_max_position_embeddings": 8192},
+)
 INTERLEAVED = Field("rope_interleave", "latent_attention.rope_interleave", True)
 ATTENTION = (
     layer_weight("self_attn.q_a_proj.weight", "attention.q_a_proj.weight", when=has_query_rank),
@@ -221,4 +242,35 @@ YOUTU = Family(
     implied=implied,
     optional_prefix="model.",
     weights=(*common.EMBEDDINGS, *ATTENTION, *common.MLP, *common.NORMS),
+)
+
+MISTRAL4 = Family(
+    model_type="mistral4",
+    architecture="Mistral4ForCausalLM",
+    fields=(
+        *sizes(131072, 1048576, 4096, 12288, 36, 32, latent=(256, 1024, 64, 64, 128), rotary=MISTRAL4_ROTARY),
+        Field("rms_norm_eps", "norm_eps", 1e-6),
+        Field("tie_word_embeddings", "tie_word_embeddings", False),
+        *_sparse_fields(128, 4, 2048, 1.0, groups=(1, 1)),
+        experts.FirstDenseLayers(),
+    ),
+    implied=lambda config: implied(config) | {"router.group_score": "top2"},
+    optional_prefix="model.",
+    weights=WEIGHTS,
+)
+
+MINICPM3 = Family(
+    model_type="minicpm3",
+    architecture="MiniCPM3ForCausalLM",
+    fields=(
+        *sizes(73448, 32768, 2560, 6400, 62, 40, latent=(256, 768, 64, 32, 64)),
+        Field("rms_norm_eps", "norm_eps", 1e-5),
+        Field("tie_word_embeddings", "tie_word_embeddings", True),
+        Field("mlp_bias", "mlp_bias", False, {False: False}),
+        Field("scale_emb", "multipliers.embedding", 12),
+        MiniCpmScales(),
+    ),
+    implied=lambda config: implied(config) | {"latent_attention.rope_interleave": False},
+    optional_prefix="model.",
+    weights=YOUTU.weights,
 )
