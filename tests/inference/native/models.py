@@ -45,6 +45,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "feed_forward": "relu2_glu",
     },
     "apertus": {"norm": "layernorm1p", "feed_forward": "xielu", "position": "none"},
+    "persimmon": {"norm": "layernorm", "qk_norm_kind": "layernorm", "qk_norm_over": "projection", "clip_qkv": 1.0},
     "bitnet": {"sub_norm": True, "feed_forward": "relu2_glu"},
     "llama3": {"rope_scaling": RopeScaling(rope_type="llama3", factor=4.0, original_max_position_embeddings=16)},
 }

@@ -61,7 +61,7 @@ def test_logits_equal_the_transformers(name: str) -> None:
 
 
 @pytest.mark.parametrize("weights", ["float32", "bfloat16", "int8", "int4"])
-@pytest.mark.parametrize("name", ["plain", "gemma", "neox"])
+@pytest.mark.parametrize("name", ["plain", "gemma", "neox", "gemma2", "bloom"])
 def test_a_row_depends_on_neither_other_rows_nor_threads(name: str, weights: Weights) -> None:
     model = tiny_model(3, **MODELS[name])
     ids = torch.randint(0, 96, (TOKENS,)).tolist()

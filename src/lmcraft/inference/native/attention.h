@@ -64,8 +64,8 @@ inline void Decoder<T>::norm_and_clip_projections(const Layer& layer, int thread
   for (int r = rows.begin; r < rows.end; r++) {
     float* row = &qkv_[int64_t(r) * layer.qkv.rows];
     if (m.qk_norm_span == PROJECTION && layer.q_norm) {
-      normalize({layer.q_norm, nullptr, m.qk_norm_type}, m.norm_eps, row, queries, row);
-      normalize({layer.k_norm, nullptr, m.qk_norm_type}, m.norm_eps, row + queries, keys, row + queries);
+      normalize({layer.q_norm, layer.q_norm_bias, m.qk_norm_type}, m.norm_eps, row, queries, row);
+      normalize({layer.k_norm, layer.k_norm_bias, m.qk_norm_type}, m.norm_eps, row + queries, keys, row + queries);
     }
     if (m.clip)
       for (int i = 0; i < layer.qkv.rows; i++) row[i] = std::clamp(row[i], -m.clip, m.clip);
@@ -93,7 +93,7 @@ inline T* Decoder<T>::value_row(const Layer& layer, const int32_t* blocks, int k
 }
 
 template <typename T>
-inline void Decoder<T>::norm_and_rotate(const Layer& layer, const float* norm, int head, int position, float* x) const {
+inline void Decoder<T>::norm_and_rotate(const Layer& layer, Norm norm, int head, int position, float* x) const {
   const ModelLayout& m = model_;
   if (!m.qk_norm_after_rotary) norm_head(norm, head, x);
   if (m.rotary_dim && layer.rotary_table >= 0) {
@@ -104,11 +104,11 @@ inline void Decoder<T>::norm_and_rotate(const Layer& layer, const float* norm, i
 }
 
 template <typename T>
-inline void Decoder<T>::norm_head(const float* norm, int head, float* x) const {
+inline void Decoder<T>::norm_head(Norm norm, int head, float* x) const {
   const ModelLayout& m = model_;
-  if (!norm || m.qk_norm_span == PROJECTION) return;
-  const float* weight = norm + (m.qk_norm_span == EACH_HEAD ? head * m.head_dim : 0);
-  normalize({weight, nullptr, m.qk_norm_type}, m.norm_eps, x, m.head_dim, x);
+  if (!norm.weight || m.qk_norm_span == PROJECTION) return;
+  if (m.qk_norm_span == EACH_HEAD) norm.weight += head * m.head_dim;
+  normalize(norm, m.norm_eps, x, m.head_dim, x);
 }
 
 // Soft-capping, and ALiBi's bias, which falls with the distance of the keys from `start` on.
@@ -139,7 +139,7 @@ inline void Decoder<T>::store_keys_and_values(const Layer& layer, int thread) {
     int r = unit / m.kv_heads, k = unit % m.kv_heads, position = rows_[r]->position;
     float* key = &qkv_[r * stride + (m.heads + k) * m.head_dim];
     const float* value = &qkv_[r * stride + (m.heads + m.kv_heads + k) * m.head_dim];
-    norm_and_rotate(layer, layer.k_norm, k, position, key);
+    norm_and_rotate(layer, {layer.k_norm, layer.k_norm_bias, m.qk_norm_type}, k, position, key);
     T* key_to = key_tile(layer, rows_[r]->blocks, k, position) + position % SLOTS_PER_TILE;
     T* value_to = value_row(layer, rows_[r]->blocks, k, position);
     for (int i = 0; i < m.head_dim; i++) {
@@ -181,7 +181,7 @@ inline void Decoder<T>::scale_queries(const Layer& layer, Range rows, Range head
     }
     for (int head = heads.begin; head < heads.end; head++, to += D) {
       float* query = &qkv_[r * layer.qkv.rows + head * D];
-      norm_and_rotate(layer, layer.q_norm, head, rows_[r]->position, query);
+      norm_and_rotate(layer, {layer.q_norm, layer.q_norm_bias, m.qk_norm_type}, head, rows_[r]->position, query);
       for (int i = 0; i < D; i++) to[i] = query[i] * scale;
     }
   }

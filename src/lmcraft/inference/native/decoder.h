@@ -251,8 +251,8 @@ class Decoder : public DecoderBase {
   template <int Q, int V>
   void weighted_values(const float* weights, int span, int last, const Layer& layer, const int32_t* blocks, int kv_head,
                        int start, int i, float (*sums)[V * FLOATS_PER_VECTOR]) const;
-  void norm_and_rotate(const Layer& layer, const float* norm, int head, int position, float* x) const;
-  void norm_head(const float* norm, int head, float* x) const;
+  void norm_and_rotate(const Layer& layer, Norm norm, int head, int position, float* x) const;
+  void norm_head(Norm norm, int head, float* x) const;
   void change_scores(float* scores, int span, int start, int position, int head) const;
   float softmax(const Layer& layer, float* scores, int span, int start, int position, int head) const;
   int64_t slot(const int32_t* blocks, int position) const;

@@ -26,8 +26,9 @@ Floats activate(int32_t activation, Floats x) {
 }
 
 // xIELU (arXiv 2411.13010, eq. 13).
-float xielu(float x, float above, float below, float beta) {
-  return (x > 0 ? above * x * x : (std::expm1(std::min(x, -1e-6f)) - x) * below) + beta * x;
+float xielu(float x, const Layer& layer) {
+  float part = x > 0 ? layer.xielu_above * x * x : (std::expm1(std::min(x, layer.xielu_eps)) - x) * layer.xielu_below;
+  return part + layer.xielu_beta * x;
 }
 
 template <typename T>
@@ -37,7 +38,7 @@ inline void Decoder<T>::feed_forward(const Layer& layer, Scratch& s) {
   convert_input(layer.gate, input, input_rows(s), inputs(s));
   multiply(layer.gate, input, s, [&](int r, int i, float* y, int n) {
     if (m.activation == XIELU) {
-      for (int j = 0; j < n; j++) y[j] = xielu(y[j], layer.xielu_above, layer.xielu_below, m.xielu_beta);
+      for (int j = 0; j < n; j++) y[j] = xielu(y[j], layer);
     } else {
       store(y, activate(m.activation, load(y)));
     }

@@ -49,7 +49,8 @@ struct Layer {
   int32_t window;        // of sliding attention; 0: full attention
   int32_t rotary_table;  // which of the two; -1: no rotary positions
   int32_t scales_queries;  // by their positions
-  float xielu_above, xielu_below;  // coefficients of its activation
+  float xielu_above, xielu_below, xielu_beta, xielu_eps;  // coefficients of its activation
+  const float *q_norm_bias, *k_norm_bias;  // or null
   const float* sinks;    // a score of each head without a key, or null
   void* keys;            // K x slots / 16 x D x 16
   void* values;          // K x slots x D rounded up to a multiple of 16
@@ -64,7 +65,6 @@ struct ModelLayout {
   float embedding_scale, attention_scale, residual_scale, head_scale;
   float norm_eps, query_scaling_beta;
   float score_softcap, logit_softcap, clip;  // 0: none; the clip is of queries, keys and values
-  float xielu_beta;
   const float* alibi_slopes;        // of each head, or null
   Norm embedding_norm;
   const void* embedding;            // V x C

@@ -38,7 +38,8 @@ class Layer(Structure):
         *((name, c_void_p) for name in ("q_norm", "k_norm")),
         *((name, Matrix) for name in ("qkv", "output", "gate", "up", "down")),
         *((name, c_int32) for name in ("window", "rotary_table", "scales_queries")),
-        *((name, c_float) for name in ("xielu_above", "xielu_below")),
+        *((name, c_float) for name in ("xielu_above", "xielu_below", "xielu_beta", "xielu_eps")),
+        *((name, c_void_p) for name in ("q_norm_bias", "k_norm_bias")),
         ("sinks", c_void_p),
         *((name, c_void_p) for name in ("keys", "values")),
     ]
@@ -53,7 +54,7 @@ class ModelLayout(Structure):
         *((name, c_int32) for name in ("query_scaling_length", "query_scaling_offset")),
         *((f"{name}_scale", c_float) for name in ("embedding", "attention", "residual", "head")),
         *((name, c_float) for name in ("norm_eps", "query_scaling_beta")),
-        *((name, c_float) for name in ("score_softcap", "logit_softcap", "clip", "xielu_beta")),
+        *((name, c_float) for name in ("score_softcap", "logit_softcap", "clip")),
         ("alibi_slopes", c_void_p),
         ("embedding_norm", Norm),
         ("embedding", c_void_p),

@@ -41,7 +41,6 @@ from lmcraft.model.transformer import Transformer
 
 Weights = Literal["float32", "bfloat16", "int8", "int4"]
 BYTES_PER_CACHE_LINE = 64
-XIELU_BETA = 0.5  # of every model with xIELU
 
 
 def tile_int8(numbers: Tensor) -> Tensor:
@@ -154,21 +153,17 @@ class ModelPacker:
         if model.config.shared_norm:
             layer.feed_forward_norm = layer.attention_norm
         if attention.q_norm is not None:
-            widths = attention.q_proj.out_features, attention.k_proj.out_features
-            layer.q_norm, layer.k_norm = (
-                self._norm(norm, width).weight
-                for norm, width in zip((attention.q_norm, attention.k_norm), widths, strict=True)
-            )
+            q_norm = self._norm(attention.q_norm, attention.q_proj.out_features)
+            k_norm = self._norm(attention.k_norm, attention.k_proj.out_features)
+            layer.q_norm, layer.q_norm_bias = q_norm.weight, q_norm.bias
+            layer.k_norm, layer.k_norm_bias = k_norm.weight, k_norm.bias
         if attention.sinks is not None:
             layer.sinks = self._floats(attention.sinks)
         if attention.output_norm is not None:
             layer.attention_sub_norm = self._norm(attention.output_norm)
             layer.feed_forward_sub_norm = self._norm(feed_forward.sub_norm)
-        if isinstance(activation := feed_forward.act, XIELU):
-            positive, negative = (
-                nn.functional.softplus(a.detach().float()) for a in (activation.alpha_p, activation.alpha_n)
-            )
-            layer.xielu_above, layer.xielu_below = float(positive), float(activation.beta.float() + negative)
+        if isinstance(feed_forward.act, XIELU):
+            self._pack_xielu(layer, feed_forward.act)
         matrices = matrices_of(block)
         gate_and_up = [*matrices["gate"], *matrices.get("up", [])]  # of one type, for they share their converted input
         for index, (name, parts) in enumerate(matrices.items()):
@@ -180,6 +175,12 @@ class ModelPacker:
         layer.scales_queries = bool(config.query_scaling.beta) and not (config.has_rotary(number) and config.no_rope_layers)
         return layer
 
+    @staticmethod
+    def _pack_xielu(layer: Layer, activation: XIELU) -> None:
+        above, below = (nn.functional.softplus(a.detach().float()) for a in (activation.alpha_p, activation.alpha_n))
+        layer.xielu_beta, layer.xielu_eps = float(activation.beta), float(activation.eps)
+        layer.xielu_above, layer.xielu_below = float(above), float(below) + layer.xielu_beta
+
     def _pack_attention(self, layout: ModelLayout, config: TransformerConfig) -> None:
         layout.attention_scale, layout.clip = config.attention_scale, config.clip_qkv
         layout.score_softcap, layout.logit_softcap = config.attn_logit_softcapping, config.final_logit_softcapping
@@ -188,7 +189,7 @@ class ModelPacker:
         layout.qk_norm_after_rotary = config.qk_norm_after_rotary
         scaling = config.query_scaling
         layout.query_scaling_beta, layout.query_scaling_length = scaling.beta, scaling.length
-        layout.query_scaling_offset, layout.xielu_beta = scaling.offset, XIELU_BETA
+        layout.query_scaling_offset = scaling.offset
         if config.position == "alibi":
             slopes = alibi_slopes(config.num_attention_heads)
             layout.alibi_slopes = self._floats(torch.tensor(slopes))
