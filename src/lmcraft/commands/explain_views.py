@@ -176,9 +176,12 @@ class Views:
         return {"logit_attribution": attribute_logit(question.model, question.ids, **self._decision)}
 
     def _attention(self) -> dict[str, Any]:
-        from lmcraft.interpretability.attention.view import explain_attention
+        from lmcraft.interpretability.attention.view import explain_attention, why_without_reasons
 
-        return {"attention": explain_attention(self.question.model, self.question.ids, seed=self.settings.seed)}
+        attention = explain_attention(self.question.model, self.question.ids, seed=self.settings.seed)
+        if reason := why_without_reasons(self.question.model.transformer.config):
+            self.omitted.append(("reasons of attention", reason))
+        return {"attention": attention}
 
     def _patching(self) -> dict[str, Any]:
         from lmcraft.interpretability.attribution.patching import patch_activations

@@ -81,9 +81,9 @@ def ablate_tokens(tokens: Collection[int], source: Source = "mean") -> Intervent
 
 
 def list_heads(config: TransformerConfig) -> list[Head]:
-    """All attention heads of a model; some layers may have none."""
-    layers, heads = range(config.num_hidden_layers), range(config.num_attention_heads)
-    return [(layer, number) for layer in layers if config.has_attention(layer) for number in heads]
+    """All attention heads of a model."""
+    layers = filter(config.has_attention, range(config.num_hidden_layers))
+    return [(layer, number) for layer in layers for number in range(config.num_attention_heads)]
 
 
 def draw_others(subject: Item, candidates: Iterable[Item], count: int, seed: int) -> list[Item]:

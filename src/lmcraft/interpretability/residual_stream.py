@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lmcraft.errors import UserError
 from lmcraft.model.attention import BaseAttention
 from lmcraft.model.block import Block
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import HookPoint, Hooks
 from lmcraft.model.norm import GemmaRMSNorm, LayerNorm, RMSNorm, UnweightedRMSNorm
 from lmcraft.model.transformer import Transformer
@@ -62,14 +63,10 @@ def freeze_norm(norm: nn.Module, x: Tensor) -> FrozenNorm:
     raise UserError(f"a norm of the kind {type(norm).__name__} cannot be frozen: restore the model's own")
 
 
-def check_sum(transformer: Transformer) -> None:
-    """Raise UserError if the residual stream is not a sum of what heads and feed-forward layers write."""
-    config = transformer.config
+def unsummable(config: TransformerConfig) -> str:
+    """Why the residual stream is not a sum of what heads and feed-forward layers write, as a sentence; empty if it is."""
     if config.is_recurrent:
-        raise UserError(
-            "the model has recurrent layers, and the residual stream is not a sum of what heads and feed-forward layers "
-            "write: leave out the views that attribute logits to components"
-        )
+        return "recurrent layers, which have no heads, write to the residual stream, too"
     for name, is_sum in (
         ("norm_placement", config.norm_placement != "sum"),
         ("sub_norm", not config.sub_norm),
@@ -79,10 +76,8 @@ def check_sum(transformer: Transformer) -> None:
         ("embedding_norm", not (config.embedding_norm and config.position == "learned")),
     ):
         if not is_sum:
-            raise UserError(
-                f"with {name}={getattr(config, name)!r} the residual stream is not a sum of what components write: "
-                "leave out the views that attribute logits to components"
-            )
+            return f"with {name}={getattr(config, name)!r} the residual stream is not a sum of what components write"
+    return ""
 
 
 class ResidualStream:
@@ -99,7 +94,8 @@ class ResidualStream:
 
     @torch.no_grad()
     def __init__(self, transformer: Transformer, ids: Sequence[int], *, layers: int | None = None) -> None:
-        check_sum(transformer)
+        if reason := unsummable(transformer.config):
+            raise UserError(f"{reason}: leave out the views that attribute logits to components")
         self.transformer = transformer
         self.length = len(ids)
         self._layers = transformer.config.num_hidden_layers if layers is None else layers

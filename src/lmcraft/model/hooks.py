@@ -130,7 +130,26 @@ def hook_names(config: TransformerConfig) -> list[str]:
 
 
 def _block_names(config: TransformerConfig, layer: int) -> Iterator[str]:
-    yield from ("hook_resid_pre", "ln1.hook_normalized")
+    yield "hook_resid_pre"
+    if config.has_attention(layer) or config.state_shapes(layer):
+        yield "ln1.hook_normalized"
+        if config.has_attention(layer):
+            yield from _attention_names(config, layer)
+        yield "hook_attn_out"
+        if not config.parallel_residual:
+            yield "hook_resid_mid"
+    if config.has_feed_forward(layer):
+        yield "ln2.hook_normalized"
+        if not config.has_experts(layer):
+            yield "mlp.hook_pre"
+            if config.is_gated:
+                yield "mlp.hook_pre_linear"
+            yield "mlp.hook_post"
+        yield "hook_mlp_out"
+    yield "hook_resid_post"
+
+
+def _attention_names(config: TransformerConfig, layer: int) -> Iterator[str]:
     if config.shares_keys(layer):
         yield from ("attn.hook_q", *(["attn.hook_rot_q"] if config.has_rotary(layer) else []))
     elif config.latent_attention.kv_lora_rank:
@@ -142,16 +161,6 @@ def _block_names(config: TransformerConfig, layer: int) -> Iterator[str]:
     yield from (f"attn.hook_{part}" for part in ("attn_scores", "pattern", "z"))
     if not config.sub_norm:
         yield "attn.hook_result"
-    yield "hook_attn_out"
-    if not config.parallel_residual:
-        yield "hook_resid_mid"
-    yield "ln2.hook_normalized"
-    if not config.has_experts(layer):
-        yield "mlp.hook_pre"
-        if config.is_gated:
-            yield "mlp.hook_pre_linear"
-        yield "mlp.hook_post"
-    yield from ("hook_mlp_out", "hook_resid_post")
 
 
 def select_names(names: Sequence[str], name_filter: NameFilter) -> list[str]:

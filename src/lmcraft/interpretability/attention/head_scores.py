@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.interpretability.attention.patterns import Projections, record_projections
+from lmcraft.interpretability.attention.patterns import AttentionWeights, record_weights
 from lmcraft.interpretability.interventions import Intervention
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.hooks import Hooks
@@ -90,15 +90,15 @@ def measure_scores(transformer: Transformer, tokens: RepeatedTokens, hooks: Inte
     second = torch.arange(start + half, T)
     later = torch.arange(1, T)
     config = transformer.config
-    scores = torch.zeros(3, config.num_hidden_layers, config.num_attention_heads)
+    scores = [torch.zeros(config.num_hidden_layers, config.num_attention_heads) for _ in range(3)]
 
-    def keep(layer: int, projections: Projections) -> None:
-        weights_HTS = projections.weights(0, T).mean(0)
+    def keep(layer: int, weights: AttentionWeights) -> None:
+        weights_HTS = weights.weights(0, T).mean(0)
         targets = ((second, second - half + 1), (later, later - 1), (second, second - half))
-        for values_LH, (queries, keys) in zip(scores, targets, strict=True):
-            values_LH[layer] = weights_HTS[:, queries, keys].mean(-1).cpu()
+        for values, (queries, keys) in zip(scores, targets, strict=True):
+            values[layer] = weights_HTS[:, queries, keys].mean(-1).cpu()
 
-    record_projections(transformer, tokens.input_ids, keep, hooks=hooks)
+    record_weights(transformer, tokens.input_ids, keep, hooks=hooks)
     return HeadScores(*scores)
 
 

@@ -6,6 +6,7 @@ Shapes: B batch, T tokens, S keys, H query heads, K key-value heads, D head widt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.interpretability.interventions import Intervention
 from lmcraft.model.attention import Attention
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import HookFunction, HookPoint, Hooks, NameFilter
 from lmcraft.model.transformer import Transformer
 
@@ -22,6 +24,18 @@ MAX_KEYS = 8  # of a query
 MIN_WEIGHT = 0.01  # of a key that is kept
 MAX_ENTRIES = 250_000  # of all heads of a text
 WEIGHT_DIGITS = 3
+MAX_RECORDED = 2**28  # weights of a layer that are kept at once
+
+
+class AttentionWeights(Protocol):
+    """The attention weights of one layer."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of a text."""
+
+    def weights(self, start: int, stop: int) -> Tensor:
+        """The attention weights of some queries, (B, H, stop - start, stop), in float32."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,11 @@ class Projections:
     window: int
     """Keys that a query may attend to, itself included; 0: all before it."""
 
+    @property
+    def length(self) -> int:
+        return self.queries.shape[1]
+
     def weights(self, start: int, stop: int) -> Tensor:
-        """The attention weights of some queries, (B, H, stop - start, stop), in float32."""
         return self.scores(start, stop).softmax(dim=-1)
 
     def scores(self, start: int, stop: int) -> Tensor:
@@ -54,6 +71,21 @@ class Projections:
 
 
 @dataclass(frozen=True)
+class RecordedWeights:
+    """The weights of one layer as the model computed them."""
+
+    pattern: Tensor
+    """(B, H, T, T)."""
+
+    @property
+    def length(self) -> int:
+        return self.pattern.shape[-1]
+
+    def weights(self, start: int, stop: int) -> Tensor:
+        return self.pattern[..., start:stop, :stop].float()
+
+
+@dataclass(frozen=True)
 class Pattern:
     """The largest attention weights of one head."""
 
@@ -63,28 +95,67 @@ class Pattern:
     """(T, up to 8)."""
 
 
+def score_rule(config: TransformerConfig) -> str:
+    """Why attention weights are not the softmax of products of queries and keys, as a sentence; empty if they are."""
+    others = ("attention_sinks", "attn_logit_softcapping", "clip_qkv", "qk_norm_after_rotary", "attention_chunk_size")
+    changes = {name: getattr(config, name) for name in others}
+    changes |= {
+        "position": "alibi" if config.position == "alibi" else "",
+        "query_scaling.beta": config.query_scaling.beta,
+        "qk_norm_over": "each_head" if config.qk_norm and config.qk_norm_over == "each_head" else "",
+        "latent_attention.kv_lora_rank": config.latent_attention.kv_lora_rank,
+        "key_sharing.num_layers": config.key_sharing.num_layers,
+        "multipliers.keys": config.multipliers.keys if config.multipliers.keys != 1.0 else 0,
+    }
+    name = next((name for name, value in changes.items() if value), "")
+    return name and f"attention scores of a model with {name}={changes[name]!r} are more than products of queries and keys"
+
+
 @torch.no_grad()
-def record_projections(
+def record_weights(
     transformer: Transformer,
     input_ids: Tensor,
-    on_layer: Callable[[int, Projections], None],
-    layers: Sequence[int] | None = None,
+    on_layer: Callable[[int, AttentionWeights], None],
     *,
     hooks: Intervention | None = None,
 ) -> None:
-    """Compute texts, (B, T), and hand over the queries and keys of each layer, which are then forgotten.
+    """Compute texts, (B, T), and hand over the attention weights of each layer that has some, which are then forgotten.
 
     Args:
         transformer: in `eval` mode.
         input_ids: of the texts.
-        on_layer: gets the number of a layer, and its queries and keys.
-        layers: those to hand over, if they have attention; None: all.
+        on_layer: gets the number of a layer, and its weights.
         hooks: change the model.
 
     Raises:
-        UserError: the layers have no attention.
+        UserError: the texts are too long for weights that cannot be computed again from queries and keys.
     """
     config = transformer.config
+    layers = [layer for layer in range(config.num_hidden_layers) if config.has_attention(layer)]
+    rule = score_rule(config) or ("some of its layers have no rotary positions" if config.no_rope_layers else "")
+    if not rule:
+        return _record_projections(transformer, input_ids, on_layer, layers, hooks)
+    if input_ids.numel() * input_ids.shape[1] * config.num_attention_heads > MAX_RECORDED:
+        raise UserError(
+            f"{rule}, and all weights of {input_ids.shape[1]} tokens need too much memory: choose a shorter text"
+        )
+    points = [f"blocks.{layer}.attn.hook_pattern" for layer in layers]
+
+    def hand_over(pattern_BHTS: Tensor, point: HookPoint) -> None:
+        on_layer(point.layer(), RecordedWeights(pattern_BHTS))
+
+    transformer.hidden_states(input_ids, hooks=Hooks(config, [*(hooks or []), (points, hand_over)]))
+    return None
+
+
+def _record_projections(
+    transformer: Transformer,
+    input_ids: Tensor,
+    on_layer: Callable[[int, AttentionWeights], None],
+    layers: Sequence[int],
+    hooks: Intervention | None,
+) -> None:
+    config, rotated = transformer.config, "rot_" if transformer.config.position == "rotary" else ""
     queries: dict[int, Tensor] = {}
 
     def keep_queries(q_BTHD: Tensor, point: HookPoint) -> None:
@@ -94,16 +165,12 @@ def record_projections(
         layer = point.layer()
         attention: Attention = transformer.layers[layer].attention  # type: ignore[assignment]
         q_BTHD = queries.pop(layer)
-        if not config.has_rotary(layer):
+        if not rotated:
             q_BTHD, k_BTKD = _normed(attention, q_BTHD, k_BTKD)
         window = config.sliding_window if config.is_sliding(layer) else 0
         on_layer(layer, Projections(q_BTHD, k_BTKD, attention.scale, window))
 
-    chosen = range(config.num_hidden_layers) if layers is None else layers
-    attending = [layer for layer in chosen if config.has_attention(layer)]
-    if not attending:
-        raise UserError("the model has no attention: leave out the views of its heads")
-    points = [f"blocks.{layer}.attn.hook_{'rot_' if config.has_rotary(layer) else ''}" for layer in attending]
+    points = [f"blocks.{layer}.attn.hook_{rotated}" for layer in layers]
     readers: list[tuple[NameFilter, HookFunction]] = [
         ([point + "q" for point in points], keep_queries),
         ([point + "k" for point in points], hand_over),
@@ -119,32 +186,32 @@ def find_patterns(transformer: Transformer, ids: Sequence[int]) -> list[list[Pat
     """
     tops: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def keep(layer: int, projections: Projections) -> None:
-        tops[layer] = find_top_keys(projections)
+    def keep(layer: int, weights: AttentionWeights) -> None:
+        tops[layer] = find_top_keys(weights)
 
-    record_projections(transformer, torch.tensor([list(ids)], device=transformer.device), keep)
-    keys_LHTN, weights_LHTN = (torch.stack(part) for part in zip(*tops.values(), strict=True))
+    record_weights(transformer, torch.tensor([list(ids)], device=transformer.device), keep)
+    if not tops:
+        raise UserError("this model has no attention layers: leave out the view of attention")
+    keys_LHTN, weights_LHTN = (torch.stack(tensors) for tensors in zip(*tops.values(), strict=True))
     is_kept = weights_LHTN >= MIN_WEIGHT
     if int(is_kept.sum()) > MAX_ENTRIES:
         is_kept &= keys_LHTN > 0
         candidates = weights_LHTN[is_kept]
         if len(candidates) > MAX_ENTRIES:
             is_kept &= weights_LHTN > candidates.kthvalue(len(candidates) - MAX_ENTRIES).values
-    layers = dict(zip(tops, zip(keys_LHTN, weights_LHTN, is_kept, strict=True), strict=True))
-    patterns: list[list[Pattern]] = [[] for _ in transformer.layers]
-    for number, layer in layers.items():
-        patterns[number] = [_list_pattern(*head) for head in zip(*layer, strict=True)]
-    return patterns
+    layers = zip(tops, keys_LHTN, weights_LHTN, is_kept, strict=True)
+    patterns = {number: [_list_pattern(*head) for head in zip(*layer, strict=True)] for number, *layer in layers}
+    return [patterns.get(number, []) for number in range(transformer.config.num_hidden_layers)]
 
 
-def find_top_keys(projections: Projections) -> tuple[Tensor, Tensor]:
+def find_top_keys(attention: AttentionWeights) -> tuple[Tensor, Tensor]:
     """The keys with the largest weights in a text, and their weights, (H, T, up to 8), largest first."""
-    T = projections.queries.shape[1]
+    T = attention.length
     count = min(MAX_KEYS, T)
     keys, weights = [], []
     for start in range(0, T, QUERIES_PER_CHUNK):
         stop = min(start + QUERIES_PER_CHUNK, T)
-        weights_HTS = F.pad(projections.weights(start, stop)[0], (0, max(0, count - stop)))
+        weights_HTS = F.pad(attention.weights(start, stop)[0], (0, max(0, count - stop)))
         top = weights_HTS.topk(count, dim=-1)
         keys.append(top.indices.to(torch.int32).cpu())
         weights.append(top.values.cpu())

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lmcraft.errors import UserError
+from lmcraft.interpretability.attention.patterns import score_rule
 from lmcraft.interpretability.explanation import AttentionReason
 from lmcraft.interpretability.interventions import Head
 from lmcraft.interpretability.residual_stream import ResidualStream, freeze_norm
@@ -72,36 +73,20 @@ class ScoreReader:
     Args:
         stream: of the text.
         layer: of the heads.
+
+    Raises:
+        UserError: scores are more than products of queries and keys.
     """
 
     def __init__(self, stream: ResidualStream, layer: int) -> None:
         self._stream, self.layer = stream, layer
         self._config = stream.transformer.config
         self._block: Block = stream.transformer.layers[layer]  # type: ignore[assignment]
-        if not isinstance(self._block.attention, Attention):
-            raise UserError(
-                f"layer {layer} has {type(self._block.attention).__name__}, whose keys are not products of its input: leave "
-                "out the reasons of attention"
-            )
+        if rule := score_rule(self._config):
+            raise UserError(f"{rule}: leave out the reasons of attention")
+        assert isinstance(self._block.attention, Attention)
         self._attention = self._block.attention
-        self._check_scores()
         self._rotary = stream.transformer.layer_inputs(stream.length)[layer][0]
-
-    def _check_scores(self) -> None:
-        config = self._config
-        others = ("attention_sinks", "attn_logit_softcapping", "clip_qkv", "qk_norm_after_rotary")
-        changes = {name: getattr(config, name) for name in others}
-        changes |= {
-            "position": "alibi" if config.position == "alibi" else "",
-            "query_scaling.beta": config.query_scaling.beta,
-            "qk_norm_over": "each_head" if config.qk_norm and config.qk_norm_over == "each_head" else "",
-            "attention_chunk_size": config.attention_chunk_size,
-        }
-        if name := next((name for name, value in changes.items() if value), ""):
-            raise UserError(
-                f"attention scores of a model with {name}={changes[name]!r} are not products of queries and keys: leave out "
-                "the reasons of attention"
-            )
 
     @cached_property
     def names(self) -> list[str]:

@@ -6,14 +6,15 @@ from torch import Tensor
 
 from lmcraft.interpretability.attention.checks import check_induction, check_previous_token, check_reason, rank_heads
 from lmcraft.interpretability.attention.head_scores import HeadScores, measure_scores, repeat_tokens
-from lmcraft.interpretability.attention.patterns import Pattern, find_patterns
+from lmcraft.interpretability.attention.patterns import Pattern, find_patterns, score_rule
 from lmcraft.interpretability.attention.reasons import explain_score
 from lmcraft.interpretability.attribution.edited_runs import in_float32
 from lmcraft.interpretability.explanation import Attention
 from lmcraft.interpretability.explanation import Head as HeadView
 from lmcraft.interpretability.interventions import Head
-from lmcraft.interpretability.residual_stream import ResidualStream
+from lmcraft.interpretability.residual_stream import ResidualStream, unsummable
 from lmcraft.language_model import LanguageModel
+from lmcraft.model.config import TransformerConfig
 
 HEADS_OF_A_KIND, HEADS_OF_THE_LAST_TOKEN = 2, 3  # whose attention is explained
 MIN_EXPLAINED_WEIGHT = 0.1
@@ -23,7 +24,7 @@ Pair = tuple[Head, int, int]
 
 
 def explain_attention(model: LanguageModel, ids: Sequence[int], *, seed: int = 0) -> Attention:
-    """All attention heads of a model on a text; without reasons if it has recurrent layers.
+    """All attention heads of a model on a text.
 
     Args:
         model: its heads are scored on random tokens of its vocabulary.
@@ -31,19 +32,24 @@ def explain_attention(model: LanguageModel, ids: Sequence[int], *, seed: int = 0
         seed: of the random tokens, and of what the checks compare with.
 
     Raises:
-        UserError: the text is longer than the context, or context or vocabulary are too small to score heads.
+        UserError: the text is longer than the context, the context or the vocabulary is too small, or the model has no heads.
     """
     transformer = in_float32(model.transformer)
-    scores = measure_scores(transformer, repeat_tokens(model.tokenizer, transformer, seed=seed))
     patterns = find_patterns(transformer, ids)
-    # What recurrent layers write has no part in the sum of what heads and feed-forward layers write.
-    stream = None if transformer.config.is_recurrent else ResidualStream(transformer, ids)
-    pairs = choose_pairs(scores, patterns, ids)
-    reasons = [] if stream is None else [explain_score(stream, *pair) for pair in pairs]
+    scores = measure_scores(transformer, repeat_tokens(model.tokenizer, transformer, seed=seed))
+    reasons = []
+    if not why_without_reasons(transformer.config):
+        stream = ResidualStream(transformer, ids)
+        reasons = [explain_score(stream, *pair) for pair in choose_pairs(scores, patterns, ids)]
     fresh = repeat_tokens(model.tokenizer, transformer, sequences=CHECKED_SEQUENCES, seed=seed + 1)
     of_heads = [check(transformer, scores, fresh, seed=seed) for check in (check_induction, check_previous_token)]
-    of_reasons = [] if stream is None else [check_reason(stream, reason, seed=seed) for reason in reasons]
+    of_reasons = [check_reason(stream, reason, seed=seed) for reason in reasons]
     return Attention(_list_heads(scores, patterns), reasons, [*(check for check in of_heads if check), *of_reasons])
+
+
+def why_without_reasons(config: TransformerConfig) -> str:
+    """Why it is not said why heads attend, as a sentence; empty if it is."""
+    return unsummable(config) or score_rule(config)
 
 
 def choose_pairs(scores: HeadScores, patterns: Sequence[Sequence[Pattern]], ids: Sequence[int]) -> list[Pair]:

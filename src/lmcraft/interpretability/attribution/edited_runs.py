@@ -18,6 +18,7 @@ from lmcraft.model.hooks import HookPoint, Hooks
 from lmcraft.model.transformer import Transformer, copy_sharing_weights
 
 MAX_BATCH_TOKENS = 4096  # of the runs that are computed together
+RECURRENT = "activations can be replaced in models with attention only, and this one has recurrent layers"
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,14 @@ class EditedRuns:
         ids: (T,) the text.
         points: the hook points of blocks whose activations to keep in `activations`.
         first_token: no edit comes before this token.
+
+    Raises:
+        UserError: the model has recurrent layers.
     """
 
     def __init__(self, model: Transformer, ids: Sequence[int], points: Collection[str], *, first_token: int = 0) -> None:
+        if model.config.is_recurrent:
+            raise UserError(RECURRENT)
         self.model, self.first_token, self.length = model, first_token, len(ids)
         self.activations: dict[str, Tensor] = {}
         """By point, (T, ...), of the text as it is."""
@@ -146,7 +152,7 @@ class _PrefixCache:
         return torch.cat((k, k_BKTD), dim=2), torch.cat((v, v_BKTD), dim=2)
 
     def state(self, layer: int) -> tuple[Tensor, ...] | None:
-        raise UserError("activations can be replaced in models with attention only, and this one has recurrent layers")
+        raise UserError(RECURRENT)
 
     def set_state(self, layer: int, state: tuple[Tensor, ...], num_tokens: int) -> None:
         self.state(layer)
