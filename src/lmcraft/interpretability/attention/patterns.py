@@ -103,6 +103,7 @@ def score_rule(config: TransformerConfig) -> str:
         "position": "alibi" if config.position == "alibi" else "",
         "query_scaling.beta": config.query_scaling.beta,
         "qk_norm_over": "each_head" if config.qk_norm and config.qk_norm_over == "each_head" else "",
+        "qk_norm_kind": "layernorm" if config.qk_norm and config.qk_norm_kind == "layernorm" else "",
         "latent_attention.kv_lora_rank": config.latent_attention.kv_lora_rank,
         "key_sharing.num_layers": config.key_sharing.num_layers,
         "multipliers.keys": config.multipliers.keys if config.multipliers.keys != 1.0 else 0,

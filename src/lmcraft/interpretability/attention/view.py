@@ -32,7 +32,7 @@ def explain_attention(model: LanguageModel, ids: Sequence[int], *, seed: int = 0
         seed: of the random tokens, and of what the checks compare with.
 
     Raises:
-        UserError: the text is longer than the context, the context or the vocabulary is too small, or the model has no heads.
+        UserError: the text is longer than the context, context or vocabulary are too small, or the model has no heads.
     """
     transformer = in_float32(model.transformer)
     patterns = find_patterns(transformer, ids)
