@@ -9,6 +9,7 @@ awq                   AWQ (AutoAWQ, GPTQModel, AutoRound)
 float8                8-bit floats with scales per tensor, row or block (DeepSeek, Qwen, FBGEMM)
 float4                4-bit floats with scales per group: MXFP4 (gpt-oss), NVFP4 (ModelOpt)
 compressed_tensors    LLM Compressor, and the folders of `lmcraft quantize`
+bitnet                BitNet's weights of -1, 0 and 1
 bitsandbytes          NF4, FP4 and LLM.int8
 
 Where the numbers stay equal, a matrix is decoded to a `QuantizedMatrix`, which the native decode step reads; others become

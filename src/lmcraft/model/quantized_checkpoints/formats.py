@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lmcraft.errors import UserError
-from lmcraft.model.quantized_checkpoints import awq, bitsandbytes, compressed_tensors, float4, float8, gptq
+from lmcraft.model.quantized_checkpoints import awq, bitnet, bitsandbytes, compressed_tensors, float4, float8, gptq
 from lmcraft.model.quantized_checkpoints.stored_matrix import Names, Settings, StoredMatrix
 
-Find = Callable[[Settings, Names], dict[str, StoredMatrix]]
+Find = Callable[[Settings, Names], Mapping[str, StoredMatrix]]
 FINDERS: Mapping[str, Find] = {
     "compressed-tensors": compressed_tensors.find,
     "gptq": gptq.find,
@@ -18,6 +18,7 @@ FINDERS: Mapping[str, Find] = {
     "mxfp4": float4.find_mxfp4,
     "modelopt": float4.find_modelopt,
     "bitsandbytes": bitsandbytes.find,
+    "bitnet": bitnet.find,
 }
 KEYS = ("quantization_config", "compression_config")
 # Scales of activations, keys and values, which stay as they are.
@@ -47,7 +48,7 @@ def quantization_method(settings: Settings) -> str:
     return layout.rpartition("auto_")[2] if method == "auto-round" and layout.startswith("auto_round:auto_") else str(method)
 
 
-def quantized_matrices(hf_config: Mapping[str, Any], names: Names) -> dict[str, StoredMatrix] | None:
+def quantized_matrices(hf_config: Mapping[str, Any], names: Names) -> Mapping[str, StoredMatrix] | None:
     """The quantized matrices of a checkpoint, by the names of their weights; None if it is not quantized.
 
     Raises:
