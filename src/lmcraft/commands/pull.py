@@ -44,6 +44,7 @@ def pull(config: PullConfig) -> ModelFolder:
     """
     import torch
 
+    from lmcraft.inference.pooling import copy_pooling
     from lmcraft.language_model import LanguageModel
     from lmcraft.model.storage import convert_weights
     from lmcraft.model_source import open_model
@@ -69,6 +70,7 @@ def pull(config: PullConfig) -> ModelFolder:
             _copy_model(source.path, temporary)
         else:
             model.save(temporary)
+            copy_pooling(source.path, temporary)
         parents, license = [source.origin("original")], source.license
         write_lineage(ModelFolder(temporary), "pull", parents=parents, source=source.address, license=license, out=out)
     if not (out / "README.md").exists():

@@ -279,7 +279,8 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
     for n, (name, address) in enumerate(parse_model_arguments(config.model).items()):
         registry.open(name, address, config.adapters if n == 0 else {})
     for served in registry.loaded():
-        if isinstance(served.model, LanguageModel) and (defaults := served.model.generation_config.describe_chat_defaults()):
+        writes = isinstance(served.model, LanguageModel) and not served.model.transformer.config.bidirectional
+        if writes and (defaults := served.language_model.generation_config.describe_chat_defaults()):
             print(f"{served.name}: {defaults}", file=sys.stderr)
     return registry
 

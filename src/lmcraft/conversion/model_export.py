@@ -11,6 +11,7 @@ from lmcraft.folder import ModelFolder, replace_output
 from lmcraft.folder.layout import DOCUMENTS
 from lmcraft.folder.output import GGUF, MODEL, check_apart
 from lmcraft.gguf import Quantization, write_gguf
+from lmcraft.inference.pooling import copy_pooling
 from lmcraft.language_model import LanguageModel
 from lmcraft.lineage.record import write_lineage
 from lmcraft.model.adapter import save_adapter
@@ -101,6 +102,7 @@ def _compute_outputs(model: LanguageModel, ids: list[int]) -> torch.Tensor:
 def _write_folder(model: LanguageModel, source: ModelSource, folder: Path, max_shard_size: int) -> None:
     model.save(folder, max_shard_size=max_shard_size)
     if source.path.is_dir():
+        copy_pooling(source.path, folder)
         for pattern in DOCUMENTS:
             for file in source.path.glob(pattern):
                 shutil.copy(file, folder)

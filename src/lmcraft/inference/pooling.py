@@ -3,6 +3,7 @@
 Shapes: T tokens, C hidden size.
 """
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,13 @@ def read_pooling(path: Path | None) -> Pooling:
             f"{', '.join(POOLING_MODES)}"
         )
     return POOLING_MODES[modes[0]]
+
+
+def copy_pooling(source: Path, target: Path) -> None:
+    """Copy how a model folder's embeddings are pooled, if it says so, to another folder."""
+    if has_file(source / SENTENCE_TRANSFORMERS):
+        (target / SENTENCE_TRANSFORMERS).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source / SENTENCE_TRANSFORMERS, target / SENTENCE_TRANSFORMERS)
 
 
 class HiddenStatePool:
