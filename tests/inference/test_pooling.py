@@ -49,5 +49,5 @@ def test_a_folder_says_how_its_embeddings_are_pooled(mode: str, pooling: str, tm
 def test_other_poolings_are_refused(modes: str, tmp_path: Path) -> None:
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "1_Pooling/config.json").write_text(modes)
-    with pytest.raises(UserError, match="config.json'"):
+    with pytest.raises(UserError, match=r"config\.json'"):
         read_pooling(tmp_path)
