@@ -27,7 +27,7 @@ def with_keys(file: GGUFFile, changes: dict[str, Any]) -> GGUFFile:
         ("llama", {"general.architecture": None}, "architecture None"),
         ("llama", {"general.type": "adapter"}, "is of type 'adapter', not a model"),
         ("llama", {"split.count": 3}, "one of 3 parts"),
-        ("llama", {"llama.expert_count": 8}, "Mixtral"),
+        ("llama", {"llama.expert_count": 8, "llama.expert_used_count": 2}, "has no experts, but the metadata 8 of them"),
         ("llama", {"llama.embedding_length": None}, r"no key 'llama\.embedding_length'"),
         ("llama", {"llama.embedding_length": 65}, "has shape"),
         ("llama", {"llama.attention.head_count": np.array([4, 4])}, "ndarray of 2 is not a whole number"),
@@ -81,7 +81,7 @@ def test_defaults_of_keys_missing_in_older_files(files: Callable[[str], GGUFFile
 
 
 def test_gemma_27b_scales_queries_differently() -> None:
-    from lmcraft.gguf.hf_config import gemma_query_scalar
+    from lmcraft.gguf.architectures.gemma import gemma_query_scalar
 
     config = {"hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128}
     assert gemma_query_scalar(config | {"num_hidden_layers": 62}) == 168

@@ -4,7 +4,9 @@ reader          `read_gguf`: open a file as a Hugging Face checkpoint with token
 writer          `write_gguf`: write a checkpoint and tokenizer to a file
 container       the container format: metadata and tensors, with every offset checked
 metadata        typed access to the metadata
-architectures   table of supported architectures and their settings
+architecture    what an architecture is described by: settings, and rules for its tensors
+architectures   table of supported architectures
+parts           settings that several architectures share; `rules` for tensors that llama.cpp's converter changes
 hf_config       metadata <-> config.json
 rope            rotary positions and their scaling
 tensors         tensor names and layouts
@@ -13,8 +15,7 @@ k_quants        quantizes to Q4_K, Q5_K and Q6_K
 vocabulary      metadata <-> tokenizer; `bpe` and `sentencepiece` are its two kinds
 dependency      the optional package `gguf`
 
-A new architecture is an entry in `architectures`, plus one in `tensors.REARRANGED` if llama.cpp's converter changes its
-tensors.
+A new architecture is an entry in `architectures`.
 """
 
 from lmcraft.gguf.mixtures import Quantization

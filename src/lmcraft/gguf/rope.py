@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.architectures import Architecture
+from lmcraft.gguf.architecture import Architecture
 from lmcraft.gguf.container import GGUFFile
 
 LLAMA3_FACTORS = "rope_freqs.weight"
@@ -194,9 +194,9 @@ def write_rope(hf_config: Mapping[str, Any], arch: Architecture, head_dim: int) 
             f"supported: {', '.join(arch.scalings)}"
         )
     metadata: dict[str, Any] = {"rope.freq_base": theta}
-    if arch.name in ("llama", "phi3", "gptneox"):
+    if arch.writes_rope_width or dim != head_dim:
         metadata["rope.dimension_count"] = dim
-    elif dim != head_dim:
+    if arch.rotates_whole_heads and dim != head_dim:
         raise UserError(
             f"config.json: partial_rotary_factor={rope['partial_rotary_factor']} is not supported for {arch.name}"
         )

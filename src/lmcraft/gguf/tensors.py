@@ -1,12 +1,10 @@
 """Translate tensors between Hugging Face's names and layouts and GGUF's.
 
 Names come from the `gguf` package (`TensorNameMap`). Some tensors are rearranged, as in llama.cpp's converter.
-
-Shapes: H heads, D head width, C model width, E experts.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +12,13 @@ import torch
 from torch import Tensor
 
 from lmcraft.errors import UserError
-from lmcraft.gguf.architectures import Architecture
+from lmcraft.gguf.architecture import Architecture, Rule, expert_count
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.gguf.mixtures import EMBEDDING, OUTPUT
 
-Rearrange = Callable[[Tensor, Mapping[str, Any]], Tensor]
 SUFFIXES = (".weight", ".bias")
-_EXPERT = re.compile(r"(model\.layers\.[0-9]{1,9}\.mlp\.experts)\.([0-9]{1,9})\.(\w+\.weight)")
+_EXPERT = re.compile(r"(model\.layers\.[0-9]{1,9}\.\w+\.experts)\.([0-9]{1,9})\.(\w+\.weight)")
 # Buffers in older checkpoints.
 _IGNORED = re.compile(r".*(\.rotary_emb\.inv_freq|\.attn\.(masked_)?bias|\.attention\.(masked_)?bias)")
 
@@ -31,62 +28,14 @@ _ROPE = re.compile(r"rope_(freqs|factors_long|factors_short)\.weight")
 
 
 @dataclass(frozen=True)
-class Rearranged:
-    """Tensors that llama.cpp's converter rearranges."""
+class Target:
+    """Where a tensor of a checkpoint lies in a file."""
 
-    names: re.Pattern[str]
-    """Pattern of Hugging Face names."""
-    to_gguf: Rearrange
-    to_hf: Rearrange
-
-
-def _interleave(heads: str) -> Rearranged:
-    """Llama in llama.cpp rotates neighboring coordinates, (H, D / 2, 2); Hugging Face rotates halves, (H, 2, D / 2)."""
-
-    def swap(tensor: Tensor, config: Mapping[str, Any], *parts: int) -> Tensor:
-        count = int(config.get(heads) or config["num_attention_heads"])
-        if tensor.shape[0] % (2 * count):
-            raise UserError(
-                f"a projection of {tensor.shape[0]} rows does not have {count} heads of even width; it is damaged"
-            )
-        return tensor.reshape(count, *parts, *tensor.shape[1:]).transpose(1, 2).reshape(tensor.shape)
-
-    letter = "q" if heads == "num_attention_heads" else "k"
-    return Rearranged(
-        re.compile(rf".*\.{letter}_proj\.(weight|bias)"),
-        to_gguf=lambda tensor, config: swap(tensor, config, 2, -1),
-        to_hf=lambda tensor, config: swap(tensor, config, -1, 2),
-    )
-
-
-def _regroup_rows(tensor: Tensor, first: int, second: int) -> Tensor:
-    if tensor.shape[0] % (first * second):
-        raise UserError(
-            f"a projection of {tensor.shape[0]} rows is not queries, keys and values of equal heads; it is damaged"
-        )
-    return tensor.reshape(first, second, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)
-
-
-def _heads(config: Mapping[str, Any]) -> int:
-    return int(config["num_attention_heads"])
-
-
-REARRANGED = {
-    "llama": (_interleave("num_attention_heads"), _interleave("num_key_value_heads")),
-    "gemma3": (  # Hugging Face stores weight - 1
-        Rearranged(re.compile(r".*norm\.weight"), lambda t, config: t.float() + 1, lambda t, config: t.float() - 1),
-    ),
-    "gptneox": (  # (H, 3, D) in Hugging Face, (3, H, D) in GGUF
-        Rearranged(
-            re.compile(r".*\.query_key_value\.(weight|bias)"),
-            to_gguf=lambda t, config: _regroup_rows(t, _heads(config), 3),
-            to_hf=lambda t, config: _regroup_rows(t, 3, _heads(config)),
-        ),
-    ),
-    "gpt2": (  # (in, out) in Hugging Face
-        Rearranged(re.compile(r".*\.(c_attn|c_proj|c_fc)\.weight"), lambda t, config: t.t(), lambda t, config: t.t()),
-    ),
-}
+    names: tuple[str, ...]
+    """Several: it is cut into these."""
+    part: int | None = None
+    """The slice of that tensor (the expert)."""
+    rule: Rule | None = None
 
 
 class TensorNames:
@@ -96,14 +45,22 @@ class TensorNames:
         package = gguf_package()
         number = next(number for number, name in package.MODEL_ARCH_NAMES.items() if name == arch.name)
         self._map = package.get_tensor_name_map(number, layers)
+        self._rules = arch.rules
 
-    def gguf(self, hf_name: str) -> tuple[str, int | None] | None:
-        """GGUF's name, and the slice of that tensor (the expert) or None; None if GGUF has no such tensor."""
+    def target(self, hf_name: str) -> Target | None:
+        """None if GGUF has no such tensor."""
+        rule, names = None, tuple[str, ...]()
+        for candidate in self._rules:
+            if match := candidate.names.fullmatch(hf_name):
+                rule, names = candidate, candidate.targets(match)
+                break
         part = None
         if match := _EXPERT.fullmatch(hf_name):
             hf_name, part = f"{match[1]}.{match[3]}", int(match[2])
-        name = self._map.get_name(hf_name, try_suffixes=SUFFIXES)
-        return None if name is None else (str(name), part)
+        if not names:
+            name = self._map.get_name(hf_name, try_suffixes=SUFFIXES)
+            names = () if name is None else (str(name),)
+        return Target(names, part, rule) if names else None
 
 
 class HFTensors:
@@ -114,7 +71,6 @@ class HFTensors:
         self._config = config
         self._layers = arch.layers
         self._names = TensorNames(arch, config[arch.layers])
-        self._rearranged = REARRANGED.get(arch.name, ())
 
     def names(self, templates: Iterable[str]) -> frozenset[str]:
         """The names that the file has tensors for; in the templates, {i} is the layer and {e} the expert.
@@ -124,11 +80,12 @@ class HFTensors:
         names, others = set(), {name for name in self._file.tensors if not _ROPE.fullmatch(name)}
         for template in templates:
             for layer in range(self._config[self._layers] if "{i}" in template else 1):
-                for expert in range(self._config.get("num_experts", 0) if "{e}" in template else 1):
+                for expert in range(expert_count(self._config) if "{e}" in template else 1):
                     name = template.format(i=layer, e=expert)
-                    if (target := self._names.gguf(name)) is not None and target[0] in self._file.tensors:
+                    target = self._names.target(name)
+                    if target is not None and self._file.tensors.keys() >= {*target.names}:
                         names.add(name)
-                        others.discard(target[0])
+                        others -= {*target.names}
         return frozenset(names | others)
 
     def read(self, hf_name: str) -> Tensor | None:
@@ -140,20 +97,17 @@ class HFTensors:
         Raises:
             UserError: its shape is invalid.
         """
-        target = self._names.gguf(hf_name)
-        if target is None or target[0] not in self._file.tensors:
+        target = self._names.target(hf_name)
+        if target is None or not self._file.tensors.keys() >= {*target.names}:
             return None
-        name, part = target
-        entry = self._file.tensors[name]
-        if len(entry.shape) != (2 if part is None else 3) and (part is not None or len(entry.shape) != 1):
-            raise UserError(
-                f"'{self._file.path}': the tensor '{name}' has the invalid shape {entry.shape}; the file is damaged"
-            )
-        tensor = self._file.tensor(name, part)
-        for rearranged in self._rearranged:
-            if rearranged.names.fullmatch(hf_name):
-                tensor = rearranged.to_hf(tensor, self._config)
-        return tensor
+        parts = [self._read(name, target.part) for name in target.names]
+        return parts[0] if target.rule is None else target.rule.to_hf(parts, self._config)
+
+    def _read(self, name: str, part: int | None) -> Tensor:
+        shape = self._file.tensors[name].shape
+        if len(shape) > 3 or (part is not None and len(shape) != 3):
+            raise UserError(f"'{self._file.path}': the tensor '{name}' has the invalid shape {shape}; the file is damaged")
+        return self._file.tensor(name, part)
 
 
 def is_tied(hf_config: Mapping[str, Any], arch: Architecture) -> bool:
@@ -174,26 +128,24 @@ def to_gguf(
     tied = is_tied(hf_config, arch)
     experts: dict[str, dict[int, Tensor]] = {}
     for hf_name, tensor in tensors:
-        target = names.gguf(hf_name)
+        target = names.target(hf_name)
         if target is None and _IGNORED.fullmatch(hf_name):
             continue
         if target is None:
             raise UserError(f"the tensor '{hf_name}' has no name in GGUF's architecture {arch.name}; remove it")
-        name, part = target
-        if name == OUTPUT and tied:
+        if target.names == (OUTPUT,) and tied:
             continue
-        for rearranged in REARRANGED.get(arch.name, ()):
-            if rearranged.names.fullmatch(hf_name):
-                tensor = rearranged.to_gguf(tensor, hf_config)
-        if part is not None:
-            collected = experts.setdefault(name, {})
-            collected[part] = tensor
-            if len(collected) < int(hf_config.get("num_experts") or hf_config["num_local_experts"]):
-                continue
-            tensor = torch.stack([collected[number] for number in sorted(collected)])
-            del experts[name]
-        yield name, tensor
-        if name == EMBEDDING and tied and arch.needs_output:
-            yield OUTPUT, tensor
+        parts = [tensor] if target.rule is None else target.rule.to_gguf(tensor, hf_config)
+        for name, part in zip(target.names, parts, strict=True):
+            if target.part is not None:
+                collected = experts.setdefault(name, {})
+                collected[target.part] = part
+                if len(collected) < expert_count(hf_config):
+                    continue
+                part = torch.stack([collected[number] for number in sorted(collected)])
+                del experts[name]
+            yield name, part
+            if name == EMBEDDING and tied and arch.needs_output:
+                yield OUTPUT, part
     if experts:
         raise UserError(f"the checkpoint lacks experts of '{next(iter(experts))}'; it is not a complete model")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import atomic_write
-from lmcraft.gguf.architectures import Architecture, architecture_for
+from lmcraft.gguf.architecture import Architecture
+from lmcraft.gguf.architectures import architecture_for
 from lmcraft.gguf.dependency import gguf_package
 from lmcraft.gguf.hf_config import write_config
 from lmcraft.gguf.k_quants import K_QUANTS, quantize_k

@@ -1,0 +1,66 @@
+"""Parts of the metadata that several architectures share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmcraft.gguf.architecture import Config
+from lmcraft.gguf.container import GGUFFile
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Sliding windows: their length, and which layers have one."""
+
+    every: int
+    """Each so-manieth layer has full attention, unless the file has a pattern."""
+    default: int = 0
+    """Length of a file without one."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        name = f"{prefix}.attention.sliding_window"
+        window = file.metadata.count(name)
+        window = self.default if window is None else window
+        slides = read_pattern(file, f"{name}_pattern", config["num_hidden_layers"], self.every)
+        kinds = ["sliding_attention" if window and slide else "full_attention" for slide in slides]
+        return {"sliding_window": window or None, "layer_types": kinds}
+
+    def write(self, hf_config: Config) -> Config:
+        kinds, layers = hf_config.get("layer_types"), int(hf_config["num_hidden_layers"])
+        usual = [bool((layer + 1) % self.every) for layer in range(layers)]
+        slides = [kind == "sliding_attention" for kind in kinds] if kinds else usual
+        window = hf_config.get("sliding_window")
+        if not any(slides) or not window:
+            return {"attention.sliding_window": 0}
+        pattern = {} if slides == usual else {"attention.sliding_window_pattern": slides}
+        return {"attention.sliding_window": int(window), **pattern}
+
+
+def read_pattern(file: GGUFFile, name: str, layers: int, every: int) -> list[bool]:
+    """Which layers have a window: an array of flags, or all but each so-manieth.
+
+    Raises:
+        UserError: the array is too short.
+    """
+    pattern = file.metadata.get(name)
+    if isinstance(pattern, np.ndarray):
+        if len(pattern) < layers:
+            raise file.metadata.invalid(name, f"it has {len(pattern)} entries for {layers} layers")
+        return [bool(flag) for flag in pattern.tolist()[:layers]]
+    every = file.metadata.count(name, minimum=1) or every
+    return [bool((layer + 1) % every) for layer in range(layers)]
+
+
+@dataclass(frozen=True)
+class Optional:
+    """A number that is missing if it is not set."""
+
+    gguf: str
+    hf: str
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {self.hf: file.metadata.number(f"{prefix}.{self.gguf}") or None}
+
+    def write(self, hf_config: Config) -> Config:
+        value = hf_config.get(self.hf)
+        return {} if not value else {self.gguf: float(value)}

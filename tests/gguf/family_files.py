@@ -1,0 +1,59 @@
+"""GGUF files of the tiny random models of the parity suite, written as `lmcraft export` writes them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lmcraft.gguf import Quantization, write_gguf
+from lmcraft.gguf.architectures import ARCHITECTURES
+from lmcraft.model.families import family_for
+from lmcraft.model.storage import build_model, open_checkpoint
+from lmcraft.model.transformer import Transformer
+from tests.inference.helpers import tokenizer
+from tests.parity.cases import CASES, build, saved
+
+VOCABULARY = 384
+MODEL_TYPES = {model_type for entry in ARCHITECTURES.values() for model_type in entry.model_types}
+NAMES = [name for name, case in CASES.items() if case.model_type in MODEL_TYPES]
+# Arguments of the configurations that llama.cpp can express, where those of the parity suite are others.
+CHANGES: dict[str, dict[str, Any]] = {
+    "gemma3": {"query_pre_attn_scalar": 16},
+    "gemma3-scaled": {"query_pre_attn_scalar": 16},
+    "qwen3_moe": {"norm_topk_prob": True},
+    "qwen2_moe-mixed": {"norm_topk_prob": False, "mlp_only_layers": []},
+    "mistral": {"sliding_window": 80},
+    "mixtral-window": {"sliding_window": 80},
+}
+# What llama.cpp cannot express, and a part of the error.
+REFUSED = {
+    "gpt2-untied-gelu": "activation_function='gelu'",
+    "gpt2-relu2": "activation_function='relu2'",
+    "llama-yarn-mscale": "YaRN with mscale",
+    "qwen2-windows": "use_sliding_window=True",
+    "qwen3-tied-bias": "attention_bias=True",
+    "gpt_neox-sequential": "hidden_act='gelu_new'",
+    "olmo2-tied-bias": "attention_bias=True",
+    "qwen3_moe-mixed": "mlp_only_layers",
+    "olmoe-clipped": "norm_topk_prob=True",
+}
+
+
+@cache
+def reference(name: str) -> Any:
+    """transformers' model, with a vocabulary of the size of the tests' tokenizer."""
+    return build(name, vocab_size=VOCABULARY, **CHANGES.get(name, {}))
+
+
+def ours(name: str, folder: Path) -> Transformer:
+    with open_checkpoint(saved(reference(name), folder / "hf")) as checkpoint:
+        return build_model(checkpoint, dtype=torch.float32)
+
+
+def write(model: Transformer, path: Path, quantization: Quantization = "f32") -> Path:
+    family = family_for(model.config)
+    tensors = family.to_hf(model.config, model.state_dict())
+    config = family.write_config(model.config) | {"bos_token_id": None, "pad_token_id": 0}
+    write_gguf(path, config, tensors.items(), tokenizer(), quantization)
+    return path

@@ -1,0 +1,36 @@
+"""Families of the parity suite that llama.cpp has: written, opened again, with the same logits; or one clear sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lmcraft.errors import UserError
+
+pytest.importorskip("transformers")
+pytest.importorskip("gguf")
+
+from lmcraft.gguf import read_gguf
+from lmcraft.model.storage import build_model
+from tests.gguf.family_files import NAMES, REFUSED, ours, reference, write
+from tests.gguf.test_models import ids
+from tests.parity.cases import assert_close, their_logits
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED])
+@torch.inference_mode()
+def test_files_round_trip(name: str, tmp_path: Path) -> None:
+    model = ours(name, tmp_path)
+    file = read_gguf(write(model, tmp_path / "model.gguf"))
+    again = build_model(file.checkpoint)
+    tokens = ids(72)
+    assert_close(again(tokens), their_logits(reference(name), tokens), 2e-5)
+    assert again.config.family == model.config.family or model.config.family in ("mistral",)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_llama_cpp_cannot_express_is_refused(name: str, tmp_path: Path) -> None:
+    model = ours(name, tmp_path)
+    with pytest.raises(UserError, match=REFUSED[name]) as error:
+        write(model, tmp_path / "model.gguf")
+    assert "\n" not in str(error.value) and not (tmp_path / "model.gguf").exists()
