@@ -30,7 +30,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 REFUSED = {
     "gpt2-untied-gelu": "activation_function='gelu'",
     "gpt2-relu2": "activation_function='relu2'",
-    "llama-yarn-mscale": "YaRN with mscale",
+    "llama-yarn-mscale": "YaRN with truncate=false",
     "qwen2-windows": "use_sliding_window=True",
     "qwen3-tied-bias": "attention_bias=True",
     "gpt_neox-sequential": "hidden_act='gelu_new'",

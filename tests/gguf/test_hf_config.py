@@ -81,8 +81,9 @@ def test_defaults_of_keys_missing_in_older_files(files: Callable[[str], GGUFFile
 
 
 def test_gemma_27b_scales_queries_differently() -> None:
-    from lmcraft.gguf.architectures.gemma import gemma_query_scalar
+    from lmcraft.gguf.architectures.gemma import GEMMA3_27B_LAYERS, QueryScalar
 
     config = {"hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128}
-    assert gemma_query_scalar(config | {"num_hidden_layers": 62}) == 168
-    assert gemma_query_scalar(config | {"num_hidden_layers": 48}) == 128
+    scalar = QueryScalar(GEMMA3_27B_LAYERS)
+    assert scalar.of(config | {"num_hidden_layers": 62}) == 168
+    assert scalar.of(config | {"num_hidden_layers": 48}) == 128

@@ -80,8 +80,9 @@ class Part(Protocol):
 class Rule(Protocol):
     """A tensor that llama.cpp's converter renames, rearranges or cuts."""
 
-    names: re.Pattern[str]
-    """Pattern of Hugging Face names."""
+    @property
+    def names(self) -> re.Pattern[str]:
+        """Pattern of Hugging Face names."""
 
     def targets(self, match: re.Match[str]) -> tuple[str, ...]:
         """The GGUF names of its parts; empty: the name that the package has."""
@@ -117,6 +118,8 @@ class Architecture:
     """Settings that are true if the file has the named tensor."""
     scalings: tuple[str, ...] = ("default",)
     """Rotary scaling types that llama.cpp supports for it; empty: no rotary positions."""
+    yarn_truncates: bool = True
+    """YaRN rounds the borders of its ramp to whole dimensions (`truncate` of Hugging Face; llama.cpp always does)."""
     head_dim: int | None = None
     """Default `head_dim` of config.json; None: hidden_size / heads."""
     has_head_dim: bool = True

@@ -1,9 +1,11 @@
 """Parts of the metadata that several architectures share."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Config
 from lmcraft.gguf.container import GGUFFile
 
@@ -49,6 +51,55 @@ def read_pattern(file: GGUFFile, name: str, layers: int, every: int) -> list[boo
         return [bool(flag) for flag in pattern.tolist()[:layers]]
     every = file.metadata.count(name, minimum=1) or every
     return [bool((layer + 1) % every) for layer in range(layers)]
+
+
+class ContextOfOneWindow:
+    """A context of one window, because llama.cpp lacks windows for the architecture: within one window both kinds of
+    attention are the same."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {}
+
+    def write(self, hf_config: Config) -> Config:
+        window = hf_config.get("sliding_window")
+        return {"context_length": min(int(hf_config["max_position_embeddings"]), int(window))} if window else {}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A metadata key that config.json does not have."""
+
+    gguf: str
+    value: Any
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {}
+
+    def write(self, hf_config: Config) -> Config:
+        return {self.gguf: self.value}
+
+
+@dataclass(frozen=True)
+class LayersWithoutRotary:
+    """Each so-manieth layer has no rotary positions."""
+
+    every: int
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {"no_rope_layers": self._usual(config), "no_rope_layer_interval": self.every}
+
+    def write(self, hf_config: Config) -> Config:
+        layers, every = hf_config.get("no_rope_layers"), hf_config.get("no_rope_layer_interval") or self.every
+        layers = layers or [int((i + 1) % every != 0) for i in range(int(hf_config["num_hidden_layers"]))]
+        if list(layers) != self._usual(hf_config):
+            raise UserError(
+                f"config.json: no_rope_layers={layers} cannot be exported to GGUF; every {self.every}th layer must be "
+                "without rotary positions"
+            )
+        return {}
+
+    def _usual(self, config: Config) -> list[int]:
+        return [int((layer + 1) % self.every != 0) for layer in range(int(config["num_hidden_layers"]))]
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
         "factor": factor,
         "original_max_position_embeddings": original,
         **{name: value for name, value in betas.items() if value is not None},
+        **({} if arch.yarn_truncates else {"truncate": False}),
     }
 
 
@@ -201,14 +202,14 @@ def write_rope(hf_config: Mapping[str, Any], arch: Architecture, head_dim: int) 
             f"config.json: partial_rotary_factor={rope['partial_rotary_factor']} is not supported for {arch.name}"
         )
     try:
-        scaling, tensors = _write_scaling(rope, hf_config, theta, dim)
+        scaling, tensors = _write_scaling(rope, hf_config, arch, theta, dim)
     except KeyError as error:
         raise UserError(f"config.json: rotary scaling of type {kind!r} lacks {error}") from error
     return metadata | {f"rope.scaling.{key}": value for key, value in scaling.items()}, tensors
 
 
 def _write_scaling(
-    rope: Mapping[str, Any], hf_config: Mapping[str, Any], theta: float, dim: int
+    rope: Mapping[str, Any], hf_config: Mapping[str, Any], arch: Architecture, theta: float, dim: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     kind, length = rope["rope_type"], int(hf_config.get("max_position_embeddings") or 0)
     original = hf_config.get("original_max_position_embeddings") or rope.get("original_max_position_embeddings") or length
@@ -218,7 +219,7 @@ def _write_scaling(
         numbers = (rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"], original)
         return {}, {LLAMA3_FACTORS: llama3_factors(theta, dim, *map(float, numbers))}
     if kind == "yarn":
-        _check_yarn(rope)
+        _check_yarn(rope, arch)
         betas = {f"yarn_{key}": float(rope[key]) for key in ("beta_fast", "beta_slow") if rope.get(key) is not None}
         return {"type": "yarn", "factor": float(rope["factor"]), "original_context_length": int(original), **betas}, {}
     if kind == "longrope":
@@ -231,9 +232,11 @@ def _write_scaling(
     return {}, {}
 
 
-def _check_yarn(rope: Mapping[str, Any]) -> None:
+def _check_yarn(rope: Mapping[str, Any], arch: Architecture) -> None:
     default = 0.1 * math.log(float(rope["factor"])) + 1
     if abs((rope.get("attention_factor") or default) - default) > ATTENTION_TOLERANCE:
         raise UserError(f"config.json: YaRN with attention_factor={rope['attention_factor']} cannot be exported to GGUF")
-    if rope.get("mscale") or rope.get("mscale_all_dim") or not rope.get("truncate", True):
-        raise UserError("config.json: YaRN with mscale, mscale_all_dim or truncate=false cannot be exported to GGUF")
+    if (truncates := rope.get("truncate", True)) != arch.yarn_truncates:
+        raise UserError(f"config.json: YaRN with truncate={str(truncates).lower()} cannot be exported to GGUF")
+    if rope.get("mscale") or rope.get("mscale_all_dim"):
+        raise UserError("config.json: YaRN with mscale or mscale_all_dim cannot be exported to GGUF")

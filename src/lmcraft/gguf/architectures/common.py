@@ -23,4 +23,5 @@ NUM_LOCAL_EXPERTS = (Key("expert_count", "num_local_experts", other="num_experts
 EXPERT_WIDTH = Key("expert_feed_forward_length", "moe_intermediate_size")
 SILU = {"hidden_act": "silu"}
 SCALINGS = ("default", "linear", "yarn")
+LLAMA_SCALINGS = ("default", "linear", "llama3", "yarn")
 BIASES = {"attention_bias": "blk.0.attn_q.bias", "mlp_bias": "blk.0.ffn_gate.bias"}

@@ -1,22 +1,23 @@
 """The Gemmas."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config
 from lmcraft.gguf.architectures import common
 from lmcraft.gguf.container import GGUFFile
-from lmcraft.gguf.parts import read_pattern
+from lmcraft.gguf.parts import Optional, Windows, read_pattern
 from lmcraft.gguf.rules import plus_one
 
-# Gemma 3: every sixth layer has full attention; queries are scaled by head_dim, except in the 27B model with 62 layers.
-GEMMA_PATTERN = 6
+GEMMA_PATTERN = 6  # Gemma 3: every sixth layer has full attention
 GEMMA_LOCAL_THETA = 10000.0
-GEMMA_27B_LAYERS = 62
+GEMMA2_27B_LAYERS = 46
+GEMMA3_27B_LAYERS = 62
 
 
 class Gemma3Attention:
-    """Windows, their own rotary base, the scale of queries, and the bound of the logits."""
+    """Windows, their own rotary base, and the bound of the logits."""
 
     def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
         metadata, layers = file.metadata, config["num_hidden_layers"]
@@ -26,7 +27,6 @@ class Gemma3Attention:
             raise metadata.invalid("gemma3.rope.freq_base_swa", f"{local} is negative")
         sliding = read_pattern(file, "gemma3.attention.sliding_window_pattern", layers, GEMMA_PATTERN)
         return {
-            "query_pre_attn_scalar": gemma_query_scalar(config),
             "final_logit_softcapping": metadata.number("gemma3.final_logit_softcapping") or None,
             "sliding_window": window or None,
             "layer_types": ["sliding_attention" if window and slides else "full_attention" for slides in sliding],
@@ -39,9 +39,6 @@ class Gemma3Attention:
 
     def write(self, hf_config: Config) -> Config:
         layers = int(hf_config["num_hidden_layers"])
-        expected = gemma_query_scalar(hf_config)
-        if (scalar := hf_config.get("query_pre_attn_scalar") or 256) != expected:
-            raise UserError(f"config.json: query_pre_attn_scalar={scalar} cannot be exported to GGUF, only {expected}")
         types = hf_config.get("layer_types")
         every = int(hf_config.get("sliding_window_pattern") or GEMMA_PATTERN)
         sliding = (
@@ -60,11 +57,26 @@ class Gemma3Attention:
         return metadata
 
 
-def gemma_query_scalar(config: Config) -> float:
-    """Gemma 3 divides attention scores by the square root of this; the 27B model is recognized by its layers."""
-    if config["num_hidden_layers"] == GEMMA_27B_LAYERS:
-        return int(config["hidden_size"] // config["num_attention_heads"])
-    return int(config.get("head_dim") or 256)
+@dataclass(frozen=True)
+class QueryScalar:
+    """Attention scores are divided by the square root of this: head_dim, except in the 27B models, recognized by their
+    layers."""
+
+    layers: int
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {"query_pre_attn_scalar": self.of(config)}
+
+    def write(self, hf_config: Config) -> Config:
+        expected = self.of(hf_config)
+        if (scalar := hf_config.get("query_pre_attn_scalar") or 256) != expected:
+            raise UserError(f"config.json: query_pre_attn_scalar={scalar} cannot be exported to GGUF, only {expected}")
+        return {}
+
+    def of(self, config: Config) -> int:
+        if config["num_hidden_layers"] == self.layers:
+            return int(config["hidden_size"] // config["num_attention_heads"])
+        return int(config.get("head_dim") or 256)
 
 
 GEMMA3 = Architecture(
@@ -72,7 +84,7 @@ GEMMA3 = Architecture(
     model_types=("gemma3_text",),
     hf_class="Gemma3ForCausalLM",
     keys=common.LLAMA,
-    parts=(Gemma3Attention(),),
+    parts=(Gemma3Attention(), QueryScalar(GEMMA3_27B_LAYERS)),
     rules=(plus_one(),),
     fixed={"hidden_activation": "gelu_pytorch_tanh", "attention_bias": False, "attn_logit_softcapping": None},
     scalings=("default", "linear"),
@@ -81,4 +93,32 @@ GEMMA3 = Architecture(
     tied=True,
 )
 
-ARCHITECTURES = (GEMMA3,)
+GEMMA = Architecture(
+    name="gemma",
+    model_types=("gemma",),
+    hf_class="GemmaForCausalLM",
+    keys=common.LLAMA,
+    rules=(plus_one(),),
+    fixed={"hidden_act": "gelu_pytorch_tanh", "attention_bias": False, "tie_word_embeddings": True},
+    head_dim=256,
+    tied=True,
+)
+GEMMA2 = Architecture(
+    name="gemma2",
+    model_types=("gemma2",),
+    hf_class="Gemma2ForCausalLM",
+    keys=common.LLAMA,
+    parts=(
+        Windows(2, default=4096),
+        QueryScalar(GEMMA2_27B_LAYERS),
+        Optional("attn_logit_softcapping", "attn_logit_softcapping"),
+        Optional("final_logit_softcapping", "final_logit_softcapping"),
+    ),
+    rules=(plus_one(),),
+    fixed={"hidden_activation": "gelu_pytorch_tanh", "attention_bias": False, "tie_word_embeddings": True},
+    scalings=("default", "linear"),
+    head_dim=256,
+    tied=True,
+)
+
+ARCHITECTURES = (GEMMA3, GEMMA2, GEMMA)

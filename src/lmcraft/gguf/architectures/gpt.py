@@ -1,9 +1,54 @@
 """GPT-2, GPT-NeoX, and others with LayerNorm and ungated feed-forward parts."""
 
-from lmcraft.gguf.architecture import Architecture, Key
+from dataclasses import dataclass
+from typing import Any
+
+from lmcraft.gguf.architecture import Architecture, Config, Key
 from lmcraft.gguf.architectures import common
-from lmcraft.gguf.architectures.common import SCALINGS
-from lmcraft.gguf.rules import regrouped, transposed
+from lmcraft.gguf.architectures.common import SCALINGS, SILU
+from lmcraft.gguf.container import GGUFFile
+from lmcraft.gguf.parts import Constant, ContextOfOneWindow, Windows
+from lmcraft.gguf.rules import plus_one, regrouped, transposed
+
+
+class ParallelResidual:
+    """StableLM: a layer with one norm has attention and feed-forward part beside each other."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {"use_parallel_residual": "blk.0.ffn_norm.weight" not in file.tensors}
+
+    def write(self, hf_config: Config) -> Config:
+        return {"use_parallel_residual": bool(hf_config.get("use_parallel_residual"))}
+
+
+@dataclass(frozen=True)
+class FourfoldWidth:
+    """The inner width is four times the model's."""
+
+    hidden: str
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {}
+
+    def write(self, hf_config: Config) -> Config:
+        return {"feed_forward_length": 4 * int(hf_config[self.hidden])}
+
+
+class MptAttention:
+    """ALiBi and the bound of queries, keys and values."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        bias = file.metadata.number(f"{prefix}.attention.max_alibi_bias") or 0.0
+        clip = file.metadata.number(f"{prefix}.attention.clamp_kqv") or None
+        attention: dict[str, Any] = {"alibi": bias > 0, "clip_qkv": clip}
+        return {"attn_config": attention | ({"alibi_bias_max": int(bias)} if bias else {})}
+
+    def write(self, hf_config: Config) -> Config:
+        attention = hf_config.get("attn_config") or {}
+        bias = attention.get("alibi_bias_max", 8) if attention.get("alibi", True) else 0
+        clip = attention.get("clip_qkv")
+        return {"attention.max_alibi_bias": float(bias)} | ({"attention.clamp_kqv": float(clip)} if clip else {})
+
 
 GPT_NEOX = Architecture(
     name="gptneox",
@@ -49,4 +94,135 @@ GPT2 = Architecture(
     tied=True,
 )
 
-ARCHITECTURES = (GPT_NEOX, GPT2)
+LAYER_NORM = Key("attention.layer_norm_epsilon", "layer_norm_eps", "number")
+STARCODER = Architecture(
+    name="starcoder",
+    model_types=("gpt_bigcode",),
+    hf_class="GPTBigCodeForCausalLM",
+    keys=GPT2.keys,
+    parts=(Constant("attention.head_count_kv", 1),),
+    hidden="n_embd",
+    heads="n_head",
+    layers="n_layer",
+    inner="n_inner",
+    fixed={"activation_function": "gelu_pytorch_tanh", "multi_query": True, "num_key_value_heads": 1},
+    scalings=(),
+    has_head_dim=False,
+    square=True,
+    tied=True,
+)
+STARCODER2 = Architecture(
+    name="starcoder2",
+    model_types=("starcoder2",),
+    hf_class="Starcoder2ForCausalLM",
+    keys=(*common.SIZES, common.KV_HEADS, Key("attention.layer_norm_epsilon", "norm_epsilon", "number")),
+    parts=(ContextOfOneWindow(),),
+    fixed={"hidden_act": "gelu_pytorch_tanh", "use_bias": True},
+    scalings=SCALINGS,
+    has_head_dim=False,
+    square=True,
+    tied=True,
+)
+PHI2 = Architecture(
+    name="phi2",
+    model_types=("phi",),
+    hf_class="PhiForCausalLM",
+    keys=(*common.SIZES, common.KV_HEADS, LAYER_NORM),
+    fixed={"hidden_act": "gelu_new", "qk_layernorm": False},
+    scalings=SCALINGS,
+    has_head_dim=False,
+    square=True,
+    partial=0.5,
+    writes_rope_width=True,
+    needs_output=True,
+)
+STABLELM = Architecture(
+    name="stablelm",
+    model_types=("stablelm",),
+    hf_class="StableLmForCausalLM",
+    keys=(*common.SIZES, common.KV_HEADS, LAYER_NORM),
+    parts=(ParallelResidual(),),
+    fixed=SILU | {"qk_layernorm": False},
+    biases={"use_qkv_bias": "blk.0.attn_q.bias"},
+    scalings=SCALINGS,
+    has_head_dim=False,
+    square=True,
+    partial=0.25,
+    writes_rope_width=True,
+    needs_output=True,
+)
+COMMAND_R = Architecture(
+    name="command-r",
+    model_types=("cohere",),
+    hf_class="CohereForCausalLM",
+    keys=(*common.SIZES, common.KV_HEADS, LAYER_NORM, Key("logit_scale", "logit_scale", "number")),
+    fixed=SILU | {"attention_bias": False, "use_qk_norm": False},
+    scalings=("default",),
+    has_head_dim=False,
+    square=True,
+    tied=True,
+)
+COHERE2 = Architecture(
+    name="cohere2",
+    model_types=("cohere2",),
+    hf_class="Cohere2ForCausalLM",
+    keys=COMMAND_R.keys,
+    parts=(Windows(4),),
+    fixed=SILU | {"attention_bias": False},
+    scalings=("default",),
+    tied=True,
+)
+NEMOTRON = Architecture(
+    name="nemotron",
+    model_types=("nemotron",),
+    hf_class="NemotronForCausalLM",
+    keys=(*common.SIZES, common.KV_HEADS, Key("attention.layer_norm_epsilon", "norm_eps", "number")),
+    rules=(plus_one(r".*norm\.weight"),),
+    fixed={"hidden_act": "relu2", "attention_bias": False, "mlp_bias": False},
+    scalings=("default", "linear"),
+    partial=0.5,
+    writes_rope_width=True,
+)
+BLOOM = Architecture(
+    name="bloom",
+    model_types=("bloom",),
+    hf_class="BloomForCausalLM",
+    keys=(
+        Key("context_length", "seq_length", default=lambda config: 2048),
+        Key("embedding_length", "hidden_size", other="n_embed"),
+        Key("block_count", "n_layer", other="num_hidden_layers"),
+        Key("attention.head_count", "n_head", other="num_attention_heads"),
+        Key("attention.layer_norm_epsilon", "layer_norm_epsilon", "number"),
+    ),
+    parts=(FourfoldWidth("hidden_size"),),
+    rules=(regrouped(r".*\.query_key_value\.(weight|bias)", "n_head"),),
+    heads="n_head",
+    layers="n_layer",
+    fixed={"apply_residual_connection_post_layernorm": False},
+    scalings=(),
+    has_head_dim=False,
+    square=True,
+    tied=True,
+)
+MPT = Architecture(
+    name="mpt",
+    model_types=("mpt",),
+    hf_class="MptForCausalLM",
+    keys=(
+        Key("context_length", "max_seq_len"),
+        Key("embedding_length", "d_model"),
+        Key("block_count", "n_layers"),
+        Key("attention.head_count", "n_heads"),
+        Key("attention.layer_norm_epsilon", "layer_norm_epsilon", "number", lambda config: 1e-5),
+    ),
+    parts=(MptAttention(), FourfoldWidth("d_model")),
+    hidden="d_model",
+    heads="n_heads",
+    layers="n_layers",
+    scalings=(),
+    has_head_dim=False,
+    square=True,
+    tied=True,
+)
+
+ARCHITECTURES = (GPT_NEOX, GPT2, STARCODER, STARCODER2, PHI2, STABLELM, COMMAND_R, COHERE2, NEMOTRON, BLOOM, MPT)
