@@ -23,6 +23,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gemma3-scaled": {"query_pre_attn_scalar": 16},
     "qwen3_moe": {"norm_topk_prob": True},
     "qwen2_moe-mixed": {"norm_topk_prob": False, "mlp_only_layers": []},
+    "gemma2": {"query_pre_attn_scalar": 16},
+    "gemma2-uncapped": {"query_pre_attn_scalar": 16},
     "mistral": {"sliding_window": 80},
     "mixtral-window": {"sliding_window": 80},
 }
@@ -33,6 +35,8 @@ REFUSED = {
     "llama-yarn-mscale": "YaRN with truncate=false",
     "qwen2-windows": "use_sliding_window=True",
     "qwen3-tied-bias": "attention_bias=True",
+    "gemma2-uncapped": "attn_logit_softcapping=None",
+    "gemma-untied": "tie_word_embeddings=False|hidden_act='gelu'",
     "gpt_neox-sequential": "hidden_act='gelu_new'",
     "olmo2-tied-bias": "attention_bias=True",
     "qwen3_moe-mixed": "mlp_only_layers",

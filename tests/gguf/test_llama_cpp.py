@@ -12,6 +12,7 @@ from lmcraft.gguf import read_gguf, write_gguf
 from lmcraft.language_model import LanguageModel
 from lmcraft.model.storage import build_model
 from tests.assets import gemma3_gguf, smollm2_gguf
+from tests.gguf.family_files import NAMES, REFUSED, ours, write
 from tests.gguf.test_models import CASES, random_model, write_model
 from tests.gguf.texts import TEXTS
 
@@ -23,6 +24,12 @@ NEW_TOKENS = 32
 F32 = 0  # of keys and values
 # llama.cpp uses a 16-bit table for GELU, and multiplies Q8_0 by 8-bit activations.
 TOLERANCE = {"f32": 5e-3, "f16": 2e-2, "q8_0": 1e-1}
+FAMILY_TOLERANCE = {"f32": 1e-2, "q4_k_m": 2e-1}
+# What llama.cpp computes differently, on purpose or not.
+UNLIKE_LLAMA_CPP = {
+    "phi3": "has no windows",
+    "gpt_oss": "rounds the borders of YaRN's ramp",
+}
 PROMPTS = ("The capital of France is", "def read(path):\n", "Once upon a time", "人工智能", "1, 2, 3,")
 
 
@@ -45,6 +52,20 @@ def test_the_logits_agree(name: str, quantization: str, tmp_path: Path) -> None:
     # Rounding may route a token to another expert.
     farthest = np.quantile(difference, 0.95) if name == "qwen3_moe" else difference.max()
     assert farthest < TOLERANCE[quantization] * expected.std()
+
+
+@pytest.mark.parametrize("quantization", ["f32", "q4_k_m"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in REFUSED and name not in UNLIKE_LLAMA_CPP])
+@torch.inference_mode()
+def test_the_logits_of_families_agree(name: str, quantization: Any, tmp_path: Path) -> None:
+    path = write(ours(name, tmp_path), tmp_path / "model.gguf", quantization)
+    ids = torch.randint(0, 340, (72,), generator=torch.Generator().manual_seed(1)).tolist()
+    model = open_llama(path, logits_all=True)
+    model.eval(ids)
+    expected = build_model(read_gguf(path).checkpoint, dtype=torch.float32)(torch.tensor([ids]))[0].numpy()
+    difference = np.abs(model.scores[: len(ids)] - expected).max(axis=1)
+    # Rounding may route a token to another expert.
+    assert np.quantile(difference, 0.5 if quantization == "q4_k_m" else 0.9) < FAMILY_TOLERANCE[quantization] * expected.std()
 
 
 @pytest.mark.assets

@@ -7,7 +7,7 @@ from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config
 from lmcraft.gguf.architectures import common
 from lmcraft.gguf.container import GGUFFile
-from lmcraft.gguf.parts import Optional, Windows, read_pattern
+from lmcraft.gguf.parts import Windows, read_pattern
 from lmcraft.gguf.rules import plus_one
 
 GEMMA_PATTERN = 6  # Gemma 3: every sixth layer has full attention
@@ -79,6 +79,27 @@ class QueryScalar:
         return int(config.get("head_dim") or 256)
 
 
+class Gemma2Bounds:
+    """Bounds of attention scores, which llama.cpp always applies, and of logits; 0: none."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        attention = file.metadata.number(f"{prefix}.attn_logit_softcapping")
+        logits = file.metadata.number(f"{prefix}.final_logit_softcapping")
+        return {
+            "attn_logit_softcapping": 50.0 if attention is None else attention,
+            "final_logit_softcapping": 30.0 if logits is None else logits or None,
+        }
+
+    def write(self, hf_config: Config) -> Config:
+        attention, logits = hf_config.get("attn_logit_softcapping"), hf_config.get("final_logit_softcapping")
+        if not attention:
+            raise UserError(
+                f"config.json: attn_logit_softcapping={attention} cannot be exported to GGUF for gemma2: llama.cpp always "
+                "bounds attention scores"
+            )
+        return {"attn_logit_softcapping": float(attention), "final_logit_softcapping": float(logits or 0)}
+
+
 GEMMA3 = Architecture(
     name="gemma3",
     model_types=("gemma3_text",),
@@ -111,8 +132,7 @@ GEMMA2 = Architecture(
     parts=(
         Windows(2, default=4096),
         QueryScalar(GEMMA2_27B_LAYERS),
-        Optional("attn_logit_softcapping", "attn_logit_softcapping"),
-        Optional("final_logit_softcapping", "final_logit_softcapping"),
+        Gemma2Bounds(),
     ),
     rules=(plus_one(),),
     fixed={"hidden_activation": "gelu_pytorch_tanh", "attention_bias": False, "tie_word_embeddings": True},

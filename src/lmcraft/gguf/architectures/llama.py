@@ -30,7 +30,7 @@ class WindowsWithoutScaling(Windows):
 
     def write(self, hf_config: Config) -> Config:
         rope = hf_config.get("rope_parameters") or {}
-        full, local = rope.get("full_attention", rope), rope.get("sliding_attention", rope)
+        full, local = rope.get("full_attention") or rope, rope.get("sliding_attention") or rope
         if local.get("rope_type", "default") != "default" or local.get("rope_theta") != full.get("rope_theta"):
             raise UserError(
                 f"config.json: rope_parameters={local} of layers with a window cannot be exported to GGUF, only the rotary "
