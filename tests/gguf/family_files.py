@@ -22,7 +22,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gemma3": {"query_pre_attn_scalar": 16},
     "gemma3-scaled": {"query_pre_attn_scalar": 16},
     "qwen3_moe": {"norm_topk_prob": True},
-    "qwen2_moe-mixed": {"norm_topk_prob": False, "mlp_only_layers": []},
+    "qwen2_moe": {"head_dim": 8},
+    "qwen2_moe-mixed": {"head_dim": 8, "norm_topk_prob": False, "mlp_only_layers": []},
+    "qwen3_next": {"linear_value_head_dim": 16},
+    "qwen3_5_text": {"linear_value_head_dim": 16},
+    "qwen3_5_moe_text": {"linear_value_head_dim": 16},
+    "qwen3_5_text-tied": {"linear_value_head_dim": 16, "attention_bias": False},
     "gemma2": {"query_pre_attn_scalar": 16},
     "gemma2-uncapped": {"query_pre_attn_scalar": 16},
     "mistral": {"sliding_window": 80},
@@ -30,6 +35,11 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 # What llama.cpp cannot express, and a part of the error.
 REFUSED = {
+    "qwen3_next-mixed": "norm_topk_prob=False|mlp_only_layers|attention_bias=True",
+    "mamba2-biases": "use_bias=True",
+    "lfm2-bias": "conv_bias=True",
+    "falcon_h1-norm-before-gate": "mamba_rms_norm=True",
+    "falcon_h1-gated-norm": "bias=True|mamba_rms_norm=True",
     "gpt2-untied-gelu": "activation_function='gelu'",
     "gpt2-relu2": "activation_function='relu2'",
     "llama-yarn-mscale": "YaRN with truncate=false",

@@ -65,7 +65,9 @@ def test_the_logits_of_families_agree(name: str, quantization: Any, tmp_path: Pa
     expected = build_model(read_gguf(path).checkpoint, dtype=torch.float32)(torch.tensor([ids]))[0].numpy()
     difference = np.abs(model.scores[: len(ids)] - expected).max(axis=1)
     # Rounding may route a token to another expert.
-    assert np.quantile(difference, 0.5 if quantization == "q4_k_m" else 0.9) < FAMILY_TOLERANCE[quantization] * expected.std()
+    assert (
+        np.quantile(difference, 0.5 if quantization == "q4_k_m" else 0.9) < FAMILY_TOLERANCE[quantization] * expected.std()
+    )
 
 
 @pytest.mark.assets

@@ -111,7 +111,7 @@ class Architecture:
     layers: str = "num_hidden_layers"
     inner: str = "intermediate_size"
     expert_inner: str = "moe_intermediate_size"
-    """Names of these settings in config.json; no heads: no layer has attention."""
+    """Names of these settings in config.json; no heads: no layer has attention; no `kv_heads`: a part reads them."""
     fixed: Config = field(default_factory=dict)
     """Settings of config.json that the architecture implies; other values are rejected when writing."""
     biases: Mapping[str, str] = field(default_factory=dict)

@@ -105,10 +105,11 @@ def _expected_shapes(
     hidden, expected = config[arch.hidden], dict[str, tuple[int, ...]]()
     if arch.heads:
         heads = config[arch.heads]
+        expected["attn_output"] = (hidden, heads * head_dim)
+    if arch.heads and arch.kv_heads:
         kv_heads = config.get(arch.kv_heads) or heads
         if heads % kv_heads:
             raise file.metadata.invalid(f"{arch.name}.attention.head_count_kv", f"{kv_heads} does not divide {heads} heads")
-        expected["attn_output"] = (hidden, heads * head_dim)
         expected["attn_k"] = (kv_heads * head_dim, hidden)
         if not arch.gated_attention:
             expected["attn_qkv"] = ((heads + 2 * kv_heads) * head_dim, hidden)
@@ -162,7 +163,7 @@ def write_config(hf_config: Mapping[str, Any], arch: Architecture) -> tuple[dict
     rope, tensors = write_rope(hf_config, arch, head_dim)
     metadata |= rope
     for part in arch.parts:
-        metadata |= part.write({**hf_config, "head_dim": head_dim})
+        metadata |= part.write({**hf_config, "head_dim": head_dim} if arch.has_head_dim else hf_config)
     return metadata, tensors
 
 

@@ -53,6 +53,28 @@ def read_pattern(file: GGUFFile, name: str, layers: int, every: int) -> list[boo
     return [bool((layer + 1) % every) for layer in range(layers)]
 
 
+@dataclass(frozen=True)
+class AttentionLayers:
+    """Key-value heads by layer; layers without them are of another type."""
+
+    other: str
+    """Type of the other layers."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        name, layers = f"{prefix}.attention.head_count_kv", config["num_hidden_layers"]
+        heads = file.metadata.numbers(name)
+        counts = [] if heads is None else [int(count) for count in heads.tolist()[:layers]]
+        if len(counts) < layers or not any(counts) or len({count for count in counts if count}) > 1 or min(counts) < 0:
+            raise file.metadata.invalid(name, f"it is not one number or 0 for each of {layers} layers")
+        kinds = ["full_attention" if count else self.other for count in counts]
+        return {"num_key_value_heads": max(counts), "layer_types": kinds}
+
+    def write(self, hf_config: Config) -> Config:
+        heads = int(hf_config.get("num_key_value_heads") or hf_config["num_attention_heads"])
+        kinds = hf_config["layer_types"]
+        return {"attention.head_count_kv": [heads if "attention" in kind and kind != self.other else 0 for kind in kinds]}
+
+
 class ContextOfOneWindow:
     """A context of one window, because llama.cpp lacks windows for the architecture: within one window both kinds of
     attention are the same."""

@@ -41,6 +41,7 @@ QWEN2_MOE = Architecture(
     fixed=SILU | {"use_sliding_window": False, "norm_topk_prob": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
     biases={"qkv_bias": "blk.0.attn_q.bias"},
     scalings=SCALINGS,
+    square=True,
 )
 OLMOE = Architecture(
     name="olmoe",
