@@ -257,13 +257,27 @@ TILED_RULES = (
     ),
     _tiled(r"linear_attn\.out_proj\.weight", wide=True, dim=1),
 )
-SECTIONS = Constant("rope.dimension_sections", [11, 11, 10, 0])  # of images; a text has the same position in all of them
+
+
+class RotarySections:
+    """Pairs of rotated coordinates for time, height and width of images, which llama.cpp requires; a token of text has the
+    same position in all three."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {}
+
+    def write(self, hf_config: Config) -> Config:
+        share = (hf_config.get("rope_parameters") or {}).get("partial_rotary_factor", 0.25)
+        pairs = int(int(hf_config["head_dim"]) * share) // 2
+        return {"rope.dimension_sections": [(pairs + 2) // 3, (pairs + 1) // 3, pairs // 3, 0]}
+
+
 QWEN3_5 = Architecture(
     name="qwen35",
     model_types=("qwen3_5_text",),
     hf_class="Qwen3_5ForCausalLM",
     keys=common.LLAMA,
-    parts=(DeltaSizes(), SECTIONS),
+    parts=(DeltaSizes(), RotarySections()),
     rules=TILED_RULES,
     gated_attention=True,
     fixed=SILU | {"attention_bias": False},
@@ -282,7 +296,7 @@ QWEN3_5_MOE = Architecture(
         EXPERT_WIDTH,
         Key("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
     ),
-    parts=(DeltaSizes(), SECTIONS),
+    parts=(DeltaSizes(), RotarySections()),
     rules=TILED_RULES,
     inner="",
     gated_attention=True,
