@@ -22,6 +22,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "gemma3": {"query_pre_attn_scalar": 16},
     "gemma3-scaled": {"query_pre_attn_scalar": 16},
     "qwen3_moe": {"norm_topk_prob": True},
+    "cohere2": {"head_dim": 8},
+    "olmoe": {"num_key_value_heads": 4},
+    "smollm3": {"no_rope_layer_interval": 4},
     "qwen2_moe": {"head_dim": 8},
     "qwen2_moe-mixed": {"head_dim": 8, "norm_topk_prob": False, "mlp_only_layers": []},
     "qwen3_next": {"linear_value_head_dim": 16},
@@ -35,6 +38,14 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 # What llama.cpp cannot express, and a part of the error.
 REFUSED = {
+    "cohere-qk-norm": "attention_bias=True",
+    "smollm3-windows": "attention_bias=True",
+    "seed_oss-biases": "attention_out_bias=True",
+    "ernie4_5-biases": "use_bias=True",
+    "hunyuan_v1_dense-dynamic": "attention_bias=True",
+    "exaone4": "sliding_window=8",
+    "arcee-biases": "attention_bias=True",
+    "gpt_oss-no-bias": "attention_bias=False",
     "qwen3_next-mixed": "norm_topk_prob=False|mlp_only_layers|attention_bias=True",
     "mamba2-biases": "use_bias=True",
     "lfm2-bias": "conv_bias=True",
@@ -52,6 +63,8 @@ REFUSED = {
     "qwen3_moe-mixed": "mlp_only_layers",
     "olmoe-clipped": "norm_topk_prob=True",
 }
+# Files of one model type that are read as another.
+READ_AS = {"mistral": "llama", "mistral-without-window": "llama", "granitemoeshared-none": "granitemoe"}
 
 
 @cache

@@ -53,6 +53,22 @@ def read_pattern(file: GGUFFile, name: str, layers: int, every: int) -> list[boo
     return [bool((layer + 1) % every) for layer in range(layers)]
 
 
+class EqualHeads:
+    """llama.cpp requires as many key-value heads as query heads."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {}
+
+    def write(self, hf_config: Config) -> Config:
+        heads, kv_heads = hf_config["num_attention_heads"], hf_config.get("num_key_value_heads")
+        if kv_heads not in (None, heads):
+            raise UserError(
+                f"config.json: num_key_value_heads={kv_heads} cannot be exported to GGUF for {hf_config['model_type']}, only "
+                f"num_attention_heads={heads}"
+            )
+        return {}
+
+
 @dataclass(frozen=True)
 class AttentionLayers:
     """Key-value heads by layer; layers without them are of another type."""

@@ -55,8 +55,8 @@ def write_gguf(
             not installed.
     """
     path = Path(path)
-    _check(hf_config, quantization)
     package = gguf_package()
+    _check(hf_config, quantization)
     arch = architecture_for(hf_config)
     settings, rope_tensors = write_config(hf_config, arch)
     tied = is_tied(hf_config, arch) and not arch.needs_output

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from lmcraft.gguf.architectures import common
 from lmcraft.gguf.architectures.common import EXPERT_WIDTH, LLAMA_SCALINGS, NUM_EXPERTS, NUM_LOCAL_EXPERTS, SCALINGS, SILU
 from lmcraft.gguf.architectures.llama import MULTIPLIERS, Vocabulary
 from lmcraft.gguf.container import GGUFFile
-from lmcraft.gguf.parts import ContextOfOneWindow, Windows
+from lmcraft.gguf.parts import ContextOfOneWindow, EqualHeads, Windows
 from lmcraft.gguf.rules import INTERLEAVED, LAYER, Cut, Rearranged, halved, renamed
 
 MIXTRAL = Architecture(
@@ -48,6 +49,7 @@ OLMOE = Architecture(
     model_types=("olmoe",),
     hf_class="OlmoeForCausalLM",
     keys=(*common.LLAMA, *NUM_EXPERTS),
+    parts=(EqualHeads(),),
     expert_inner="intermediate_size",
     fixed=SILU | {"norm_topk_prob": False, "attention_bias": False, "clip_qkv": None},
     scalings=SCALINGS,
@@ -56,7 +58,7 @@ OLMOE = Architecture(
 
 GRANITE_MOE = Architecture(
     name="granitemoe",
-    model_types=("granitemoe", "granitemoeshared"),
+    model_types=("granitemoe",),
     hf_class="GraniteMoeForCausalLM",
     keys=(*common.LLAMA, *MULTIPLIERS, *NUM_LOCAL_EXPERTS),
     parts=(Vocabulary(),),
@@ -64,11 +66,24 @@ GRANITE_MOE = Architecture(
         *INTERLEAVED,
         halved(r"block_sparse_moe\.input_linear\.weight", ("ffn_gate_exps.weight", "ffn_up_exps.weight")),
     ),
+    reads=lambda file: not file.metadata.count("granitemoe.expert_shared_feed_forward_length"),
     expert_inner="intermediate_size",
     fixed=SILU | {"attention_bias": False},
     scalings=LLAMA_SCALINGS,
     square=True,
     writes_rope_width=True,
+)
+GRANITE_MOE_SHARED = replace(
+    GRANITE_MOE,
+    model_types=("granitemoeshared",),
+    hf_class="GraniteMoeSharedForCausalLM",
+    keys=(*GRANITE_MOE.keys, Key("expert_shared_feed_forward_length", "shared_intermediate_size", "size")),
+    rules=(
+        *GRANITE_MOE.rules,
+        halved(r"shared_mlp\.input_linear\.weight", ("ffn_gate_shexp.weight", "ffn_up_shexp.weight")),
+        renamed(r"shared_mlp\.output_linear\.weight", "ffn_down_shexp.weight"),
+    ),
+    reads=lambda file: bool(file.metadata.count("granitemoe.expert_shared_feed_forward_length")),
 )
 
 
@@ -123,4 +138,4 @@ GPT_OSS = Architecture(
     theta=150_000.0,
 )
 
-ARCHITECTURES = (MIXTRAL, QWEN2_MOE, OLMOE, GRANITE_MOE, GPT_OSS)
+ARCHITECTURES = (MIXTRAL, QWEN2_MOE, OLMOE, GRANITE_MOE, GRANITE_MOE_SHARED, GPT_OSS)

@@ -170,6 +170,7 @@ COHERE2 = Architecture(
     parts=(Windows(4),),
     fixed=SILU | {"attention_bias": False},
     scalings=("default",),
+    square=True,
     tied=True,
 )
 NEMOTRON = Architecture(
