@@ -63,8 +63,8 @@ class EqualHeads:
         heads, kv_heads = hf_config["num_attention_heads"], hf_config.get("num_key_value_heads")
         if kv_heads not in (None, heads):
             raise UserError(
-                f"config.json: num_key_value_heads={kv_heads} cannot be exported to GGUF for {hf_config['model_type']}, only "
-                f"num_attention_heads={heads}"
+                f"config.json: num_key_value_heads={kv_heads} cannot be exported to GGUF for {hf_config['model_type']}, "
+                f"only num_attention_heads={heads}"
             )
         return {}
 
@@ -153,3 +153,15 @@ class Optional:
     def write(self, hf_config: Config) -> Config:
         value = hf_config.get(self.hf)
         return {} if not value else {self.gguf: float(value)}
+
+
+def required_size(file: GGUFFile, key: str) -> int:
+    """A size of at least 1.
+
+    Raises:
+        UserError: the file does not have it.
+    """
+    value = file.metadata.count(key, minimum=1)
+    if value is None:
+        raise UserError(f"'{file.path}' has no key '{key}'; it is not a complete model")
+    return value

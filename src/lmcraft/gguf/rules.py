@@ -13,6 +13,7 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Config
 
+Change = Callable[[Tensor, Config], Tensor]
 LAYER = r"(?:.*\.)?(?:layers|h|blocks)\.([0-9]{1,9})\."
 
 
@@ -21,8 +22,8 @@ class Rearranged:
     """Values or their order change, or the name."""
 
     names: re.Pattern[str]
-    change: Callable[[Tensor, Config], Tensor]
-    change_back: Callable[[Tensor, Config], Tensor]
+    change: Change
+    change_back: Change
     name: str = ""
     """Template of the GGUF name, with groups of the pattern; empty: the name that the package has."""
 
@@ -135,3 +136,21 @@ def halved(hf: str, parts: tuple[str, str], *, transpose: bool = False) -> Cut:
         return whole.mT if transpose else whole
 
     return Cut(re.compile(LAYER + hf), tuple(rf"blk.\1.{part}" for part in parts), cut, join)
+
+
+def layer_rule(hf: str, change: Change, change_back: Change, name: str = "") -> Rearranged:
+    """A tensor of each layer: `hf` is a pattern of the part after the layer, `name` another GGUF name after it."""
+    return Rearranged(re.compile(LAYER + hf), change, change_back, rf"blk.\1.{name}" if name else "")
+
+
+def decay(t: Tensor) -> Tensor:
+    """Hugging Face stores the logarithm of the decay rate, GGUF its negative."""
+    return -t.float().exp()
+
+
+def log_decay(t: Tensor) -> Tensor:
+    """The inverse of `decay`."""
+    return (-t).log()
+
+
+SQUEEZED = layer_rule(r"\w+\.conv1d\.weight", lambda t, config: t.squeeze(1), lambda t, config: t.unsqueeze(1))

@@ -7,16 +7,24 @@ llama         Llama, Mistral, Qwen 2 and 3, Phi-3, and others of their kind
 gemma         the Gemmas
 gpt           GPT-2, GPT-NeoX, and others with LayerNorm and ungated feed-forward parts
 experts       mixtures of experts
-recurrent     Mamba-2, gated delta rules, short convolutions, and hybrids with attention
+delta         gated delta rules: Qwen3-Next, Qwen3.5
+recurrent     Mamba-2, short convolutions, and hybrids with attention
 """
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config
-from lmcraft.gguf.architectures import experts, gemma, gpt, llama, recurrent
+from lmcraft.gguf.architectures import delta, experts, gemma, gpt, llama, recurrent
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.model.families import FAMILIES
 
-_ALL = (*llama.ARCHITECTURES, *gemma.ARCHITECTURES, *gpt.ARCHITECTURES, *experts.ARCHITECTURES, *recurrent.ARCHITECTURES)
+_ALL = (
+    *llama.ARCHITECTURES,
+    *gemma.ARCHITECTURES,
+    *gpt.ARCHITECTURES,
+    *experts.ARCHITECTURES,
+    *delta.ARCHITECTURES,
+    *recurrent.ARCHITECTURES,
+)
 ARCHITECTURES: dict[str, Architecture] = {entry.model_types[0]: entry for entry in _ALL if entry.model_types[0] in FAMILIES}
 
 

@@ -1,10 +1,7 @@
-"""Architectures with recurrent layers: Mamba-2, gated delta rules, short convolutions, and hybrids with attention.
-
-Shapes: C channels of a convolution, W its width, H heads, K key heads, D head width.
-"""
+"""Architectures with Mamba-2 or short convolutions, and their hybrids with attention."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,29 +10,11 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config, Key
 from lmcraft.gguf.architectures import common
-from lmcraft.gguf.architectures.common import EXPERT_WIDTH, NUM_EXPERTS, SCALINGS, SILU
+from lmcraft.gguf.architectures.common import SCALINGS, SILU
 from lmcraft.gguf.architectures.llama import Vocabulary
 from lmcraft.gguf.container import GGUFFile
-from lmcraft.gguf.parts import AttentionLayers, Constant
-from lmcraft.gguf.rules import LAYER, Cut, Rearranged, plus_one, renamed
-
-Change = Callable[[Tensor, Config], Tensor]
-
-
-def _layer_rule(hf: str, change: Change, change_back: Change, name: str = "") -> Rearranged:
-    return Rearranged(re.compile(LAYER + hf), change, change_back, rf"blk.\1.{name}" if name else "")
-
-
-def _decay(t: Tensor) -> Tensor:
-    """Hugging Face stores the logarithm of the decay rate, GGUF its negative."""
-    return -t.float().exp()
-
-
-def _log_decay(t: Tensor) -> Tensor:
-    return (-t).log()
-
-
-SQUEEZED = _layer_rule(r"\w+\.conv1d\.weight", lambda t, config: t.squeeze(1), lambda t, config: t.unsqueeze(1))
+from lmcraft.gguf.parts import AttentionLayers, Constant, required_size
+from lmcraft.gguf.rules import LAYER, SQUEEZED, Rearranged, decay, layer_rule, log_decay, renamed
 
 
 def mamba2_rules(groups: str) -> tuple[Rearranged, ...]:
@@ -45,11 +24,11 @@ def mamba2_rules(groups: str) -> tuple[Rearranged, ...]:
         groups: the key of the number of groups.
     """
     return (
-        _layer_rule(r"\w+\.A_log", lambda t, config: _decay(t)[:, None], lambda t, config: _log_decay(t).flatten()),
-        _layer_rule(r"(?:mixer|mamba)\.D", lambda t, config: t[:, None], lambda t, config: t.flatten()),
+        layer_rule(r"\w+\.A_log", lambda t, config: decay(t)[:, None], lambda t, config: log_decay(t).flatten()),
+        layer_rule(r"(?:mixer|mamba)\.D", lambda t, config: t[:, None], lambda t, config: t.flatten()),
         renamed(r"\w+\.dt_bias", "ssm_dt.bias"),
         SQUEEZED,
-        _layer_rule(
+        layer_rule(
             r"(?:mixer|mamba)\.norm\.weight",
             lambda t, config: t.reshape(int(config[groups]), -1),
             lambda t, config: t.flatten(),
@@ -70,11 +49,11 @@ class MambaSizes:
     expand: str = "mamba_expand"
 
     def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
-        heads, inner = _size(file, f"{prefix}.ssm.time_step_rank"), _size(file, f"{prefix}.ssm.inner_size")
+        heads, inner = required_size(file, f"{prefix}.ssm.time_step_rank"), required_size(file, f"{prefix}.ssm.inner_size")
         if inner % heads:
             raise file.metadata.invalid(f"{prefix}.ssm.inner_size", f"{inner} is not {heads} heads of equal width")
         sizes = {"state_size": self.state, "group_count": self.groups, "conv_kernel": self.kernel}
-        read = {hf: _size(file, f"{prefix}.ssm.{name}") for name, hf in sizes.items()}
+        read = {hf: required_size(file, f"{prefix}.ssm.{name}") for name, hf in sizes.items()}
         expand = {self.inner: inner} if self.inner else {self.expand: inner // config["hidden_size"]}
         return {**read, self.heads: heads, self.width: inner // heads, **expand}
 
@@ -92,220 +71,6 @@ class MambaSizes:
         }
 
 
-def _size(file: GGUFFile, key: str) -> int:
-    value = file.metadata.count(key, minimum=1)
-    if value is None:
-        raise UserError(f"'{file.path}' has no key '{key}'; it is not a complete model")
-    return value
-
-
-class DeltaSizes:
-    """Sizes of gated delta-rule layers, and which layers they are."""
-
-    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
-        names = {"linear_conv_kernel_dim": "conv_kernel", "linear_key_head_dim": "state_size"}
-        names |= {"linear_num_key_heads": "group_count", "linear_num_value_heads": "time_step_rank"}
-        read = {hf: _size(file, f"{prefix}.ssm.{name}") for hf, name in names.items()}
-        inner = _size(file, f"{prefix}.ssm.inner_size")
-        return {
-            **read,
-            "linear_value_head_dim": max(inner // read["linear_num_value_heads"], 1),
-            "layer_types": self._layer_types(file, prefix, config["num_hidden_layers"]),
-        }
-
-    def _layer_types(self, file: GGUFFile, prefix: str, layers: int) -> list[str]:
-        name = f"{prefix}.attention.recurrent_layers"
-        recurrent = file.metadata.get(name)
-        if recurrent is None:
-            every = file.metadata.count(f"{prefix}.full_attention_interval", minimum=1) or 4
-            flags = [bool((layer + 1) % every) for layer in range(layers)]
-        elif not isinstance(recurrent, list) and len(recurrent) >= layers:
-            flags = [bool(flag) for flag in recurrent.tolist()]
-        else:
-            raise file.metadata.invalid(name, f"it does not have a flag for each of {layers} layers")
-        return ["linear_attention" if flag else "full_attention" for flag in flags[:layers]]
-
-    def write(self, hf_config: Config) -> Config:
-        keys, values = int(hf_config["linear_key_head_dim"]), int(hf_config["linear_value_head_dim"])
-        if keys != values:
-            raise UserError(
-                f"config.json: linear_key_head_dim={keys} and linear_value_head_dim={values} cannot be exported to GGUF: "
-                "llama.cpp requires equal widths"
-            )
-        heads = int(hf_config["linear_num_value_heads"])
-        return {
-            "ssm.conv_kernel": int(hf_config["linear_conv_kernel_dim"]),
-            "ssm.state_size": keys,
-            "ssm.group_count": int(hf_config["linear_num_key_heads"]),
-            "ssm.time_step_rank": heads,
-            "ssm.inner_size": heads * values,
-            "full_attention_interval": int(hf_config.get("full_attention_interval") or 4),
-            "attention.recurrent_layers": [kind == "linear_attention" for kind in hf_config["layer_types"]],
-        }
-
-
-def _cut_qkvz(tensor: Tensor, config: Config) -> Sequence[Tensor]:
-    """(K, queries, keys, values and gates) rows in Hugging Face; in GGUF (queries, keys, values) of K, and gates of K."""
-    heads, sizes = _delta_sizes(config)
-    query, key, value, gate = torch.split(tensor.reshape(heads, -1, tensor.shape[-1]), sizes, dim=1)
-    return torch.cat([part.flatten(0, 1) for part in (query, key, value)]), gate.flatten(0, 1)
-
-
-def _join_qkvz(parts: Sequence[Tensor], config: Config) -> Tensor:
-    heads, sizes = _delta_sizes(config)
-    rows = torch.split(parts[0], [heads * size for size in sizes[:3]])
-    return torch.cat([part.reshape(heads, -1, part.shape[-1]) for part in (*rows, parts[1])], dim=1).flatten(0, 1)
-
-
-def _delta_sizes(config: Config) -> tuple[int, list[int]]:
-    heads, key = int(config["linear_num_key_heads"]), int(config["linear_key_head_dim"])
-    value = int(config["linear_num_value_heads"]) // heads * int(config["linear_value_head_dim"])
-    return heads, [key, key, value, value]
-
-
-DELTA_RULES = (
-    plus_one(r"(?!.*linear_attn\.norm).*norm\.weight"),
-    renamed(r"linear_attn\.dt_bias", "ssm_dt.bias"),
-    _layer_rule(r"linear_attn\.A_log", lambda t, config: _decay(t), lambda t, config: _log_decay(t)),
-)
-QWEN3_NEXT = Architecture(
-    name="qwen3next",
-    model_types=("qwen3_next",),
-    hf_class="Qwen3NextForCausalLM",
-    keys=(
-        *common.LLAMA,
-        *NUM_EXPERTS,
-        EXPERT_WIDTH,
-        Key("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
-    ),
-    parts=(DeltaSizes(),),
-    rules=(
-        *DELTA_RULES,
-        SQUEEZED,
-        Cut(
-            re.compile(LAYER + r"linear_attn\.in_proj_qkvz\.weight"),
-            (r"blk.\1.attn_qkv.weight", r"blk.\1.attn_gate.weight"),
-            _cut_qkvz,
-            _join_qkvz,
-        ),
-    ),
-    gated_attention=True,
-    fixed=SILU | {"attention_bias": False, "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": []},
-    scalings=SCALINGS,
-    head_dim=256,
-    partial=0.25,
-    writes_rope_width=True,
-)
-
-
-def _tile(tensor: Tensor, config: Config, *, width: int, dim: int = 0, first: int = 0, back: bool = False) -> Tensor:
-    """Hugging Face has the value heads of a key head one after the other, GGUF every key head's first one, then its next.
-
-    Args:
-        tensor: values along `dim`, `width` for each head, after `first` others.
-        config: sizes.
-        width: values of a head.
-        dim: the dimension.
-        first: where the heads begin.
-        back: from GGUF.
-    """
-    keys = int(config["linear_num_key_heads"])
-    values = int(config["linear_num_value_heads"]) // keys
-    outer, inner = (values, keys) if back else (keys, values)
-    moved = tensor.movedim(dim, 0)
-    heads = moved[first:].reshape(outer, inner, width, *moved.shape[1:]).transpose(0, 1).reshape(moved[first:].shape)
-    return torch.cat([moved[:first], heads]).movedim(0, dim)
-
-
-def _tiled(hf: str, *, wide: bool, name: str = "", dim: int = 0, mixed: bool = False) -> Rearranged:
-    """A tensor with value heads.
-
-    Args:
-        hf: pattern of its name in the layer.
-        wide: each head has its width of values, not one.
-        name: another name in GGUF.
-        dim: the dimension of the heads.
-        mixed: queries and keys come first.
-    """
-
-    def change(tensor: Tensor, config: Config, back: bool) -> Tensor:
-        width = int(config["linear_value_head_dim"]) if wide else 1
-        first = 2 * int(config["linear_num_key_heads"]) * int(config["linear_key_head_dim"]) if mixed else 0
-        return _tile(tensor, config, width=width, dim=dim, first=first, back=back)
-
-    return _layer_rule(hf, lambda t, config: change(t, config, False), lambda t, config: change(t, config, True), name)
-
-
-def _tiled_with(rule: Rearranged, change: Callable[[Tensor], Tensor], change_back: Callable[[Tensor], Tensor]) -> Rearranged:
-    return Rearranged(
-        rule.names,
-        lambda t, config: rule.change(change(t), config),
-        lambda t, config: change_back(rule.change_back(t, config)),
-        rule.name,
-    )
-
-
-TILED_RULES = (
-    plus_one(r"(?!.*linear_attn\.norm).*norm\.weight"),
-    _tiled(r"linear_attn\.in_proj_qkv\.weight", wide=True, mixed=True),
-    _tiled(r"linear_attn\.in_proj_z\.weight", wide=True),
-    _tiled(r"linear_attn\.in_proj_[ab]\.weight", wide=False),
-    _tiled(r"linear_attn\.dt_bias", wide=False, name="ssm_dt.bias"),
-    _tiled_with(_tiled(r"linear_attn\.A_log", wide=False), _decay, _log_decay),
-    _tiled_with(
-        _tiled(r"linear_attn\.conv1d\.weight", wide=True, mixed=True), lambda t: t.squeeze(1), lambda t: t.unsqueeze(1)
-    ),
-    _tiled(r"linear_attn\.out_proj\.weight", wide=True, dim=1),
-)
-
-
-class RotarySections:
-    """Pairs of rotated coordinates for time, height and width of images, which llama.cpp requires; a token of text has the
-    same position in all three."""
-
-    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
-        return {}
-
-    def write(self, hf_config: Config) -> Config:
-        share = (hf_config.get("rope_parameters") or {}).get("partial_rotary_factor", 0.25)
-        pairs = int(int(hf_config["head_dim"]) * share) // 2
-        return {"rope.dimension_sections": [(pairs + 2) // 3, (pairs + 1) // 3, pairs // 3, 0]}
-
-
-QWEN3_5 = Architecture(
-    name="qwen35",
-    model_types=("qwen3_5_text",),
-    hf_class="Qwen3_5ForCausalLM",
-    keys=common.LLAMA,
-    parts=(DeltaSizes(), RotarySections()),
-    rules=TILED_RULES,
-    gated_attention=True,
-    fixed=SILU | {"attention_bias": False},
-    scalings=SCALINGS,
-    head_dim=256,
-    partial=0.25,
-    writes_rope_width=True,
-)
-QWEN3_5_MOE = Architecture(
-    name="qwen35moe",
-    model_types=("qwen3_5_moe_text",),
-    hf_class="Qwen3_5MoeForCausalLM",
-    keys=(
-        *(key for key in common.LLAMA if key.gguf != "feed_forward_length"),
-        *NUM_EXPERTS,
-        EXPERT_WIDTH,
-        Key("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
-    ),
-    parts=(DeltaSizes(), RotarySections()),
-    rules=TILED_RULES,
-    inner="",
-    gated_attention=True,
-    fixed=SILU | {"attention_bias": False},
-    scalings=SCALINGS,
-    head_dim=256,
-    partial=0.25,
-    writes_rope_width=True,
-)
 LFM2 = Architecture(
     name="lfm2",
     model_types=("lfm2",),
@@ -316,7 +81,7 @@ LFM2 = Architecture(
         Key("shortconv.l_cache", "conv_L_cache"),
     ),
     parts=(Vocabulary(), AttentionLayers("conv")),
-    rules=(_layer_rule(r"conv\.conv\.weight", lambda t, config: t.squeeze(1), lambda t, config: t.unsqueeze(1)),),
+    rules=(layer_rule(r"conv\.conv\.weight", lambda t, config: t.squeeze(1), lambda t, config: t.unsqueeze(1)),),
     kv_heads="",
     fixed={"conv_bias": False, "block_auto_adjust_ff_dim": False},
     scalings=SCALINGS,
@@ -399,4 +164,4 @@ FALCON_H1 = Architecture(
     scalings=SCALINGS,
 )
 
-ARCHITECTURES = (QWEN3_NEXT, QWEN3_5, QWEN3_5_MOE, LFM2, MAMBA2, FALCON_H1)
+ARCHITECTURES = (LFM2, MAMBA2, FALCON_H1)
