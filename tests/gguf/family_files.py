@@ -24,6 +24,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "qwen3_moe": {"norm_topk_prob": True},
     "cohere2": {"head_dim": 8},
     "olmoe": {"num_key_value_heads": 4},
+    "starcoder2": {"sliding_window": 80},
+    "nemotron": {"head_dim": 8},
     "smollm3": {"no_rope_layer_interval": 4},
     "qwen2_moe": {"head_dim": 8},
     "qwen2_moe-mixed": {"head_dim": 8, "norm_topk_prob": False, "mlp_only_layers": []},
@@ -38,6 +40,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 # What llama.cpp cannot express, and a part of the error.
 REFUSED = {
+    "mpt-clipped": "softmax_scale=0.2",
+    "gpt_bigcode-all-heads": "multi_query=False",
+    "phi-qk-norm": "qk_layernorm=True",
+    "stablelm-parallel": "qk_layernorm=True",
+    "starcoder2-no-bias": "use_bias=False",
+    "nemotron-biases": "attention_bias=True",
     "cohere-qk-norm": "attention_bias=True",
     "smollm3-windows": "attention_bias=True",
     "seed_oss-biases": "attention_out_bias=True",

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config, Key
 from lmcraft.gguf.architectures import common
 from lmcraft.gguf.architectures.common import SCALINGS, SILU
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.parts import Constant, ContextOfOneWindow, Windows
-from lmcraft.gguf.rules import plus_one, regrouped, transposed
+from lmcraft.gguf.rules import plus_one, regrouped, renamed, renamed_whole, transposed
 
 
 class ParallelResidual:
@@ -45,6 +46,9 @@ class MptAttention:
 
     def write(self, hf_config: Config) -> Config:
         attention = hf_config.get("attn_config") or {}
+        scale, head_dim = attention.get("softmax_scale"), int(hf_config["d_model"]) // int(hf_config["n_heads"])
+        if scale is not None and abs(scale * head_dim**0.5 - 1) > 1e-6:
+            raise UserError(f"config.json: softmax_scale={scale} cannot be exported to GGUF for mpt")
         bias = attention.get("alibi_bias_max", 8) if attention.get("alibi", True) else 0
         clip = attention.get("clip_qkv")
         return {"attention.max_alibi_bias": float(bias)} | ({"attention.clamp_kqv": float(clip)} if clip else {})
@@ -181,6 +185,7 @@ NEMOTRON = Architecture(
     rules=(plus_one(r".*norm\.weight"),),
     fixed={"hidden_act": "relu2", "attention_bias": False, "mlp_bias": False},
     scalings=("default", "linear"),
+    square=True,
     partial=0.5,
     writes_rope_width=True,
 )
@@ -196,7 +201,12 @@ BLOOM = Architecture(
         Key("attention.layer_norm_epsilon", "layer_norm_epsilon", "number"),
     ),
     parts=(FourfoldWidth("hidden_size"),),
-    rules=(regrouped(r".*\.query_key_value\.(weight|bias)", "n_head"),),
+    rules=(
+        regrouped(r".*\.query_key_value\.(weight|bias)", "n_head"),
+        renamed(r"post_attention_layernorm\.weight", "ffn_norm.weight"),
+        renamed(r"post_attention_layernorm\.bias", "ffn_norm.bias"),
+        renamed_whole(r"(?:transformer\.)?word_embeddings_layernorm\.(weight|bias)", r"token_embd_norm.\1"),
+    ),
     heads="n_head",
     layers="n_layer",
     fixed={"apply_residual_connection_post_layernorm": False},
