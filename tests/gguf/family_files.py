@@ -43,7 +43,6 @@ REFUSED = {
     "mpt-clipped": "softmax_scale=0.2",
     "gpt_bigcode-all-heads": "multi_query=False",
     "phi-qk-norm": "qk_layernorm=True",
-    "stablelm-parallel": "qk_layernorm=True",
     "starcoder2-no-bias": "use_bias=False",
     "nemotron-biases": "attention_bias=True",
     "cohere-qk-norm": "attention_bias=True",
