@@ -24,8 +24,7 @@ BLOOM = Family(
         Field("n_head", "num_attention_heads", 8, other="num_attention_heads"),
         Field("layer_norm_epsilon", "norm_eps", 1e-5),
         Field("tie_word_embeddings", "tie_word_embeddings", True),
-        Field("hidden_dropout", "residual_dropout", 0.0),
-        Field("attention_dropout", "attention_dropout", 0.0),
+        *entries.DROPOUTS,
     ),
     implied=lambda config: {
         **entries.equal_heads(config),

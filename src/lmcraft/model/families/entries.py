@@ -7,7 +7,7 @@ from typing import Any
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common
-from lmcraft.model.families.common import BIAS, DROPOUTS, SILU, Rotary
+from lmcraft.model.families.common import BIAS, SILU, Rotary
 from lmcraft.model.families.family import Entry, Field, Weight
 from lmcraft.model.families.layouts import Layout
 from lmcraft.model.parts import Multipliers
@@ -39,7 +39,7 @@ def llama_like(
         act or Field("hidden_act", "feed_forward", "silu", SILU),
         Field("tie_word_embeddings", "tie_word_embeddings", tied),
         rotary or Rotary(),
-        *DROPOUTS,
+        *common.DROPOUTS,
     )
 
 
@@ -229,6 +229,12 @@ def linear(hf: str, ours: str, has_bias: Callable[[TransformerConfig, int], bool
     return Weight(f"{hf}.weight", (f"{ours}.weight",)), Weight(f"{hf}.bias", (f"{ours}.bias",), when=has_bias)
 
 
+def neox_mlp(hf: str, has_bias: Callable[[TransformerConfig, int], bool]) -> tuple[Weight, ...]:
+    """The feed-forward layer under GPT-NeoX's names."""
+    up, down = (f"layers.{{i}}.feed_forward.{name}_proj" for name in ("up", "down"))
+    return (*linear(f"{hf}.dense_h_to_4h", up, has_bias), *linear(f"{hf}.dense_4h_to_h", down, has_bias))
+
+
 def fused_qkv(hf: str, layout: Layout) -> tuple[Weight, ...]:
     """Queries, keys and values in one matrix, and one bias."""
     weight, bias = (tuple(f"layers.{{i}}.attention.{p}_proj.{part}" for p in "qkv") for part in ("weight", "bias"))
@@ -238,6 +244,10 @@ def fused_qkv(hf: str, layout: Layout) -> tuple[Weight, ...]:
     )
 
 
+DROPOUTS = (
+    Field("hidden_dropout", "residual_dropout", 0.0),
+    Field("attention_dropout", "attention_dropout", 0.0),
+)
 OUTER = common.EMBEDDINGS[::2]
 LLAMA = (*common.EMBEDDINGS, *common.ATTENTION, *common.MLP, *common.NORMS)
 POST_NORMS = (

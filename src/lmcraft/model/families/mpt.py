@@ -31,12 +31,10 @@ class AttentionConfig:
 
 
 def _refuse(hf_config: Mapping[str, Any]) -> str | None:
-    group = {"alibi": True, "attn_type": "multihead_attention"} | (hf_config.get("attn_config") or {})
-    if not group["alibi"] or group["attn_type"] != "multihead_attention":
-        return f"attn_config with alibi={group['alibi']} and attn_type={group['attn_type']!r}"
-    if group.get("alibi_bias_max", 8) != 8:
-        return f"attn_config with alibi_bias_max={group['alibi_bias_max']}"
-    return next((f"attn_config with {key}=True" for key in ("qk_ln", "prefix_lm") if group.get(key)), None)
+    group = hf_config.get("attn_config") or {}
+    usual = {"alibi": True, "attn_type": "multihead_attention", "alibi_bias_max": 8, "qk_ln": False, "prefix_lm": False}
+    changed = next((key for key, value in usual.items() if group.get(key, value) != value), None)
+    return f"attn_config with {changed}={group[changed]!r}" if changed else None
 
 
 MPT = Family(
@@ -53,7 +51,6 @@ MPT = Family(
         Field("layer_norm_epsilon", "norm_eps", 1e-5),
         Field("tie_word_embeddings", "tie_word_embeddings", True),
         Field("emb_pdrop", "embedding_dropout", 0.0),
-        Field("resid_pdrop", "residual_dropout", 0.0),
     ),
     implied=lambda config: {
         **entries.equal_heads(config),

@@ -58,8 +58,7 @@ PERSIMMON = Family(
         Field("qk_layernorm", "qk_norm", True),
         Field("tie_word_embeddings", "tie_word_embeddings", False),
         common.Rotary(partial=0.5),
-        Field("hidden_dropout", "residual_dropout", 0.0),
-        Field("attention_dropout", "attention_dropout", 0.0),
+        *entries.DROPOUTS,
     ),
     implied=lambda config: {
         **entries.equal_heads(config),
