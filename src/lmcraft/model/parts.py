@@ -107,7 +107,7 @@ class GatedDelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Mamba:
-    """Mamba-2's state-space mixer (arXiv 2405.21060) of layers of type mamba and hybrid."""
+    """State-space mixers of layers of type mamba and hybrid: Mamba-2 (arXiv 2405.21060), or Mamba (arXiv 2312.00752)."""
 
     num_heads: int = 0
     """Heads."""
@@ -129,6 +129,12 @@ class Mamba:
     """The output is normalized after it is multiplied by its gate, before, or not at all."""
     chunk_size: int = 256
     """Tokens that training and prefill compute together, of which lmcraft takes at most 64; it changes rounding only."""
+    time_step_rank: Annotated[int, automatic("Mamba-2")] = 0
+    """Mamba: width that time steps are projected from; each channel is a head."""
+    part_norm: Literal["none", "rmsnorm", "unweighted"] = "none"
+    """Mamba: norms of time steps and of the input and output projections of the state (Jamba, Falcon Mamba)."""
+    part_norm_eps: float = 1e-6
+    """Mamba: added to the variance in these norms."""
     time_step_min: float = 0.0
     """Lower limit of the time steps."""
     time_step_max: Annotated[float, automatic("no limit")] = 0.0
@@ -142,7 +148,12 @@ class Mamba:
 
     def check(self) -> None:
         """Raise UserError unless a mixer can be built from these sizes."""
-        _check_positive("mamba", vars(self))
+        _check_positive("mamba", {name: value for name, value in vars(self).items() if name != "time_step_rank"})
+        if self.time_step_rank < 0 or (self.time_step_rank and self.head_dim * self.n_groups != 1):
+            raise UserError(
+                f"model.mamba.time_step_rank={self.time_step_rank} needs heads of width 1 and one group, and must not be "
+                "negative; 0 is Mamba-2"
+            )
         _check_divides("mamba", vars(self), "n_groups", "num_heads")
         if len(self.part_multipliers) not in (0, 5):
             raise UserError(f"model.mamba.part_multipliers has {len(self.part_multipliers)} numbers; give five, or none")
@@ -154,7 +165,8 @@ class Mamba:
 
     def state_shapes(self) -> tuple[StateShape, ...]:
         """The last inputs of the convolution, (C, W - 1), and the state, (H, D, N)."""
-        channels = self.num_heads * self.head_dim + 2 * self.n_groups * self.state_size
+        directions = 0 if self.time_step_rank else 2 * self.n_groups * self.state_size
+        channels = self.num_heads * self.head_dim + directions
         return (channels, self.conv_kernel - 1), (self.num_heads, self.head_dim, self.state_size)
 
 

@@ -96,7 +96,9 @@ CASES = {
         padding=BIASES,
     ),
     "mamba": Case("mamba", {**CHANNELS, "time_step_rank": 5}),
-    "mamba-biases": Case("mamba", {**CHANNELS, "time_step_rank": 5, "use_bias": True, "use_conv_bias": False}),
+    "mamba-biases": Case(
+        "mamba", {**CHANNELS, "time_step_rank": 5, "use_bias": True, "use_conv_bias": False}, padding=BIASES
+    ),
     "falcon_mamba": Case("falcon_mamba", {**CHANNELS, "time_step_rank": 5}),
     "falcon_h1": Case("falcon_h1", FALCON_H1),
     "falcon_h1-gated-norm": Case(

@@ -61,6 +61,7 @@ from lmcraft.model.families.llama import LLAMA, MISTRAL
 from lmcraft.model.families.llama4 import LLAMA4_TEXT
 from lmcraft.model.families.llama_variants import ARCEE, CWM, ERNIE4_5, EXAONE, HELIUM, INTERNLM3, IQUESTCODER, SEED_OSS
 from lmcraft.model.families.lmcraft import LMCRAFT
+from lmcraft.model.families.mamba import FALCON_MAMBA, JAMBA, MAMBA
 from lmcraft.model.families.mamba2 import MAMBA2, NEMOTRON_H
 from lmcraft.model.families.mellum import MELLUM
 from lmcraft.model.families.ministral import MINISTRAL, MINISTRAL3
@@ -105,6 +106,7 @@ BY_NAME = (
     EXAONE_MOE,
     FALCON,
     FALCON_H1,
+    FALCON_MAMBA,
     FLEX_OLMO,
     GEMMA,
     GEMMA2,
@@ -131,9 +133,11 @@ BY_NAME = (
     INTERNLM3,
     IQUESTCODER,
     JAIS2,
+    JAMBA,
     LFM2,
     LFM2_MOE,
     LLAMA4_TEXT,
+    MAMBA,
     MAMBA2,
     MELLUM,
     MINICPM3,

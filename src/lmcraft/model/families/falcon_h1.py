@@ -44,12 +44,10 @@ COMMON = (
     Field("tie_word_embeddings", "tie_word_embeddings", False),
     *common.DROPOUTS,
 )
+FEED_FORWARD_PARTS = [f"feed_forward.{part}_proj" for part in experts.PARTS]
 FEED_FORWARD = (
-    *(layer_weight(f"feed_forward.{p}_proj.weight", f"feed_forward.{p}_proj.weight") for p in experts.PARTS),
-    *(
-        layer_weight(f"feed_forward.{p}_proj.bias", f"feed_forward.{p}_proj.bias", when=common.has_mlp_bias)
-        for p in experts.PARTS
-    ),
+    *(layer_weight(f"{part}.weight", f"{part}.weight", when=common.is_dense) for part in FEED_FORWARD_PARTS),
+    *(layer_weight(f"{part}.bias", f"{part}.bias", when=common.has_mlp_bias) for part in FEED_FORWARD_PARTS),
     layer_weight("input_layernorm.weight", "attention_norm.weight"),
     layer_weight("pre_ff_layernorm.weight", "feed_forward_norm.weight"),
     Weight("model.embed_tokens.weight", ("embed_tokens.weight",)),

@@ -15,13 +15,13 @@ def _weight(hf: str, ours: str, **options: Any) -> Weight:
     return Weight(f"backbone.layers.{{i}}.{hf}", (f"layers.{{i}}.{ours}",), **options)
 
 
-BACKBONE = (
+BACKBONE_TENSORS = (
     Weight("backbone.embeddings.weight", ("embed_tokens.weight",)),
     Weight("backbone.norm_f.weight", ("norm.weight",)),
     Weight("lm_head.weight", ("lm_head.weight",), when=common.is_untied),
     _weight("norm.weight", "attention_norm.weight"),
-    *mamba_weights("backbone.layers.{i}.mixer"),
 )
+BACKBONE = (*BACKBONE_TENSORS, *mamba_weights("backbone.layers.{i}.mixer"))
 FIELDS = (
     Field("use_bias", "mamba.use_bias", False),
     Field("layer_norm_epsilon", "norm_eps", 1e-5),
@@ -29,11 +29,13 @@ FIELDS = (
 )
 
 
-def _implied(config: TransformerConfig) -> dict[str, Any]:
+def one_part(config: TransformerConfig) -> dict[str, Any]:
+    """Settings of models whose blocks have one part each, without positions."""
     bias = {"mamba.use_output_bias": config.mamba.use_bias}
     return {"single_sublayer": True, "norm": "rmsnorm", "position": "none", "qk_norm": False, **bias}
 
 
+NO_ATTENTION = dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"), 1)
 MAX_TOKENS = 2**20  # the model has no limit, but a configuration must have one
 
 MAMBA2 = Family(
@@ -55,10 +57,9 @@ MAMBA2 = Family(
         Field("hidden_act", "feed_forward", "silu", {"silu": "swiglu", "swish": "swiglu"}),
     ),
     implied=lambda config: {
-        **_implied(config),
+        **one_part(config),
         "layer_types": ("mamba",) * config.num_hidden_layers,
-        # There is no attention, and no feed-forward layer.
-        **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"), 1),
+        **NO_ATTENTION,
     },
     optional_prefix="backbone.",
     weights=BACKBONE,
@@ -127,7 +128,7 @@ NEMOTRON_H = Family(
         *FIELDS,
         *common.DROPOUTS,
     ),
-    implied=lambda config: _implied(config) | (experts.SIGMOID if config.num_experts else {}),
+    implied=lambda config: one_part(config) | (experts.SIGMOID if config.num_experts else {}),
     refuse=_unsupported,
     optional_prefix="backbone.",
     weights=(

@@ -1,10 +1,12 @@
 """Recurrent mixers: they keep a state of fixed size instead of keys and values.
 
 gated_delta   gated delta-rule linear attention (Qwen3-Next, Qwen3.5)
+mamba         selective state spaces of the first generation (Mamba, Jamba)
 mamba2        state-space mixers (Mamba-2 and hybrids with it)
 short_conv    gated short convolutions (LFM2)
 causal_conv   the convolution over tokens before a recurrence
 chunk_decay   decays of a state within chunks of tokens
+time_steps    initial time steps of state spaces
 gated_norm    the norm of the output with its gate
 
 Each mixer is a module that maps the normed residual stream, (B, T, C), to its output, (B, T, C). Its other arguments are
@@ -17,6 +19,7 @@ from torch import nn
 
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.mixers.gated_delta import GatedDeltaNet
+from lmcraft.model.mixers.mamba import Mamba
 from lmcraft.model.mixers.mamba2 import Mamba2
 from lmcraft.model.mixers.short_conv import GatedShortConv
 
@@ -27,7 +30,7 @@ def make_mixer(config: TransformerConfig, layer: int) -> nn.Module:
         case "linear_attention":
             return GatedDeltaNet(config, layer)
         case "mamba" | "hybrid":
-            return Mamba2(config, layer)
+            return (Mamba if config.mamba.time_step_rank else Mamba2)(config, layer)
         case "conv":
             return GatedShortConv(config, layer)
     raise AssertionError(config.layer_type(layer))

@@ -11,7 +11,7 @@ Heads of a group share b and c.
 Shapes: B batch, T new tokens, C width, H heads, D head width, G groups, N width of b and c, L tokens of a chunk.
 """
 
-from math import inf, log
+from math import inf
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +23,9 @@ from lmcraft.model.linear import Linear
 from lmcraft.model.mixers.causal_conv import CausalConv
 from lmcraft.model.mixers.chunk_decay import chunk_decay, from_chunks, into_chunks
 from lmcraft.model.mixers.gated_norm import GatedRMSNorm
+from lmcraft.model.mixers.time_steps import draw_time_steps
 
 MAX_CHUNK_TOKENS = 64  # more work between the tokens of a chunk would outweigh fewer states
-INITIAL_TIME_STEPS = (0.001, 0.1)
 
 
 class Mamba2(nn.Module):
@@ -44,10 +44,7 @@ class Mamba2(nn.Module):
         self.dt_bias = nn.Parameter(torch.empty(self.heads))
         self.A_log = nn.Parameter(torch.arange(1, self.heads + 1, dtype=torch.float32).log())
         self.D = nn.Parameter(torch.ones(self.heads))
-        if not self.dt_bias.is_meta:
-            low, high = INITIAL_TIME_STEPS
-            time_steps = self.dt_bias.data.uniform_(log(low), log(high)).exp_()
-            time_steps += torch.log(-torch.expm1(-time_steps))  # the inverse of softplus
+        draw_time_steps(self.dt_bias)
         gate_first = sizes.norm == "after_gate"
         normed = sizes.norm != "none"
         self.norm = GatedRMSNorm(self.inner, config.norm_eps, groups=self.groups, gate_first=gate_first) if normed else None
