@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lmcraft.model.norm import RMSNorm
+from lmcraft.model.norm import HeadLayerNorm, LayerNorm, LayerNorm1p, RMSNorm, UnweightedRMSNorm
 
 
 def rms_norm_formula(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -32,3 +32,21 @@ def test_rms_norm_leaves_its_input_alone() -> None:
     before = x.detach().clone()
     norm(x).sum().backward()
     assert torch.equal(x, before)
+
+
+def test_layer_norms_without_bias_with_an_offset_and_of_each_head_match_the_formula() -> None:
+    x = torch.randn(2, 5, 3, 8)
+    normed = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, correction=0) + 1e-2).sqrt()
+    plain, offset, heads = LayerNorm(8, 1e-2, bias=False), LayerNorm1p(8, 1e-2), HeadLayerNorm(3, 8, 1e-2)
+    for norm in (plain, offset, heads):
+        torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(offset.bias)
+    torch.testing.assert_close(LayerNorm(8, 1e-2, elementwise_affine=False)(x), normed)
+    torch.testing.assert_close(plain(x), normed * plain.weight)
+    torch.testing.assert_close(offset(x), normed * (1 + offset.weight) + offset.bias)
+    torch.testing.assert_close(heads(x), normed * heads.weight)
+
+
+def test_an_unweighted_rms_norm_is_one_with_weights_of_one() -> None:
+    x = torch.randn(3, 8)
+    torch.testing.assert_close(UnweightedRMSNorm(1e-2)(x), RMSNorm(8, 1e-2)(x))

@@ -51,3 +51,21 @@ def test_inference_mode_computes_the_loss_without_gradients() -> None:
     with torch.inference_mode():
         loss = linear_cross_entropy(x, OutputHead(w), targets)
     torch.testing.assert_close(loss, F.cross_entropy(x @ w.T, targets, reduction="sum").detach())
+
+
+@pytest.mark.parametrize("chunk_bytes", [2**26, 2000])
+def test_a_head_with_scale_bias_and_softcap_matches_torch(chunk_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "CHUNK_BYTES", chunk_bytes)
+    x, w, targets = inputs(torch.float32)
+    bias = torch.randn(50).requires_grad_()
+    head = OutputHead(w, bias, scale=0.7, softcap=3.0)
+    loss = linear_cross_entropy(x, head, targets, label_smoothing=0.1, z_loss=0.01)
+    logits = 3 * torch.tanh((0.7 * x @ w.T + bias) / 3)
+    reference = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=0.1)
+    reference = reference + 0.01 * logits.logsumexp(dim=-1)[targets != -100].square().sum()
+    torch.testing.assert_close(loss, reference)
+    gradients, expected = (torch.autograd.grad(value / 30, (x, w, bias)) for value in (loss, reference))
+    for actual, wanted in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(actual, wanted)
+    torch.testing.assert_close(head.logits(x), logits)
+    torch.testing.assert_close(head.wide_logits(x), logits)

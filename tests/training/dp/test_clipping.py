@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from lmcraft.data.loader import IGNORE_INDEX
+from lmcraft.model.parts import Multipliers
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import TensorBatch
 from lmcraft.training.dp import projection, row_gradients
@@ -22,6 +23,13 @@ FAMILIES = {
     "gemma": {"norm": "gemma_rmsnorm", "scale_embeddings": True, "tie_word_embeddings": True, "feed_forward": "geglu_tanh"},
     "projection-norm": {"qk_norm_over": "projection", "attention_bias": "qkv"},
     "parallel": {"parallel_residual": True, "feed_forward": "relu2", "norm_placement": "both"},
+    "capped": {
+        "norm": "layernorm",
+        "norm_bias": False,
+        "attn_logit_softcapping": 2.0,
+        "final_logit_softcapping": 3.0,
+        "multipliers": Multipliers(embedding=2.0, residual=0.5, attention=0.3, logits=0.5),
+    },
     "wide": {"hidden_size": 64, "num_attention_heads": 8},  # more numbers in a matrix than in the activations
 }
 
