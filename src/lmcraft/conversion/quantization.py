@@ -62,16 +62,17 @@ def quantize_model(
     layers = dict(_matrices(model.layers))
     sensitivities = measure_sensitivity(model, list(layers.values()), samples_NT)
     in_8_bits = choose_8_bits(layers, sensitivities, average_bits, shifted=shifted)
-    hidden = [model.embed(sample[None]) for sample in samples_NT]
-    layer_inputs = model.layer_inputs(samples_NT.shape[1])
+    shared = model.layer_inputs(samples_NT.shape[1])
+    texts = [model.block_inputs(sample[None], layer_inputs=shared) for sample in samples_NT]
+    hidden = [x_1TC for x_1TC, _, _ in texts]
     for number, block in enumerate(model.layers):
         hessians: dict[Linear, Tensor] = {}
         with _collect_hessians(block, sensitivities, hessians):
-            for x_1TC in hidden:
-                block(x_1TC, *layer_inputs[number], None)
+            for x_1TC, (_, inputs, cache) in zip(hidden, texts, strict=True):
+                block(x_1TC, *inputs[number], cache)
         for _, layer in _matrices(block):
             _quantize(layer, 8 if layer in in_8_bits else 4, hessians.get(layer), shifted)
-        hidden = [block(x_1TC, *layer_inputs[number], None) for x_1TC in hidden]
+        hidden = [block(x_1TC, *inputs[number], cache) for x_1TC, (_, inputs, cache) in zip(hidden, texts, strict=True)]
         report(number + 1, len(model.layers))
 
 

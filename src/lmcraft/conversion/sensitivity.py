@@ -51,13 +51,14 @@ def measure_sensitivity(model: Transformer, layers: Collection[Linear], samples_
 
     handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
-        layer_inputs = model.layer_inputs(samples_NT.shape[1])
+        shared = model.layer_inputs(samples_NT.shape[1])
         for sample in samples_NT:
-            embedded = model.embed(sample[None]).detach().requires_grad_()
+            embedded, layer_inputs, cache = model.block_inputs(sample[None], layer_inputs=shared)
+            embedded = embedded.detach().requires_grad_()
             with torch.enable_grad():
                 x_1TC = embedded
                 for block, inputs in zip(model.layers, layer_inputs, strict=True):
-                    x_1TC = block(x_1TC, *inputs, None)
+                    x_1TC = block(x_1TC, *inputs, cache)
                 logprobs_TV = model.logits(model.norm(x_1TC))[0].float().log_softmax(dim=-1)
                 drawn = torch.multinomial(logprobs_TV.detach().exp(), 1, generator=generator)
                 likelihood = logprobs_TV.gather(1, drawn).sum()

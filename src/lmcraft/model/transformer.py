@@ -141,11 +141,8 @@ class Transformer(nn.Module):
         """
         if cache is not None and self.config.bidirectional:
             raise UserError(encoder_sentence(self.config))
-        past = cache.length if cache is not None else 0
         hook = no_hooks if hooks is None else hooks.at("")
-        x_BTC = self.embed(input_ids, document_ids=document_ids, past=past, hook=hook)
-        layer_inputs = self._with_embeddings(self.layer_inputs(input_ids.shape[1], document_ids, cache), input_ids, x_BTC)
-        cache = SharedKeys(cache) if self.config.key_sharing.num_layers else cache
+        x_BTC, layer_inputs, cache = self.block_inputs(input_ids, document_ids=document_ids, cache=cache, hook=hook)
         for number, (layer, inputs) in enumerate(zip(self.layers, layer_inputs, strict=True)):
             if hooks is not None:
                 x_BTC = layer(x_BTC, *inputs, cache, hooks.at(f"blocks.{number}."))
@@ -154,6 +151,25 @@ class Transformer(nn.Module):
             else:
                 x_BTC = layer(x_BTC, *inputs, cache)
         return hook("ln_final.hook_normalized", self.norm(x_BTC))
+
+    def block_inputs(
+        self,
+        input_ids: Tensor,
+        *,
+        document_ids: Tensor | None = None,
+        cache: Cache | None = None,
+        layer_inputs: list[LayerInputs] | None = None,
+        hook: Hook = no_hooks,
+    ) -> tuple[Tensor, list[LayerInputs], Cache | None]:
+        """The residual stream before the first block, (B, T, C), the other inputs of each block, and the cache for them.
+
+        `layer_inputs` are those of another text of the same length, whose masks and rotary rows are shared.
+        """
+        past = cache.length if cache is not None else 0
+        x_BTC = self.embed(input_ids, document_ids=document_ids, past=past, hook=hook)
+        layer_inputs = layer_inputs or self.layer_inputs(input_ids.shape[1], document_ids, cache)
+        inputs = self._with_embeddings(layer_inputs, input_ids, x_BTC)
+        return x_BTC, inputs, SharedKeys(cache) if self.config.key_sharing.num_layers else cache
 
     def run_with_hooks(
         self,
