@@ -14,7 +14,7 @@ from torch.nn.modules import module as torch_module
 from lmcraft.model.attention import BaseAttention
 from lmcraft.model.block import Block
 from lmcraft.model.config import TransformerConfig
-from lmcraft.model.norm import make_norm
+from lmcraft.model.norm import make_final_norm
 from lmcraft.model.transformer import Transformer
 
 SAMPLES_PER_DIMENSION = 8
@@ -42,7 +42,7 @@ def _build_originals(model: Transformer) -> dict[str, nn.Module]:
     """The modules that the configuration describes, by name, without weights."""
     config, blocks = model.config, {}
     with torch.device("meta"):
-        originals: dict[str, nn.Module] = {"norm": make_norm(config)}
+        originals: dict[str, nn.Module] = {"norm": make_final_norm(config)}
         for number in range(len(model.layers)):
             kind = _layer_kind(config, number)
             if kind not in blocks:

@@ -130,6 +130,11 @@ def make_norm(config: TransformerConfig) -> nn.Module:
     return make_rms_norm(config, config.hidden_size) if config.norm_weight else UnweightedRMSNorm(config.norm_eps)
 
 
+def make_final_norm(config: TransformerConfig) -> nn.Module:
+    """The norm after the last block."""
+    return make_norm(config) if config.final_norm else nn.Identity()
+
+
 def make_rms_norm(config: TransformerConfig, size: int) -> RMSNorm:
     """An RMSNorm over `size` features: for queries and keys, and for the residual stream."""
     kind = GemmaRMSNorm if config.norm == "gemma_rmsnorm" else RMSNorm

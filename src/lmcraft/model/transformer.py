@@ -19,7 +19,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, HookFunction, HookPoint, Hooks, NameFilter, no_hooks
 from lmcraft.model.layer_inputs import LayerInputs, LayerInputsBuilder, token_positions
 from lmcraft.model.linear import Linear
-from lmcraft.model.norm import make_norm
+from lmcraft.model.norm import make_final_norm, make_norm
 from lmcraft.model.output_head import OutputHead
 from lmcraft.model.per_layer_embedding import LayerEmbedding
 from lmcraft.model.quantized_matrix import QuantizedMatrix
@@ -61,7 +61,7 @@ class Transformer(nn.Module):
         self.embed_norm = make_norm(config) if config.embedding_norm else None
         self.layer_embedding = _layer_embedding(config) if config.per_layer_embedding.width else None
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_hidden_layers))
-        self.norm = make_norm(config) if config.final_norm else nn.Identity()
+        self.norm = make_final_norm(config)
         tied = config.tie_word_embeddings
         self.lm_head = None if tied else Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
         self._inputs = LayerInputsBuilder(config)

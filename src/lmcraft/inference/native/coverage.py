@@ -17,7 +17,7 @@ def _is_any(value: object) -> bool:
 
 def _is_in_tables(scaling: RopeScaling) -> bool:
     """Whether the rotary tables hold all there is to know: they do not depend on the length of the text."""
-    return scaling.rope_type in ("default", "linear", "llama3", "yarn")
+    return scaling.rope_type in ("default", "linear", "dynamic", "llama3", "yarn")
 
 
 def _are_computed(multipliers: Multipliers) -> bool:
