@@ -51,3 +51,9 @@ def test_a_quantized_model_stores_its_experts_as_they_are(model: Transformer, tm
     again = load_model(tmp_path, dtype=torch.float32)
     for (key, before), after in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
         assert torch.equal(before, after), key
+
+
+def test_a_divisor_of_zero_or_infinity_is_refused() -> None:
+    for scaling in (0, float("inf"), float("nan")):
+        with pytest.raises(UserError, match=r"logits_scaling=.* must be a number other than 0"):
+            FAMILIES["granitemoe"].read_config({"logits_scaling": scaling})

@@ -11,6 +11,7 @@ from lmcraft.model.families.common import BIAS, SILU, Rotary
 from lmcraft.model.families.family import Entry, Field, Weight
 from lmcraft.model.families.layouts import Layout
 from lmcraft.model.parts import Multipliers
+from lmcraft.model.setting_checks import MAX_NUMBER
 
 UNGATED = {
     "gelu_new": "gelu_tanh",
@@ -120,7 +121,10 @@ class Reciprocal(Field):
     """A number whose reciprocal is ours."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {self.ours: 1 / super().read(hf_config, read_so_far)[self.ours]}
+        value = super().read(hf_config, read_so_far)[self.ours]
+        if isinstance(value, int | float) and not 0 < abs(value) < MAX_NUMBER:
+            raise UserError(f"config.json: {self.hf}={value!r} must be a number other than 0, and finite")
+        return {self.ours: 1 / value}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:
         super().write(config, hf_config)
