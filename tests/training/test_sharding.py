@@ -9,6 +9,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
 
 from lmcraft.errors import UserError
+from lmcraft.model.output_head import OutputHead
 from lmcraft.training.batch import TensorBatch
 from lmcraft.training.objective import NextToken
 from lmcraft.training.processes import Processes
@@ -81,13 +82,15 @@ def test_matrices_are_divided_and_gathered(processes: Processes) -> None:
 def test_tokens_of_a_loss_are_divided_among_ranks(processes: Processes) -> None:
     assert processes.mesh is not None
     x, weight, targets = torch.randn(5, 4, requires_grad=True), torch.randn(7, 4, requires_grad=True), torch.arange(5)
-    x_part, weight_part, targets_part = share_tokens(processes.mesh["tensor"], x, weight, targets)
+    bias = torch.randn(7, requires_grad=True)
+    x_part, head, targets_part = share_tokens(processes.mesh["tensor"], x, OutputHead(weight, bias, softcap=2.0), targets)
     assert torch.equal(x_part, x) and torch.equal(targets_part, targets)
-    torch.nn.functional.cross_entropy(x_part @ weight_part.T, targets_part).backward()  # type: ignore[no-untyped-call]
-    gradients = x.grad, weight.grad
-    x.grad = weight.grad = None
-    torch.nn.functional.cross_entropy(x @ weight.T, targets).backward()  # type: ignore[no-untyped-call]
-    for gradient, expected in zip(gradients, (x.grad, weight.grad), strict=True):
+    torch.nn.functional.cross_entropy(head.logits(x_part), targets_part).backward()  # type: ignore[no-untyped-call]
+    gradients = x.grad, weight.grad, bias.grad
+    x.grad = weight.grad = bias.grad = None
+    logits = 2 * torch.tanh((x @ weight.T + bias) / 2)
+    torch.nn.functional.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
+    for gradient, expected in zip(gradients, (x.grad, weight.grad, bias.grad), strict=True):
         torch.testing.assert_close(gradient, expected)
 
 
