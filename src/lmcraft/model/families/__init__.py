@@ -1,22 +1,24 @@
 """Model families: one table each, translating a Hugging Face model type to `TransformerConfig` and our weights, and back.
 
-family      `Family`, the table: fields of config.json, names and layouts of weights
-layouts     how rows of our tensors lie in one of a checkpoint: stacked, by head, rotary pairs
-common      entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
-experts     entries that families with experts share
-recurrent   entries that families with recurrent layers share
-gpt2, gpt_neox, llama (and Mistral), qwen (2, 3 and its mixture of experts), gemma3, phi3, olmo (1 to 3)
-entries     entries that families like Llama share
-llama_variants  Seed-OSS, ERNIE 4.5, EXAONE 3, Helium, AFM, CWM, InternLM 3, IQuest-Coder
-granite, smollm3, cohere, glm, exaone4, hunyuan, ministral, bitnet (and Apertus, nanochat)
-gemma       Gemma, Gemma 2, VaultGemma
-encoders    BERT, RoBERTa and its relatives, ModernBERT
-gemma4      Gemma 4
-deepseek    latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
-common_uneven  entries of families whose layers differ in size or share keys, or that have embeddings per layer
-common_recurrent  entries of families with recurrent layers
-qwen_delta (Qwen3-Next, Qwen3.5), lfm2
-lmcraft     our own format, for configurations that no Hugging Face family can express
+family          `Family`, the table: fields of config.json, names and layouts of weights
+layouts         how rows of our tensors lie in one of a checkpoint: stacked, by head, rotary pairs
+common          entries that several families share: sizes, rotary positions, sliding windows, Llama's weight names
+entries         entries that families like Llama share
+experts         entries that families with experts share
+recurrent       entries that families with recurrent layers share
+common_uneven   entries of families whose layers differ in size or share keys, or that have embeddings per layer
+lmcraft         our own format, for configurations that no Hugging Face family can express
+
+llama (and Mistral), llama_variants (Seed-OSS, ERNIE 4.5, EXAONE 3, Helium, AFM, CWM, InternLM 3, IQuest-Coder), smollm3,
+granite, cohere, glm, exaone4, hunyuan, ministral, olmo (1 to 3), bitnet (and Apertus, nanochat), phi, phi3, stablelm,
+starcoder2, gemma (1, 2, VaultGemma), gemma3, gemma4
+gpt2, gpt_bigcode, gpt_neo, gptj, gpt_neox, opt, bloom, falcon, mpt
+qwen (2, 3, and their mixtures of experts), gpt_oss, mixtral (and MiniMax-M2), llama4, glm4_moe (and dots.llm1, Solar Open),
+olmoe (and FlexOlmo), phimoe, granitemoe (with and without Mamba-2), ernie4_5_moe, exaone_moe, hunyuan_moe (and HY 3), afmoe,
+mellum, aria, dbrx
+deepseek        latent attention: DeepSeek 2 and 3, GLM 4.7 Flash, Sarvam, Youtu
+qwen_delta (Qwen3-Next, Qwen3.5), lfm2, falcon_h1 (and Bamba), mamba, mamba2 (and Nemotron-H)
+encoders        BERT, RoBERTa and its relatives, ModernBERT
 
 A configuration is saved as the family that it names, or as the first in `BY_PREFERENCE` that can express it; the
 others are in `BY_NAME`.
