@@ -96,7 +96,8 @@ def build_runner(
     reason = unsupported_reason(model) if tier != "eager" else ""
     if reason and (tier == "native" or weights in ("int8", "int4")):
         problem = "does not support this model" if unsupported_feature(model) else "cannot be compiled"
-        raise UserError(f"the native decode step {problem}: {reason}; use tier='eager'")
+        remedy = "use tier='auto'" if tier == "native" else f"leave out weights={weights}, and PyTorch decodes"
+        raise UserError(f"the native decode step {problem}: {reason}; {remedy}")
     if reason and not unsupported_feature(model):
         _explain_slow_tier(reason)
     native = tier != "eager" and not reason
