@@ -76,6 +76,7 @@ MODELS = {
     "mellum": "Mellum",
     "mimo_v2_flash": "MiMo-V2-Flash",
     "minicpm3": "MiniCPM3",
+    "mistral4": "Mistral 4 (text)",
     "minimax": "MiniMax-Text-01, M1",
     "minimax_m2": "MiniMax-M2",
     "ministral": "Ministral 8B",
