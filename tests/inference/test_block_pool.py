@@ -22,8 +22,14 @@ class Pool(RuleBasedStateMachine):
         self.held: dict[int, tuple[BlockTable, list[int], bytes]] = {}
         self.contents: dict[int, tuple[bytes, tuple[int, ...]]] = {}  # of each block: its salt, its tokens and all before
 
-    @rule(target=growing, tokens=TEXTS, salt=st.sampled_from([b"a", b"b"]), block_multiple=st.sampled_from([1, 2]))
-    def begin(self, tokens: list[int], salt: bytes, block_multiple: int) -> object:
+    @rule(
+        target=growing,
+        tokens=TEXTS,
+        salt=st.sampled_from([b"a", b"b"]),
+        block_multiple=st.sampled_from([1, 2]),
+        num_computed=st.integers(0, 40),
+    )
+    def begin(self, tokens: list[int], salt: bytes, block_multiple: int, num_computed: int) -> object:
         table = BlockTable()
         num_matched = self.pool.match_prefix(table, tokens, salt, block_multiple)
         assert num_matched < len(tokens) and num_matched % (block_multiple * SIZE) == 0
@@ -34,9 +40,23 @@ class Pool(RuleBasedStateMachine):
             return multiple()
         for number in range(num_matched // SIZE, len(tokens) // SIZE):
             self.contents[table.blocks[number]] = (salt, tuple(tokens[: (number + 1) * SIZE]))
-        self.pool.publish(table, tokens, salt)
+        self.pool.publish(table, tokens[: max(num_matched, num_computed)], salt)
         self.held[id(table)] = table, tokens, salt
         return table
+
+    @rule(table=growing, block_multiple=st.sampled_from([1, 2]))
+    def go_on(self, table: BlockTable, block_multiple: int) -> None:
+        """Blocks that others have published since replace those that are not computed yet."""
+        if id(table) not in self.held:
+            return
+        _, tokens, salt = self.held[id(table)]
+        num_blocks, num_published = len(table.blocks), len(table.hashes)
+        num_matched = self.pool.match_prefix(table, tokens, salt, block_multiple)
+        assert len(table.blocks) == num_blocks and num_matched == len(table.hashes) * SIZE < len(tokens) + SIZE
+        assert len(table.hashes) == num_published or num_matched % (block_multiple * SIZE) == 0
+        for number, block in enumerate(table.blocks[: len(tokens) // SIZE]):
+            self.contents.setdefault(block, (salt, tuple(tokens[: (number + 1) * SIZE])))
+            assert self.contents[block] == (salt, tuple(tokens[: (number + 1) * SIZE]))
 
     @rule(table=growing, more=st.integers(1, 9))
     def grow(self, table: BlockTable, more: int) -> None:

@@ -9,7 +9,7 @@ Shapes: K key-value heads, P slots (one per token) of the pool, D head width, ea
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -103,10 +103,10 @@ class BlockPool:
         return True
 
     def match_prefix(self, table: BlockTable, tokens: Sequence[int], salt: bytes, block_multiple: int = 1) -> int:
-        """Start a new request with the published blocks that match its prefix.
+        """Let a request use published blocks that match its tokens from the end of its own published blocks on.
 
         Args:
-            table: of the request, empty.
+            table: of the request; empty, or all computed tokens are in published blocks. Its other blocks are replaced.
             tokens: of the request. The last one is never matched, because its logits are needed.
             salt: of the owner.
             block_multiple: only a multiple of this many blocks is reused.
@@ -114,23 +114,24 @@ class BlockPool:
         Returns:
             The number of tokens whose keys and values the table now holds.
         """
-        assert not table.blocks
-        matches: list[tuple[bytes, int]] = []
-        for block_hash in self._hashes(tokens[:-1], salt):
+        first, matches = len(table.hashes), list[tuple[bytes, int]]()
+        for block_hash in self._hashes(tokens[:-1], table, salt):
             if block_hash not in self._block_of:
                 break
             matches.append((block_hash, self._block_of[block_hash]))
-        matches = matches[: len(matches) // block_multiple * block_multiple]
+        del matches[max(0, (first + len(matches)) // block_multiple * block_multiple - first) :]
         if self.num_recurrent_layers:
             while matches and matches[-1][0] not in self.snapshots:
                 del matches[-block_multiple:]
-            table.state = self.snapshots.get(matches[-1][0]) if matches else None
-        for block_hash, block in matches:
+            table.state = self.snapshots.get(matches[-1][0]) if matches else table.state
+        for number, (block_hash, block) in enumerate(matches, first):
             self._num_users[block] += 1
             self._idle.pop(block, None)
-            table.blocks.append(block)
+            if number < len(table.blocks):
+                self._release(table.blocks[number])
+            table.blocks[number : number + 1] = [block]
             table.hashes.append(block_hash)
-        return len(matches) * self.block_tokens
+        return len(table.hashes) * self.block_tokens
 
     def publish(self, table: BlockTable, tokens: Sequence[int], salt: bytes, *, keep_state: bool = True) -> None:
         """Let later requests match the full blocks of `tokens`, all of which have been computed.
@@ -172,12 +173,7 @@ class BlockPool:
         The last ones are reused first, because the blocks of a prefix are worth nothing without those before them.
         """
         for block in reversed(table.blocks):
-            self._num_users[block] -= 1
-            if self._num_users[block] == 0:
-                if block in self._hash_of:
-                    self._idle[block] = None
-                else:
-                    self._free.append(block)
+            self._release(block)
         table.blocks, table.hashes, table.state = [], [], None
 
     def check(self, tables: Sequence[BlockTable]) -> None:
@@ -194,6 +190,14 @@ class BlockPool:
         assert {block: block_hash for block_hash, block in self._block_of.items()} == self._hash_of
         assert idle <= self._hash_of.keys() and not free & self._hash_of.keys()
 
+    def _release(self, block: int) -> None:
+        self._num_users[block] -= 1
+        if self._num_users[block] == 0:
+            if block in self._hash_of:
+                self._idle[block] = None
+            else:
+                self._free.append(block)
+
     def _take_block(self) -> int:
         if self._free:
             block = self._free.pop()
@@ -205,12 +209,12 @@ class BlockPool:
         self._num_users[block] = 1
         return block
 
-    def _hashes(self, tokens: Sequence[int], salt: bytes) -> list[bytes]:
-        hashes, block_hash = [], _root_hash(salt)
-        for start in range(0, len(tokens) - self.block_tokens + 1, self.block_tokens):
+    def _hashes(self, tokens: Sequence[int], table: BlockTable, salt: bytes) -> Iterator[bytes]:
+        """The hashes of the full blocks of `tokens` after the published ones of a table."""
+        block_hash = table.hashes[-1] if table.hashes else _root_hash(salt)
+        for start in range(len(table.hashes) * self.block_tokens, len(tokens) - self.block_tokens + 1, self.block_tokens):
             block_hash = _chained_hash(block_hash, tokens[start : start + self.block_tokens])
-            hashes.append(block_hash)
-        return hashes
+            yield block_hash
 
 
 def _root_hash(salt: bytes) -> bytes:

@@ -163,7 +163,8 @@ class Scheduler:
         if not pending:
             return []
         decoding_clients = {sequence.request.client for sequence, _ in decode}
-        chunks, several = [], len({sequence.request.client for sequence in self.running}) > 1
+        chunks: list[tuple[SequenceState, int]] = []
+        several = len({sequence.request.client for sequence in self.running}) > 1
         budget = min(budget, PREFILL_CHUNK_TOKENS) if several else budget  # other clients wait no longer than for one chunk
         clients: set[str] = set()
         self._takes_oldest = not self._takes_oldest
@@ -173,9 +174,12 @@ class Scheduler:
                 break
             if several and (sequence.request.client in clients or (clients and not sequence.request.generates)):
                 continue  # the next step may belong to another client
+            self._go_on_from_others(sequence)
             length = chunk_tokens(sequence)
             chunk_end = (sequence.num_computed // length + 1) * length
             stop = min(chunk_end, sequence.prompt_length)
+            if stop < sequence.prompt_length and any(_same_chunk(sequence, stop, *chunk) for chunk in chunks):
+                continue  # the next step finds it computed
             budget -= stop - sequence.num_computed
             if budget < 0:
                 break
@@ -230,9 +234,7 @@ class Scheduler:
         """Run a waiting sequence, if there are a slot and blocks for all of its tokens so far and one more."""
         if len(self.running) == self.max_num_seqs:
             return False
-        prompt = sequence.tokens[: min(sequence.prompt_length, sequence.num_reusable + 1)]
-        chunk_blocks = chunk_tokens(sequence) // self._pool.block_tokens
-        num_matched = self._pool.match_prefix(sequence.block_table, prompt, sequence.salt, chunk_blocks)
+        num_matched = self._match_prefix(sequence)
         if not self._pool.allocate(sequence.block_table, len(sequence.tokens) + 1):
             self._pool.free(sequence.block_table)
             assert self.running, "the pool is empty, so a sequence within the context length must fit"
@@ -243,6 +245,22 @@ class Scheduler:
         sequence.num_computed, sequence.started = num_matched, True
         self.running.append(sequence)
         return True
+
+    def _match_prefix(self, sequence: SequenceState) -> int:
+        """Use blocks of other sequences for as many of its tokens as they hold; returns how many are then computed."""
+        prompt = sequence.tokens[: min(sequence.prompt_length, sequence.num_reusable + 1)]
+        chunk_blocks = chunk_tokens(sequence) // self._pool.block_tokens
+        return self._pool.match_prefix(sequence.block_table, prompt, sequence.salt, chunk_blocks)
+
+    def _go_on_from_others(self, sequence: SequenceState) -> None:
+        """Skip the chunks of a prompt that other sequences have computed since it was admitted."""
+        if sequence.num_computed != len(sequence.block_table.hashes) * self._pool.block_tokens:
+            return
+        is_first_time = sequence.work_tokens == sequence.num_computed - sequence.num_cached
+        num_matched = self._match_prefix(sequence)
+        if is_first_time:  # after a preemption, the blocks may be its own
+            sequence.num_cached += num_matched - sequence.num_computed
+        sequence.num_computed = num_matched
 
     def _yielding_to(self, sequence: SequenceState) -> SequenceState | None:
         """The youngest sequence of the client that holds the most, if that is more than its share, and it used more."""
@@ -293,3 +311,8 @@ class Scheduler:
         self._remove(sequence)
         sequence.num_computed = 0
         self.waiting.appendleft(sequence)
+
+
+def _same_chunk(sequence: SequenceState, stop: int, other: SequenceState, other_stop: int) -> bool:
+    """Whether two sequences have the same tokens up to the end of their chunks, and may share their blocks."""
+    return stop == other_stop and sequence.salt == other.salt and sequence.tokens[:stop] == other.tokens[:stop]
