@@ -70,7 +70,7 @@ def test_a_long_prompt_waits_while_another_client_decodes(engine: Engine) -> Non
 
 
 def test_within_one_client_the_first_comes_first(engine: Engine) -> None:
-    first, second = submit(engine, "a", 240), submit(engine, "a", 240)
+    first, second = (submit(engine, "a", 240, prompt_ids=prompt(240, seed)) for seed in (1, 2))
     while not first.generated:
         assert second.num_computed == 0
         engine.step()
