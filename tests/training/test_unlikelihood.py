@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lmcraft.data.loader import IGNORE_INDEX
+from lmcraft.model.output_head import OutputHead
 from lmcraft.training.unlikelihood import TARGETS_PER_CHUNK, unlikelihood
 
 
@@ -20,7 +21,7 @@ def test_it_is_the_formula(count: int) -> None:
     targets = torch.randint(11, (count + 5,))
     targets[torch.randperm(count + 5)[:5]] = IGNORE_INDEX
     expected = naive(x, weight, targets)
-    actual = unlikelihood(x, weight, targets)
+    actual = unlikelihood(x, OutputHead(weight), targets)
     torch.testing.assert_close(actual, expected)
     if count:
         for a, b in zip(torch.autograd.grad(actual, (x, weight)), torch.autograd.grad(expected, (x, weight)), strict=True):
@@ -30,7 +31,7 @@ def test_it_is_the_formula(count: int) -> None:
 @pytest.mark.parametrize("logit", [-50.0, 0.0, 5.0, 200.0])
 def test_a_step_lowers_the_probability_however_certain_the_model_is(logit: float) -> None:
     weight = torch.tensor([[logit], [0.0], [-1.0]], requires_grad=True)
-    loss = unlikelihood(torch.ones(1, 1), weight, torch.tensor([0]))
+    loss = unlikelihood(torch.ones(1, 1), OutputHead(weight), torch.tensor([0]))
     assert torch.isfinite(loss)
     (gradient,) = torch.autograd.grad(loss, weight)
     p = torch.tensor([logit, 0.0, -1.0]).softmax(0)[0]

@@ -9,6 +9,7 @@ from lmcraft.data.loader import IGNORE_INDEX, Batch
 from lmcraft.finetuning.encoding import TokenizedExample
 from lmcraft.finetuning.objectives.log_probs import TARGETS_PER_CHUNK, document_log_probs, token_log_probs
 from lmcraft.finetuning.packing import PackedRows
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.transformer import Transformer
 from lmcraft.training.batch import to_device
 from tests.finetuning.chat import random_example
@@ -63,8 +64,8 @@ def test_log_probabilities_in_chunks_are_those_of_the_whole() -> None:
     weight = torch.randn(30, 8, requires_grad=True)
     targets = torch.randint(0, 30, (TARGETS_PER_CHUNK + 10,))
     expected = (x @ weight.t()).log_softmax(-1).gather(1, targets[:, None])[:, 0]
-    actual = token_log_probs(x, weight, targets)
+    actual = token_log_probs(x, OutputHead(weight), targets)
     torch.testing.assert_close(actual, expected)
     gradients = [torch.autograd.grad((values * torch.arange(len(x))).sum(), (x, weight)) for values in (actual, expected)]
     torch.testing.assert_close(*gradients, atol=1e-2, rtol=1e-4)
-    assert token_log_probs(x[:0], weight, targets[:0]).shape == (0,)
+    assert token_log_probs(x[:0], OutputHead(weight), targets[:0]).shape == (0,)

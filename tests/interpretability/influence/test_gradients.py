@@ -15,6 +15,7 @@ from lmcraft.interpretability.influence.gradients import (
     draw_tokens,
     text_rows,
 )
+from lmcraft.model.output_head import OutputHead
 from lmcraft.model.transformer import Transformer
 from tests.interpretability.influence.conftest import MakeDocuments
 from tests.tiny import GPT2, tiny_model
@@ -94,6 +95,6 @@ def test_gradients_of_all_parameters_are_those_of_autograd() -> None:
 def test_tokens_are_drawn_from_the_models_distribution() -> None:
     weight = torch.randn(5, 3)
     x = torch.randn(1, 1, 3).expand(100, 200, 3)
-    drawn = draw_tokens(x, weight, torch.Generator().manual_seed(0))
+    drawn = draw_tokens(x, OutputHead(weight), torch.Generator().manual_seed(0))
     shares = drawn.flatten().bincount(minlength=5) / drawn.numel()
     torch.testing.assert_close(shares, (weight @ x[0, 0]).softmax(0), rtol=0, atol=0.02)
