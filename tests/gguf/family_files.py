@@ -40,6 +40,10 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 # What llama.cpp cannot express, and a part of the error.
 REFUSED = {
+    "deepseek_v3-no-query-rank": "attention_bias=True",
+    "deepseek_v3-yarn": "other mscale than mscale_all_dim",
+    "deepseek_v2-lite": "q_lora_rank=null|other mscale",
+    "falcon-serial": "bias=True",
     "mpt-clipped": "softmax_scale=0.2",
     "gpt_bigcode-all-heads": "multi_query=False",
     "phi-qk-norm": "qk_layernorm=True",

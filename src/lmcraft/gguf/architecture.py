@@ -118,12 +118,16 @@ class Architecture:
     """Settings that are true if the file has the named tensor."""
     scalings: tuple[str, ...] = ("default",)
     """Rotary scaling types that llama.cpp supports for it; empty: no rotary positions."""
+    yarn_mscale: bool = False
+    """YaRN also scales attention by `mscale_all_dim`, as in DeepSeek."""
     yarn_truncates: bool = True
     """YaRN rounds the borders of its ramp to whole dimensions (`truncate` of Hugging Face; llama.cpp always does)."""
     head_dim: int | None = None
     """Default `head_dim` of config.json; None: hidden_size / heads."""
     has_head_dim: bool = True
     """Whether config.json has the key `head_dim`."""
+    latent: bool = False
+    """Multi-head latent attention; the width of a head is that of its rotated part."""
     gated_attention: bool = False
     """`attn_q` has gates besides the queries, and `attn_qkv` belongs to linear attention."""
     square: bool = False

@@ -14,6 +14,7 @@ from lmcraft.gguf.architecture import Architecture, expert_count
 from lmcraft.gguf.architectures import architecture_of
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.mixtures import EMBEDDING, OUTPUT
+from lmcraft.gguf.parts import required_size
 from lmcraft.gguf.rope import read_rope, write_rope
 
 MAX_CONTEXT_TOKENS = 2**26
@@ -55,6 +56,8 @@ def _head_dim(file: GGUFFile, arch: Architecture, config: Mapping[str, Any]) -> 
     if not arch.heads:
         return 0
     heads, metadata = config[arch.heads], file.metadata
+    if arch.latent:
+        return required_size(file, f"{arch.name}.rope.dimension_count")
     width = metadata.count(f"{arch.name}.attention.key_length", minimum=1)
     value = metadata.count(f"{arch.name}.attention.value_length", minimum=1)
     if width is None:
@@ -105,7 +108,8 @@ def _expected_shapes(
     hidden, expected = config[arch.hidden], dict[str, tuple[int, ...]]()
     if arch.heads:
         heads = config[arch.heads]
-        expected["attn_output"] = (hidden, heads * head_dim)
+        value_dim = required_size(file, f"{arch.name}.attention.value_length_mla") if arch.latent else head_dim
+        expected["attn_output"] = (hidden, heads * value_dim)
     if arch.heads and arch.kv_heads:
         kv_heads = config.get(arch.kv_heads) or heads
         if heads % kv_heads:
@@ -170,6 +174,8 @@ def write_config(hf_config: Mapping[str, Any], arch: Architecture) -> tuple[dict
 def _written_head_dim(hf_config: Mapping[str, Any], arch: Architecture) -> int:
     if not arch.heads:
         return 0
+    if arch.latent:
+        return int(hf_config["qk_rope_head_dim"])
     hidden, heads = int(hf_config[arch.hidden]), int(hf_config[arch.heads])
     head_dim = int(hf_config.get("head_dim") or arch.head_dim or hidden // heads) if arch.has_head_dim else hidden // heads
     if arch.square and head_dim * heads != hidden:

@@ -60,7 +60,8 @@ class GGUFModel:
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """The model as a checkpoint, as `open_checkpoint` returns for a model folder."""
-        names = self._tensors.names(weight.hf for weight in family_of(self.config).weights)
+        family = family_of(self.config)
+        names = self._tensors.names(name for name, _ in family.stacks(family.read_config(self.config)))
 
         def read(name: str) -> Tensor:
             tensor = self.read(name)

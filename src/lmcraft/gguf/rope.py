@@ -22,6 +22,7 @@ LLAMA3_FACTORS = "rope_freqs.weight"
 LONG_FACTORS = "rope_factors_long.weight"
 SHORT_FACTORS = "rope_factors_short.weight"
 ATTENTION_TOLERANCE = 1e-4
+LOG_MULTIPLIER = 0.1  # of YaRN; DeepSeek's converter multiplies `mscale_all_dim` by it
 
 
 def read_rope(file: GGUFFile, arch: Architecture, head_dim: int, length: int) -> dict[str, Any]:
@@ -72,7 +73,10 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
         return {"rope_type": "linear", "factor": factor}
     if kind != "yarn":
         raise metadata.invalid(f"{key}.type", f"{kind!r} is not a scaling type, or its factors are missing")
-    for name, plain in (("yarn_log_multiplier", 0), ("yarn_attn_factor", 1), ("attn_factor", 1), ("yarn_ext_factor", 1)):
+    scale = metadata.number(f"{key}.yarn_log_multiplier") or 0.0
+    if scale and not arch.yarn_mscale:
+        raise metadata.invalid(f"{key}.yarn_log_multiplier", f"the value {scale} is not supported for YaRN")
+    for name, plain in (("yarn_attn_factor", 1), ("attn_factor", 1), ("yarn_ext_factor", 1)):
         if (value := metadata.number(f"{key}.{name}")) not in (None, plain):
             raise metadata.invalid(f"{key}.{name}", f"the value {value} is not supported for YaRN")
     betas = {name: metadata.number(f"{key}.yarn_{name}") for name in ("beta_fast", "beta_slow")}
@@ -82,6 +86,7 @@ def _read_scaling(file: GGUFFile, arch: Architecture, length: int, theta: float,
         "original_max_position_embeddings": original,
         **{name: value for name, value in betas.items() if value is not None},
         **({} if arch.yarn_truncates else {"truncate": False}),
+        **dict.fromkeys(("mscale", "mscale_all_dim") if scale else (), float(f"{scale / LOG_MULTIPLIER:.6g}")),
     }
 
 
@@ -221,6 +226,8 @@ def _write_scaling(
     if kind == "yarn":
         _check_yarn(rope, arch)
         betas = {f"yarn_{key}": float(rope[key]) for key in ("beta_fast", "beta_slow") if rope.get(key) is not None}
+        if arch.yarn_mscale and (scale := rope.get("mscale_all_dim")):
+            betas["yarn_log_multiplier"] = LOG_MULTIPLIER * float(scale)
         return {"type": "yarn", "factor": float(rope["factor"]), "original_context_length": int(original), **betas}, {}
     if kind == "longrope":
         attention = rope.get("attention_factor") or longrope_attention(length, original)
@@ -238,5 +245,7 @@ def _check_yarn(rope: Mapping[str, Any], arch: Architecture) -> None:
         raise UserError(f"config.json: YaRN with attention_factor={rope['attention_factor']} cannot be exported to GGUF")
     if (truncates := rope.get("truncate", True)) != arch.yarn_truncates:
         raise UserError(f"config.json: YaRN with truncate={str(truncates).lower()} cannot be exported to GGUF")
-    if rope.get("mscale") or rope.get("mscale_all_dim"):
+    if arch.yarn_mscale and rope.get("mscale", 1.0) != rope.get("mscale_all_dim", 1.0):
+        raise UserError("config.json: YaRN with other mscale than mscale_all_dim cannot be exported to GGUF")
+    if not arch.yarn_mscale and (rope.get("mscale") or rope.get("mscale_all_dim")):
         raise UserError("config.json: YaRN with mscale or mscale_all_dim cannot be exported to GGUF")

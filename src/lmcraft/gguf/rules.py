@@ -66,11 +66,6 @@ def renamed(hf: str, gguf: str) -> Rearranged:
     return Rearranged(re.compile(LAYER + hf), _same, _same, rf"blk.\1.{gguf}")
 
 
-def renamed_whole(hf: str, gguf: str) -> Rearranged:
-    """A tensor outside the layers that has another name: a pattern, and a template with its groups."""
-    return Rearranged(re.compile(hf), _same, _same, gguf)
-
-
 def interleaved(heads: str) -> Rearranged:
     """Some of llama.cpp's architectures rotate neighboring coordinates, (H, D / 2, 2), Hugging Face halves, (H, 2, D / 2).
 

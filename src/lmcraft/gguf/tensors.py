@@ -58,8 +58,9 @@ class TensorNames:
         if match := _EXPERT.fullmatch(hf_name):
             hf_name, part = f"{match[1]}.{match[3]}", int(match[2])
         if not names:
-            name = self._map.get_name(hf_name, try_suffixes=SUFFIXES)
-            names = () if name is None else (str(name),)
+            without_prefix = hf_name.partition(".")[2]  # as llama.cpp's converter names some
+            known = (self._map.get_name(name, try_suffixes=SUFFIXES) for name in (hf_name, without_prefix))
+            names = next(((str(name),) for name in known if name is not None), ())
         return Target(names, part, rule) if names else None
 
 
@@ -69,23 +70,16 @@ class HFTensors:
     def __init__(self, file: GGUFFile, arch: Architecture, config: Mapping[str, Any]) -> None:
         self._file = file
         self._config = config
-        self._layers = arch.layers
         self._names = TensorNames(arch, config[arch.layers])
 
-    def names(self, templates: Iterable[str]) -> frozenset[str]:
-        """The names that the file has tensors for; in the templates, {i} is the layer and {e} the expert.
-
-        A tensor that has none of these names appears under its own.
-        """
+    def names(self, hf_names: Iterable[str]) -> frozenset[str]:
+        """Those of the names that the file has tensors for; a tensor that has none of them appears under its own."""
         names, others = set(), {name for name in self._file.tensors if not _ROPE.fullmatch(name)}
-        for template in templates:
-            for layer in range(self._config[self._layers] if "{i}" in template else 1):
-                for expert in range(expert_count(self._config) if "{e}" in template else 1):
-                    name = template.format(i=layer, e=expert)
-                    target = self._names.target(name)
-                    if target is not None and self._file.tensors.keys() >= {*target.names}:
-                        names.add(name)
-                        others -= {*target.names}
+        for name in hf_names:
+            target = self._names.target(name)
+            if target is not None and self._file.tensors.keys() >= {*target.names}:
+                names.add(name)
+                others -= {*target.names}
         return frozenset(names | others)
 
     def read(self, hf_name: str) -> Tensor | None:

@@ -7,13 +7,14 @@ llama         Llama, Mistral, Qwen 2 and 3, Phi-3, and others of their kind
 gemma         the Gemmas
 gpt           GPT-2, GPT-NeoX, and others with LayerNorm and ungated feed-forward parts
 experts       mixtures of experts
+deepseek      multi-head latent attention and sigmoid routing: DeepSeek V2 and V3, GLM-4.5
 delta         gated delta rules: Qwen3-Next, Qwen3.5
 recurrent     Mamba-2, short convolutions, and hybrids with attention
 """
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config
-from lmcraft.gguf.architectures import delta, experts, gemma, gpt, llama, recurrent
+from lmcraft.gguf.architectures import deepseek, delta, experts, gemma, gpt, llama, recurrent
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.model.families import FAMILIES
 
@@ -22,6 +23,7 @@ _ALL = (
     *gemma.ARCHITECTURES,
     *gpt.ARCHITECTURES,
     *experts.ARCHITECTURES,
+    *deepseek.ARCHITECTURES,
     *delta.ARCHITECTURES,
     *recurrent.ARCHITECTURES,
 )

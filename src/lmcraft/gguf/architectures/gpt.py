@@ -1,7 +1,11 @@
 """GPT-2, GPT-NeoX, and others with LayerNorm and ungated feed-forward parts."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config, Key
@@ -9,7 +13,7 @@ from lmcraft.gguf.architectures import common
 from lmcraft.gguf.architectures.common import SCALINGS, SILU
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.parts import Constant, ContextOfOneWindow, Windows
-from lmcraft.gguf.rules import plus_one, regrouped, renamed, renamed_whole, transposed
+from lmcraft.gguf.rules import Rearranged, plus_one, regrouped, transposed
 
 
 class ParallelResidual:
@@ -97,6 +101,42 @@ GPT2 = Architecture(
     square=True,
     tied=True,
 )
+
+
+class FalconBlocks:
+    """Whether blocks are those of the larger models: a norm for each sub-layer, or fewer key-value heads."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        kv_heads, two_norms = config["num_kv_heads"], "blk.0.attn_norm_2.weight" in file.tensors
+        is_new = two_norms or kv_heads not in (1, config["num_attention_heads"])
+        norms = (2 if two_norms else 1) if is_new else None
+        return {
+            "new_decoder_architecture": is_new,
+            "multi_query": kv_heads == 1,
+            "num_ln_in_parallel_attn": norms,
+        }
+
+    def write(self, hf_config: Config) -> Config:
+        return {}
+
+
+def _falcon_rows(tensor: Tensor, config: Config) -> Tensor:
+    """Queries, a key and a value for each key-value head in Hugging Face; all queries, keys and values in GGUF."""
+    kv_heads, heads = int(config["num_kv_heads"]), int(config["num_attention_heads"])
+    if tensor.shape[0] % (heads + 2 * kv_heads) or heads % kv_heads:
+        raise UserError(f"a projection of {tensor.shape[0]} rows is not {heads} queries and {kv_heads} keys and values")
+    groups = tensor.reshape(kv_heads, heads // kv_heads + 2, -1, *tensor.shape[1:])
+    return torch.cat([part.flatten(0, 2) for part in (groups[:, :-2], groups[:, -2:-1], groups[:, -1:])])
+
+
+def _falcon_rows_back(tensor: Tensor, config: Config) -> Tensor:
+    kv_heads, heads = int(config["num_kv_heads"]), int(config["num_attention_heads"])
+    if tensor.shape[0] % (heads + 2 * kv_heads) or heads % kv_heads:
+        raise UserError(f"a projection of {tensor.shape[0]} rows is not {heads} queries and {kv_heads} keys and values")
+    width = tensor.shape[0] // (heads + 2 * kv_heads)
+    parts = torch.split(tensor, [heads * width, kv_heads * width, kv_heads * width])
+    return torch.cat([part.reshape(kv_heads, -1, *tensor.shape[1:]) for part in parts], dim=1).reshape(tensor.shape)
+
 
 LAYER_NORM = Key("attention.layer_norm_epsilon", "layer_norm_eps", "number")
 STARCODER = Architecture(
@@ -201,12 +241,7 @@ BLOOM = Architecture(
         Key("attention.layer_norm_epsilon", "layer_norm_epsilon", "number"),
     ),
     parts=(FourfoldWidth("hidden_size"),),
-    rules=(
-        regrouped(r".*\.query_key_value\.(weight|bias)", "n_head"),
-        renamed(r"post_attention_layernorm\.weight", "ffn_norm.weight"),
-        renamed(r"post_attention_layernorm\.bias", "ffn_norm.bias"),
-        renamed_whole(r"(?:transformer\.)?word_embeddings_layernorm\.(weight|bias)", r"token_embd_norm.\1"),
-    ),
+    rules=(regrouped(r".*\.query_key_value\.(weight|bias)", "n_head"),),
     heads="n_head",
     layers="n_layer",
     fixed={"apply_residual_connection_post_layernorm": False},
@@ -235,5 +270,29 @@ MPT = Architecture(
     square=True,
     tied=True,
 )
+FALCON = Architecture(
+    name="falcon",
+    model_types=("falcon",),
+    hf_class="FalconForCausalLM",
+    keys=(
+        Key("context_length", "max_position_embeddings", default=lambda config: 2048),
+        Key("embedding_length", "hidden_size"),
+        Key("block_count", "num_hidden_layers", other="n_layer"),
+        Key("feed_forward_length", "ffn_hidden_size", default=lambda config: 4 * config["hidden_size"]),
+        Key("attention.head_count", "num_attention_heads", other="n_head"),
+        Key("attention.head_count_kv", "num_kv_heads", other="n_head_kv", default=lambda config: 1),
+        Key("attention.layer_norm_epsilon", "layer_norm_epsilon", "number"),
+    ),
+    parts=(FalconBlocks(), Constant("tensor_data_layout", "jploski")),
+    rules=(Rearranged(re.compile(r".*\.query_key_value\.weight"), _falcon_rows, _falcon_rows_back),),
+    kv_heads="num_kv_heads",
+    inner="ffn_hidden_size",
+    fixed={"activation": "gelu", "alibi": False, "bias": False, "parallel_attn": True},
+    scalings=("default", "linear"),
+    has_head_dim=False,
+    square=True,
+    rotates_whole_heads=True,
+    tied=True,
+)
 
-ARCHITECTURES = (GPT_NEOX, GPT2, STARCODER, STARCODER2, PHI2, STABLELM, COMMAND_R, COHERE2, NEMOTRON, BLOOM, MPT)
+ARCHITECTURES = (FALCON, GPT_NEOX, GPT2, STARCODER, STARCODER2, PHI2, STABLELM, COMMAND_R, COHERE2, NEMOTRON, BLOOM, MPT)

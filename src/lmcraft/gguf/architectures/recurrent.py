@@ -10,7 +10,8 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config, Key
 from lmcraft.gguf.architectures import common
-from lmcraft.gguf.architectures.common import SCALINGS, SILU
+from lmcraft.gguf.architectures.common import EXPERT_WIDTH, NUM_EXPERTS, SCALINGS, SILU
+from lmcraft.gguf.architectures.deepseek import SIGMOID, DenseFirst
 from lmcraft.gguf.architectures.llama import Vocabulary
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.parts import AttentionLayers, Constant, required_size
@@ -84,6 +85,19 @@ LFM2 = Architecture(
     rules=(layer_rule(r"conv\.conv\.weight", lambda t, config: t.squeeze(1), lambda t, config: t.unsqueeze(1)),),
     kv_heads="",
     fixed={"conv_bias": False, "block_auto_adjust_ff_dim": False},
+    scalings=SCALINGS,
+    theta=1_000_000.0,
+    tied=True,
+)
+LFM2_MOE = Architecture(
+    name="lfm2moe",
+    model_types=("lfm2_moe",),
+    hf_class="Lfm2MoeForCausalLM",
+    keys=(*LFM2.keys, *NUM_EXPERTS, EXPERT_WIDTH),
+    parts=(*LFM2.parts, DenseFirst("num_dense_layers"), Constant("expert_gating_func", SIGMOID)),
+    rules=(*LFM2.rules, renamed(r"feed_forward\.expert_bias", "exp_probs_b.bias")),
+    kv_heads="",
+    fixed={"conv_bias": False, "norm_topk_prob": True, "routed_scaling_factor": 1.0, "use_expert_bias": True},
     scalings=SCALINGS,
     theta=1_000_000.0,
     tied=True,
@@ -164,4 +178,4 @@ FALCON_H1 = Architecture(
     scalings=SCALINGS,
 )
 
-ARCHITECTURES = (LFM2, MAMBA2, FALCON_H1)
+ARCHITECTURES = (LFM2, LFM2_MOE, MAMBA2, FALCON_H1)
