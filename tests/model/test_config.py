@@ -4,7 +4,7 @@ import pytest
 
 from lmcraft.errors import UserError
 from lmcraft.model.families import FAMILIES
-from lmcraft.model.parts import RopeScaling
+from lmcraft.model.parts import RopeScaling, SharedExpert
 from lmcraft.model.transformer import Transformer
 from tests.tiny import tiny_config
 
@@ -26,6 +26,11 @@ def test_a_config_that_cannot_be_built_names_the_setting(settings: dict[str, flo
         ({"layer_types": ("full_attention",)}, "model.layer_types has 1 entries"),
         ({"sliding_window": -1}, "use 0 for full attention"),
         ({"rope_scaling": RopeScaling(rope_type="linear", factor=0.5)}, r"rope_scaling.factor=0.5 must be at least 1"),
+        (
+            {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
+            | {"shared_expert": SharedExpert(intermediate_size=-1)},
+            "shared_expert.intermediate_size=-1 must not be negative",
+        ),
         ({"num_experts": 4, "num_experts_per_tok": 5}, "num_experts_per_tok=5 must be from 1 to model.num_experts=4"),
     ],
 )

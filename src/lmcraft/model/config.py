@@ -223,6 +223,7 @@ class TransformerConfig:
         self.per_layer_embedding.check(self.vocab_size)
         if self.num_experts:
             self.router.check(self.num_experts, self.num_experts_per_tok, self.moe_intermediate_size)
+            self.shared_expert.check()
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")

@@ -253,6 +253,13 @@ class SharedExpert:
     gate: bool = False
     """Multiply its output by the sigmoid of a projection of its input (Qwen)."""
 
+    def check(self) -> None:
+        """Raise UserError if the width is negative."""
+        if self.intermediate_size < 0:
+            raise UserError(
+                f"model.shared_expert.intermediate_size={self.intermediate_size} must not be negative; 0 is no shared expert"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Multipliers:
