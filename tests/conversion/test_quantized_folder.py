@@ -9,6 +9,7 @@ import torch
 
 from lmcraft.cli import main
 from lmcraft.conversion import quantization, quantized_folder
+from lmcraft.conversion.model_description import describe_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import unsupported_reason
 from lmcraft.inference.native.weight_packing import ModelPacker
@@ -55,6 +56,7 @@ def test_a_quantized_folder_holds_the_integers_and_the_quality_loss(
     assert "perplexity" in capsys.readouterr().out
     quality = json.loads((out / "lmcraft/quantization.json").read_text())
     assert quality["bits"] == bits
+    assert describe_model(out)["architecture"]["quantization"] == "compressed-tensors (pack-quantized)"
     assert quality["perplexity_after"] == pytest.approx(quality["perplexity_before"], rel=0.02 if bits == 8 else 0.5)
     assert 0 < quality["kl_divergence"] < (0.01 if bits == 8 else 1)
     before, after = load(home / "model"), load(out)

@@ -10,6 +10,7 @@ from lmcraft.data.documents import count_noun
 from lmcraft.inference.native.coverage import missing_part
 from lmcraft.lineage.description import describe_lineage, summarize_lineage
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.quantized_checkpoints.formats import quantization_method, quantization_settings
 from lmcraft.model_source import ModelSource, open_model
 
 BITS_PER_WEIGHT = {"float32": 32.0, "bfloat16": 16.0, "q8_0": 8.5, "q4_0": 4.5}
@@ -47,7 +48,7 @@ def describe_model(address: str | Path, *, offline: bool = False) -> dict[str, A
         total = parameters.total()
         return {
             "model": str(address),
-            "architecture": _architecture(config),
+            "architecture": _architecture(config) | _quantization(source),
             "parameters": dict(parameters) | {"total": total, "active": _active(config, total)},
             "bytes": {kind: round(total * bits / 8) for kind, bits in BITS_PER_WEIGHT.items()},
             "cache_bytes": _cache_bytes(config),
@@ -69,6 +70,15 @@ def _describe_history(source: ModelSource) -> dict[str, str]:
     if source.base is not None and not source.lineage:
         return {"base": source.base.location}
     return describe_lineage(source.lineage)
+
+
+def _quantization(source: ModelSource) -> dict[str, str]:
+    """What quantized the stored weights; empty if nothing did."""
+    settings = quantization_settings(source.checkpoint.hf_config) or {}
+    if not settings:
+        return {}
+    layout = f" ({str(settings['format'])[:40]})" if settings.get("format") else ""
+    return {"quantization": quantization_method(settings) + layout}
 
 
 def _part(name: str) -> str:

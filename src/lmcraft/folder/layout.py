@@ -17,6 +17,9 @@ MODEL_FILES = (
     *DOCUMENTS,
     "config.json",
     "generation_config.json",
+    "quantize_config.json",  # this and the next two: how early quantized checkpoints are quantized
+    "quant_config.json",
+    "hf_quant_config.json",
     "model.safetensors.index.json",
     "tokenizer.json",
     "tokenizer_config.json",

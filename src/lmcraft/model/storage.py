@@ -19,7 +19,7 @@ from lmcraft.model.families.family import Family
 from lmcraft.model.fused_experts import separate_experts
 from lmcraft.model.language_part import language_config, language_model
 from lmcraft.model.linear import Linear, quantized_form
-from lmcraft.model.quantized_checkpoints.formats import quantized_matrices
+from lmcraft.model.quantized_checkpoints.formats import quantized_matrices, with_settings_file
 from lmcraft.model.quantized_checkpoints.reader import DequantizingReader
 from lmcraft.model.quantized_matrix import (
     QuantizedMatrix,
@@ -212,7 +212,7 @@ def open_checkpoint(folder: Path) -> Iterator[Checkpoint]:
     Raises:
         UserError: a file is missing or damaged, or the weights are pickled.
     """
-    hf_config = read_hf_config(folder)
+    hf_config = with_settings_file(read_hf_config(folder), folder)
     # Checked first: an unsupported family is the more helpful error.
     family_of(language_config(hf_config, ()))
     with ExitStack() as stack:

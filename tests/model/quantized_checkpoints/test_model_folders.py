@@ -79,3 +79,21 @@ def test_a_quantized_norm_is_dequantized(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "bitsandbytes"}}))
     with pytest.raises(UserError, match=r"norm\.weight' has shape \(32, 1\), but config\.json implies \(32,\)"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "more"),
+    [
+        ("gptq-4-sym-64", "quantize_config.json", {"desc_act": False}),
+        ("awq-gemm", "quant_config.json", {"zero_point": True}),
+    ],
+)
+def test_early_checkpoints_keep_their_settings_in_a_file_of_their_own(
+    case: str, name: str, more: dict[str, Any], tmp_path: Path
+) -> None:
+    expected = write_quantized(tmp_path, case)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["quantization_config"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / name).write_text(json.dumps(SETTINGS[case] | more))
+    assert torch.equal(load_model(tmp_path).layers[0].feed_forward.down_proj.weight, expected)

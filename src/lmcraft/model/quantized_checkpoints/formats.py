@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lmcraft.errors import UserError
+from lmcraft.folder import has_file, read_json
 from lmcraft.model.quantized_checkpoints import awq, bitnet, bitsandbytes, compressed_tensors, float4, float8, gptq
 from lmcraft.model.quantized_checkpoints.stored_matrix import Names, Settings, StoredMatrix
 
@@ -20,6 +22,8 @@ FINDERS: Mapping[str, Find] = {
     "bitsandbytes": bitsandbytes.find,
     "bitnet": bitnet.find,
 }
+# Files of early checkpoints whose config.json does not say how they are quantized, and the library that writes them.
+SETTINGS_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
 KEYS = ("quantization_config", "compression_config")
 # Scales of activations, keys and values, which stay as they are.
 OF_ACTIVATIONS = re.compile(
@@ -37,6 +41,18 @@ def quantization_settings(hf_config: Mapping[str, Any]) -> Settings | None:
     if settings is None or isinstance(settings, Mapping):
         return settings
     raise UserError(f"config.json: quantization_config {str(settings)[:40]!r} is not a table of settings")
+
+
+def with_settings_file(hf_config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A config.json with the quantization_config that early checkpoints keep in a file of its own.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    method, file = next(((m, folder / name) for name, m in SETTINGS_FILES.items() if has_file(folder / name)), ("", folder))
+    if not method or any(hf_config.get(key) for key in KEYS):
+        return hf_config
+    return {**hf_config, "quantization_config": {"quant_method": method, **read_json(file)}}
 
 
 def quantization_method(settings: Settings) -> str:
