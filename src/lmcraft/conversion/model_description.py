@@ -111,6 +111,7 @@ def _architecture(config: TransformerConfig) -> dict[str, str]:
     if config.num_key_value_heads != config.num_attention_heads:
         heads += f", {config.num_key_value_heads} of keys and values"
     layers, latent = range(config.num_hidden_layers), config.latent_attention
+    feeds = any(map(config.has_feed_forward, layers))
     sliding = sum(map(config.is_sliding, layers))
     windows = f"{sliding} of {config.num_hidden_layers} layers attend to {config.sliding_window:,} tokens" if sliding else ""
     experts = f"{config.num_experts_per_tok} of {config.num_experts} experts of {config.moe_intermediate_size:,}"
@@ -131,7 +132,7 @@ def _architecture(config: TransformerConfig) -> dict[str, str]:
         "attention": heads + ", QK norm" * config.qk_norm if any(map(config.has_attention, layers)) else "",
         "latent attention": f"{latent.kv_lora_rank:,} wide" if latent.kv_lora_rank else "",
         "windows": windows,
-        "feed-forward": f"{config.feed_forward}, {experts}" if config.num_experts else dense,
+        "feed-forward": (f"{config.feed_forward}, {experts}" if config.num_experts else dense) if feeds else "",
         "norms": f"{config.norm}, {placement}",
         "positions": rotary if config.position == "rotary" else config.position,
         "context": f"{config.max_position_embeddings:,} tokens",

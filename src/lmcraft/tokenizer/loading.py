@@ -111,6 +111,13 @@ def chat_template_of(config: Mapping[str, Any], name: str = DEFAULT_TEMPLATE) ->
     return named.get(name, named.get(DEFAULT_TEMPLATE))
 
 
+def border_ids(hf: HFTokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The special tokens that the post-processor puts before a text, and those after it."""
+    encoding = hf.encode("a")
+    begin, _, end = "".join("#" if special else "a" for special in encoding.special_tokens_mask).partition("a")
+    return tuple(encoding.ids[: len(begin)]), tuple(encoding.ids[len(encoding.ids) - end.count("#") :])
+
+
 def with_borders(hf: HFTokenizer, begin_ids: Sequence[int], end_id: int | None) -> HFTokenizer:
     """A copy of a tokenizer whose post-processor puts these tokens around a text."""
     copy = HFTokenizer.from_str(hf.to_str())

@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import takewhile
 from textwrap import shorten
 from typing import Any
 
@@ -45,6 +44,7 @@ class Tokenizer:
         hf.encode_special_tokens = True  # special tokens in a text are plain text
         self._hf = hf
         self._config = dict(config or {})
+        self._tool_forms: dict[str, tool_messages.ToolForm] = {}
         decoder = json.loads(hf.decoder.__getstate__()) if hf.decoder is not None else {}
         steps = [step["type"] for step in decoder.get("decoders", [decoder]) if step]
         self.is_byte_level = "ByteLevel" in steps
@@ -138,16 +138,12 @@ class Tokenizer:
 
         `encode` does not add them; `LanguageModel` does when it continues a text. Chat templates contain their own.
         """
-        encoding = self._hf.encode("a")
-        marked = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
-        return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))
+        return loading.border_ids(self._hf)[0]
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
         """The tokens that end every text of an encoder ([SEP] for BERT); usually none. `encode` does not add them."""
-        encoding = self._hf.encode("a")
-        marked = zip(reversed(encoding.ids), reversed(encoding.special_tokens_mask), strict=True)
-        return tuple(token_id for token_id, _ in takewhile(lambda pair: pair[1] == 1, marked))[::-1]
+        return loading.border_ids(self._hf)[1]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode several texts, in parallel on all cores.
@@ -375,10 +371,6 @@ class Tokenizer:
                 template, lambda messages, tools: chat_template.render(template, messages, {**names, "tools": tools})
             )
         return self._tool_forms[template]
-
-    @cached_property
-    def _tool_forms(self) -> dict[str, tool_messages.ToolForm]:
-        return {}
 
     @cached_property
     def turn_end_token_id(self) -> int | None:
