@@ -11,7 +11,7 @@ and keys without and with positions, D = N + R, V width of a value, C width.
 import torch
 from torch import Tensor
 
-from lmcraft.model.attention import BaseAttention, Cache
+from lmcraft.model.attention import BaseAttention, Cache, attend
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.hooks import Hook, no_hooks
 from lmcraft.model.linear import Linear
@@ -111,7 +111,11 @@ class LatentAttention(BaseAttention):
         up_keys_HNL, up_values_HVL = torch.split(weight_HML, [self.nope_dim, self.value_dim], dim=1)
         q_BHTN, q_BHTR = torch.split(q_BHTD, [self.nope_dim, self.rope_dim], dim=-1)
         q_BHTM = torch.cat((self._product_by_head(q_BHTN, up_keys_HNL), q_BHTR), dim=-1)
-        y_BHTL = self.mix(q_BHTM, keys_B1SM, keys_B1SM[..., : self.rank], mask, no_hooks)
+        values_B1SL = keys_B1SM[..., : self.rank]
+        if callable(self.kind):
+            y_BHTL = self.mix(q_BHTM, keys_B1SM, values_B1SL, mask, no_hooks)
+        else:  # torch's attention would copy the latents for each head
+            y_BHTL = attend(q_BHTM, keys_B1SM, values_B1SL, mask, self.scale, self.dropout * self.training, "matmul")
         return self._product_by_head(y_BHTL, up_values_HVL.transpose(1, 2))
 
     def _product_by_head(self, x_BHTI: Tensor, weight_HIO: Tensor) -> Tensor:
