@@ -136,7 +136,7 @@ def open_cases() -> dict[str, str]:
 def families_table() -> str:
     """A row of each model type that opens, and the model types that do not, as Markdown."""
     opens = open_cases()
-    gguf = {model_type for entry in ARCHITECTURES.values() for model_type in entry.model_types}
+    gguf = {model_type for entry in ARCHITECTURES for model_type in entry.model_types}
     rows = ["| `model_type` | released as | decode step | GGUF |", "|---|---|---|---|"]
     for model_type, name in opens.items():
         part = CASES[name].language_part

@@ -105,6 +105,8 @@ class Architecture:
     rules: tuple[Rule, ...] = ()
     reads: Callable[[GGUFFile], bool] = lambda file: True
     """Whether a file of this architecture is one of these model types."""
+    writes: Callable[[Config], bool] = lambda hf_config: True
+    """Whether a config.json of these model types is written as this architecture."""
     hidden: str = "hidden_size"
     heads: str = "num_attention_heads"
     kv_heads: str = "num_key_value_heads"

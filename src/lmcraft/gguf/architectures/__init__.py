@@ -16,18 +16,11 @@ from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config
 from lmcraft.gguf.architectures import deepseek, delta, experts, gemma, gpt, llama, recurrent
 from lmcraft.gguf.container import GGUFFile
-from lmcraft.model.families import FAMILIES
 
-_ALL = (
-    *llama.ARCHITECTURES,
-    *gemma.ARCHITECTURES,
-    *gpt.ARCHITECTURES,
-    *experts.ARCHITECTURES,
-    *deepseek.ARCHITECTURES,
-    *delta.ARCHITECTURES,
-    *recurrent.ARCHITECTURES,
+ARCHITECTURES: tuple[Architecture, ...] = (
+    *(*llama.ARCHITECTURES, *gemma.ARCHITECTURES, *gpt.ARCHITECTURES, *experts.ARCHITECTURES),
+    *(*deepseek.ARCHITECTURES, *delta.ARCHITECTURES, *recurrent.ARCHITECTURES),
 )
-ARCHITECTURES: dict[str, Architecture] = {entry.model_types[0]: entry for entry in _ALL if entry.model_types[0] in FAMILIES}
 
 
 def architecture_of(file: GGUFFile) -> Architecture:
@@ -43,10 +36,10 @@ def architecture_of(file: GGUFFile) -> Architecture:
             f"'{file.path}' is one of {parts} parts of a model; join them with `llama-gguf-split --merge FIRST_PART WHOLE`"
         )
     name = file.metadata.text("general.architecture")
-    for architecture in ARCHITECTURES.values():
+    for architecture in ARCHITECTURES:
         if architecture.name == name and architecture.reads(file):
             return architecture
-    supported = ", ".join(dict.fromkeys(architecture.name for architecture in ARCHITECTURES.values()))
+    supported = ", ".join(dict.fromkeys(architecture.name for architecture in ARCHITECTURES))
     raise UserError(f"'{file.path}' has the architecture {name!r}, which is not supported; supported: {supported}")
 
 
@@ -57,9 +50,10 @@ def architecture_for(hf_config: Config) -> Architecture:
         UserError: GGUF has no architecture for its model type.
     """
     model_type = hf_config.get("model_type")
-    architecture = next((entry for entry in ARCHITECTURES.values() if model_type in entry.model_types), None)
+    candidates = (entry for entry in ARCHITECTURES if model_type in entry.model_types)
+    architecture = next((entry for entry in candidates if entry.writes(hf_config)), None)
     if architecture is None:
-        supported = ", ".join(name for entry in ARCHITECTURES.values() for name in entry.model_types)
+        supported = ", ".join(dict.fromkeys(name for entry in ARCHITECTURES for name in entry.model_types))
         raise UserError(
             f"model_type={model_type!r} cannot be exported to GGUF; supported: {supported}. Choose a configuration that "
             "one of these can express"

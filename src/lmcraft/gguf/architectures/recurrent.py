@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.gguf.architecture import Architecture, Config, Key
 from lmcraft.gguf.architectures import common
-from lmcraft.gguf.architectures.common import EXPERT_WIDTH, NUM_EXPERTS, SCALINGS, SILU
+from lmcraft.gguf.architectures.common import EXPERT_WIDTH, LLAMA_SCALINGS, NUM_EXPERTS, NUM_LOCAL_EXPERTS, SCALINGS, SILU
 from lmcraft.gguf.architectures.deepseek import SIGMOID, DenseFirst
-from lmcraft.gguf.architectures.llama import Vocabulary
+from lmcraft.gguf.architectures.llama import MULTIPLIERS, Vocabulary
 from lmcraft.gguf.container import GGUFFile
 from lmcraft.gguf.parts import AttentionLayers, Constant, required_size
-from lmcraft.gguf.rules import LAYER, SQUEEZED, Rearranged, decay, layer_rule, log_decay, renamed
+from lmcraft.gguf.rules import INTERLEAVED, LAYER, SQUEEZED, Rearranged, decay, halved, layer_rule, log_decay, renamed
 
 
 def mamba2_rules(groups: str) -> tuple[Rearranged, ...]:
@@ -178,4 +178,59 @@ FALCON_H1 = Architecture(
     scalings=SCALINGS,
 )
 
-ARCHITECTURES = (LFM2, LFM2_MOE, MAMBA2, FALCON_H1)
+
+class RotaryOrNone:
+    """Whether attention has rotary positions."""
+
+    def read(self, file: GGUFFile, prefix: str, config: Config) -> Config:
+        return {"position_embedding_type": "rope" if file.metadata.flag(f"{prefix}.rope.scaling.finetuned") else "nope"}
+
+    def write(self, hf_config: Config) -> Config:
+        return {"rope.scaling.finetuned": hf_config.get("position_embedding_type") == "rope"}
+
+
+GRANITE_HYBRID = Architecture(
+    name="granitehybrid",
+    model_types=("granitemoehybrid",),
+    hf_class="GraniteMoeHybridForCausalLM",
+    keys=(
+        *(*common.SIZES, common.RMS, *MULTIPLIERS, *NUM_LOCAL_EXPERTS),
+        Key("expert_shared_feed_forward_length", "shared_intermediate_size"),
+    ),
+    parts=(Vocabulary(), MambaSizes(), AttentionLayers("linear_attention"), RotaryOrNone()),
+    rules=(
+        *INTERLEAVED,
+        halved(r"block_sparse_moe\.input_linear\.weight", ("ffn_gate_exps.weight", "ffn_up_exps.weight")),
+        halved(r"shared_mlp\.input_linear\.weight", ("ffn_gate_shexp.weight", "ffn_up_shexp.weight")),
+        renamed(r"shared_mlp\.output_linear\.weight", "ffn_down_shexp.weight"),
+        *mamba2_rules("mamba_n_groups"),
+    ),
+    reads=lambda file: bool(file.metadata.count("granitehybrid.expert_count")),
+    writes=lambda hf_config: bool(hf_config.get("num_local_experts")),
+    kv_heads="",
+    expert_inner="intermediate_size",
+    fixed=SILU | {"attention_bias": False, "mamba_proj_bias": False, "mamba_conv_bias": True},
+    scalings=LLAMA_SCALINGS,
+    square=True,
+    writes_rope_width=True,
+)
+GRANITE_HYBRID_DENSE = replace(
+    GRANITE_HYBRID,
+    keys=(
+        *(key for key in common.SIZES if key.gguf != "feed_forward_length"),
+        Key("feed_forward_length", "shared_intermediate_size"),
+        *(common.RMS, *MULTIPLIERS),
+    ),
+    rules=(
+        *INTERLEAVED,
+        halved(r"shared_mlp\.input_linear\.weight", ("ffn_gate.weight", "ffn_up.weight")),
+        renamed(r"shared_mlp\.output_linear\.weight", "ffn_down.weight"),
+        *mamba2_rules("mamba_n_groups"),
+    ),
+    reads=lambda file: not file.metadata.count("granitehybrid.expert_count"),
+    writes=lambda hf_config: not hf_config.get("num_local_experts"),
+    inner="shared_intermediate_size",
+    fixed={**GRANITE_HYBRID.fixed, "num_local_experts": 0},
+)
+
+ARCHITECTURES = (GRANITE_HYBRID, GRANITE_HYBRID_DENSE, LFM2, LFM2_MOE, MAMBA2, FALCON_H1)
