@@ -1,7 +1,7 @@
 """Load and save model folders: config.json and safetensors in Hugging Face's format. Pickled weights are never opened."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +14,13 @@ from torch import Tensor
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, mismatch_error, read_json, write_json
 from lmcraft.model.checkpoint import FLOATS, Checkpoint
+from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import family_for, family_of
 from lmcraft.model.families.family import Family
 from lmcraft.model.fused_experts import separate_experts
 from lmcraft.model.language_part import language_config, language_model
 from lmcraft.model.linear import Linear, quantized_form
-from lmcraft.model.quantized_checkpoints.formats import quantized_matrices, with_settings_file
+from lmcraft.model.quantized_checkpoints.formats import OF_MATRICES, quantized_matrices, with_settings_file
 from lmcraft.model.quantized_checkpoints.reader import DequantizingReader
 from lmcraft.model.quantized_matrix import (
     QuantizedMatrix,
@@ -152,11 +153,7 @@ def build_model(
         raise UserError(f"dtype={dtype!r} is not supported: use {', '.join(map(repr, FLOATS))}, or None for the file's")
     config, dtype = checkpoint.config(), dtype or checkpoint.dtype
     if unused := checkpoint.unused_tensors():
-        raise UserError(
-            f"'{checkpoint.source}' has {len(unused)} tensors that a model of type {config.family!r} with this config.json "
-            f"does not use, such as '{unused[0]}': without them it would compute something else; open it with transformers, "
-            "or remove them if they do not matter"
-        )
+        raise _unused_error(checkpoint, config, unused)
     with torch.device("meta"):
         model = Transformer(config)
     state, buffers = model.state_dict(), dict(model.named_buffers())
@@ -190,6 +187,20 @@ def _dtype_error(checkpoint: Checkpoint, name: str, dtype: torch.dtype) -> UserE
             "complete config.json, or save the model in bfloat16"
         )
     return UserError(f"{start}, which is not supported; supported: {', '.join(map(_dtype_name, FLOATS))}")
+
+
+def _unused_error(checkpoint: Checkpoint, config: TransformerConfig, unused: Sequence[str]) -> UserError:
+    """The error for tensors that a model has no use for."""
+    if marked := [name for name in unused if OF_MATRICES.fullmatch(name)]:
+        return UserError(
+            f"'{checkpoint.source}' has quantized matrices, such as the one of '{marked[0]}', but the quantization_config of "
+            "config.json does not say so; get the config.json that belongs to these weights"
+        )
+    return UserError(
+        f"'{checkpoint.source}' has {len(unused)} tensors that a model of type {config.family!r} with this config.json "
+        f"does not use, such as '{unused[0]}': without them it would compute something else; open it with transformers, "
+        "or remove them if they do not matter"
+    )
 
 
 def convert_weights(model: Transformer, dtype: torch.dtype) -> None:

@@ -70,6 +70,17 @@ def test_an_unsupported_format_names_the_file(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("quantization", [None, {"quant_method": "fp8"}])
+def test_quantized_matrices_without_their_settings_are_named(quantization: dict[str, str] | None, tmp_path: Path) -> None:
+    write_quantized(tmp_path, "gptq-4-sym-64")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": quantization}))
+    with pytest.raises(
+        UserError, match=r"quantized matrices, such as the one of 'model\.layers\.0\.mlp\.down_proj\.qweight'"
+    ):
+        load_model(tmp_path)
+
+
 def test_a_quantized_norm_is_dequantized(tmp_path: Path) -> None:
     save_model(tiny("qwen3"), tmp_path, {})
     tensors, config = load_file(tmp_path / "model.safetensors"), json.loads((tmp_path / "config.json").read_text())

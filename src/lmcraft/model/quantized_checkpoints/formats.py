@@ -25,6 +25,8 @@ FINDERS: Mapping[str, Find] = {
 # Files of early checkpoints whose config.json does not say how they are quantized, and the library that writes them.
 SETTINGS_FILES = {"quantize_config.json": "gptq", "quant_config.json": "awq", "hf_quant_config.json": "modelopt"}
 KEYS = ("quantization_config", "compression_config")
+# Tensors that only quantized matrices have.
+OF_MATRICES = re.compile(r".*(\.(qweight|qzeros|SCB|absmax|weight_packed|weight_scale|weight_scale_inv)|_blocks|_scales)")
 # Scales of activations, keys and values, which stay as they are.
 OF_ACTIVATIONS = re.compile(
     r".*(\.(input|output|activation|[qkv])_(scale|zero_point|global_scale|g_idx)|\.input_scale_ub|\.[kv]_proj\.[kv]_scale)"
