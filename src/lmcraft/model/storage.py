@@ -193,8 +193,8 @@ def _unused_error(checkpoint: Checkpoint, config: TransformerConfig, unused: Seq
     """The error for tensors that a model has no use for."""
     if marked := [name for name in unused if OF_MATRICES.fullmatch(name)]:
         return UserError(
-            f"'{checkpoint.source}' has quantized matrices, such as the one of '{marked[0]}', but the quantization_config of "
-            "config.json does not say so; get the config.json that belongs to these weights"
+            f"'{checkpoint.source}' has quantized matrices, such as the one of '{marked[0]}', but the quantization_config "
+            "of config.json does not say so; get the config.json that belongs to these weights"
         )
     return UserError(
         f"'{checkpoint.source}' has {len(unused)} tensors that a model of type {config.family!r} with this config.json "
