@@ -17,6 +17,7 @@ from lmcraft.model.adapter import read_adapter
 from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
 from lmcraft.model.lora_linear import LoraLinear
+from lmcraft.model.parts import Mamba
 from lmcraft.model.quantized_matrix import Bits
 from lmcraft.model.transformer import Transformer
 from lmcraft.model_source import open_model
@@ -210,3 +211,16 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     save_base("llama", tmp_path / "base", hidden_size=48)
     with pytest.raises(UserError, match="do not belong together"):
         open_unmerged(folder)
+
+
+def test_routers_and_outputs_of_mamba_layers_get_no_adapter_unless_they_are_named() -> None:
+    """PEFT has none for them."""
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
+    mamba = Mamba(num_heads=4, head_dim=8, state_size=8, conv_kernel=4, chunk_size=8)
+    models = {"router": experts, "mixer.o_proj": {"layer_types": ("mamba", "full_attention"), "mamba": mamba}}
+    for left_out, settings in models.items():
+        for targets, is_adapted in ((("all-linear",), False), ((left_out.rpartition(".")[2],), True)):
+            model = chat_model(**settings)
+            add_adapters(model, MethodConfig(rank=2, target_modules=targets))
+            names = [name for name, layer in model.layers.named_modules() if isinstance(layer, LoraLinear)]
+            assert names and any(name.endswith(left_out) for name in names) == is_adapted

@@ -42,7 +42,7 @@ class MethodConfig:
     """Scale by alpha / sqrt(rank) instead (rsLoRA, arXiv 2312.03732)."""
     target_modules: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("all-linear",)
     """Matrices that get an adapter, by the last part of their names; all-linear: all matrices of the blocks, but not experts
-    that are stored in one tensor (gpt-oss, Llama 4)."""
+    that are stored in one tensor (gpt-oss, Llama 4), nor what PEFT cannot adapt: routers, and outputs of Mamba layers."""
     base_weights: Literal["keep", "int8", "int4"] = "keep"
     """Precision of the frozen weights under an adapter: unchanged, 8 or 4 bits (QLoRA, arXiv 2305.14314)."""
     last_layers: int = 2

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.model.adapter import BASE_WEIGHTS
+from lmcraft.model.experts import Router
 from lmcraft.model.families import family_for
 from lmcraft.model.frozen_linear import FrozenLinear
 from lmcraft.model.linear import Linear
 from lmcraft.model.lora_linear import LoraLinear
+from lmcraft.model.mixers.mamba import Mamba
+from lmcraft.model.mixers.mamba2 import Mamba2
 from lmcraft.model.quantized_matrix import GROUP_SIZE, Bits
 from lmcraft.model.transformer import Transformer
 
@@ -34,8 +37,9 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
             f"or {ALL_LINEAR}"
         )
     fused = {name.removesuffix(".weight") for name in family_for(model.config).fused_experts(model.config)}
+    left_out = fused | set(_without_adapters_in_peft(model))
     selected = [
-        name for name in linear if _last_part(name) in targets or (ALL_LINEAR in targets and name not in fused)
+        name for name in linear if _last_part(name) in targets or (ALL_LINEAR in targets and name not in left_out)
     ]  # in order, for the random numbers
     if in_experts := fused.intersection(selected):
         raise UserError(
@@ -64,6 +68,15 @@ def add_adapters(model: Transformer, method: MethodConfig) -> None:
         model.set_submodule(
             name, LoraLinear(base, method.rank, adapter_scale(method), method.dropout, dora=method.name == "dora")
         )
+
+
+def _without_adapters_in_peft(model: Transformer) -> Iterator[str]:
+    """The names of matrices for which PEFT refuses or ignores adapters: routers, and the outputs of Mamba's mixers."""
+    for name, module in model.layers.named_modules(prefix="layers"):
+        if isinstance(module, Router):
+            yield name
+        elif isinstance(module, Mamba | Mamba2):
+            yield f"{name}.o_proj"
 
 
 def adapted_layers(model: nn.Module) -> list[LoraLinear]:
