@@ -262,7 +262,7 @@ class Transformer(nn.Module):
     def _scaled(self, x_BTC: Tensor, positions: Tensor | None, hook: Hook = no_hooks) -> Tensor:
         """The input of the first block: embeddings with their learned positions, scaled, in `compute_dtype`."""
         if self.embed_types is not None:
-            x_BTC = x_BTC + self.embed_types.weight[0]
+            x_BTC = x_BTC + self.embed_types(x_BTC.new_zeros(x_BTC.shape[1], dtype=torch.long))
         if self.embed_positions is not None:
             assert positions is not None
             offset = self.config.position_offset

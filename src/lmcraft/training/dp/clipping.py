@@ -77,8 +77,13 @@ class GhostClipper:
         room = 1 - ROUNDING[self.model.compute_dtype]
         return (room * self.max_norm / norms_B).clamp(max=1.0)
 
+    @property
+    def _output_weight(self) -> Tensor:
+        """That of the output projection; an encoder, which has none, never uses it."""
+        return self.model.embed_tokens.weight if self.model.config.bidirectional else self.model.output_head.weight
+
     def _loss(self, batch: TensorBatch, record: "_Record") -> Tensor:
-        objective, weight = self.objective, self.model.output_head.weight
+        objective, weight = self.objective, self._output_weight
         if isinstance(objective, NextToken) and weight.grad is not None:
             objective = replace(objective, projection=record.projection.linear_cross_entropy)
         return objective.loss(self.model, batch)
@@ -86,7 +91,7 @@ class GhostClipper:
     @contextmanager
     def _recording(self, rows: int) -> Iterator["_Record"]:
         """Records the gradients of the layers' weights for each row during a forward and a backward pass."""
-        record = _Record(rows, self.model.output_head.weight, Projection(rows))
+        record = _Record(rows, self._output_weight, Projection(rows))
         for weight in self.weights:
             weight.requires_grad_(False)
             weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
