@@ -95,7 +95,15 @@ class HFTensors:
         if target is None or not self._file.tensors.keys() >= {*target.names}:
             return None
         parts = [self._read(name, target.part) for name in target.names]
-        return parts[0] if target.rule is None else target.rule.to_hf(parts, self._config)
+        if target.rule is None:
+            return parts[0]
+        try:
+            return target.rule.to_hf(parts, self._config)
+        except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
+            raise UserError(
+                f"'{self._file.path}': the tensor '{target.names[0]}' does not have the shape that the metadata implies; "
+                "the file is damaged, download it again"
+            ) from error
 
     def _read(self, name: str, part: int | None) -> Tensor:
         shape = self._file.tensors[name].shape

@@ -6,6 +6,7 @@ Shapes: K key heads.
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ class DeltaSizes:
         if recurrent is None:
             every = file.metadata.count(f"{prefix}.full_attention_interval", minimum=1) or 4
             flags = [bool((layer + 1) % every) for layer in range(layers)]
-        elif not isinstance(recurrent, list) and len(recurrent) >= layers:
+        elif isinstance(recurrent, np.ndarray) and len(recurrent) >= layers:
             flags = [bool(flag) for flag in recurrent.tolist()]
         else:
             raise file.metadata.invalid(name, f"it does not have a flag for each of {layers} layers")
