@@ -30,6 +30,7 @@ FAMILIES = {
         "final_logit_softcapping": 3.0,
         "multipliers": Multipliers(embedding=2.0, residual=0.5, attention=0.3, logits=0.5),
     },
+    "post-norm": {**GPT2, "token_types": 2, "norm_placement": "sum", "embedding_norm": True, "final_norm": False},
     "wide": {"hidden_size": 64, "num_attention_heads": 8},  # more numbers in a matrix than in the activations
 }
 
