@@ -24,7 +24,7 @@ NEW_TOKENS = 32
 F32 = 0  # of keys and values
 # llama.cpp uses a 16-bit table for GELU, and multiplies Q8_0 by 8-bit activations.
 TOLERANCE = {"f32": 5e-3, "f16": 2e-2, "q8_0": 1e-1}
-FAMILY_TOLERANCE = {"f32": 1e-2, "q4_k_m": 2e-1}
+FAMILY_TOLERANCE = {"f32": 1e-2, "q4_k_m": 3e-1}
 # What llama.cpp computes differently, on purpose or not.
 UNLIKE_LLAMA_CPP = {
     "deepseek_v2": "scores a group of experts by its two best, as for DeepSeek V3",
