@@ -93,6 +93,7 @@ class BaseAttention(nn.Module):
         self.scale = config.attention_scale
         self.softcap = config.attn_logit_softcapping
         self.sinks = nn.Parameter(torch.zeros(self.num_heads)) if config.attention_sinks else None
+        self.changes_scores = bool(self.softcap) or config.attention_sinks
         self.dropout = config.attention_dropout
         self.bidirectional = config.bidirectional
         self.output_norm = make_rms_norm(config, self.num_heads * value_dim) if config.sub_norm else None
@@ -100,7 +101,7 @@ class BaseAttention(nn.Module):
     @property
     def rules(self) -> ScoreRules | None:
         """What changes the scores; None: nothing."""
-        return ScoreRules(self.softcap, self.sinks) if self.softcap or self.sinks is not None else None
+        return ScoreRules(self.softcap, self.sinks) if self.changes_scores else None
 
     def mix(self, q_BHTD: Tensor, k_BKSD: Tensor, v_BKSD: Tensor, mask: Tensor | None, hook: Hook) -> Tensor:
         """Values mixed by their weights, (B, H, T, width of a value)."""

@@ -70,8 +70,9 @@ class Block(nn.Module):
             normed = hook("ln1.hook_normalized", self.attention_norm(x_BTC))
             mixed = mixer(normed, begins, cache) if mixer is not None else None
             if attention is not None:
-                attended = attention(_times(normed, self.attention_input), rotary, mask, cache, *inner_hook)
-                attended = _times(attended, self.attention_output)
+                scaled = normed if self.attention_input == 1.0 else normed * self.attention_input
+                attended = attention(scaled, rotary, mask, cache, *inner_hook)
+                attended = attended if self.attention_output == 1.0 else attended * self.attention_output
                 mixed = attended if mixed is None else mixed + attended
             assert mixed is not None
             y_BTC = self._add(x_BTC, mixed, self.attention_post_norm, "hook_attn_out", hook)
@@ -97,16 +98,13 @@ class Block(nn.Module):
 
     def _add(self, x: Tensor, part: Tensor, post_norm: nn.Module, point: str, hook: Hook) -> Tensor:
         """The residual stream and what a sub-layer writes to it."""
-        if self.sums:
-            return post_norm(x + hook(point, self._drop(_times(part, self.multiplier))))  # type: ignore[no-any-return]
-        return x + hook(point, self._drop(_times(post_norm(part), self.multiplier)))
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
-
-
-def _times(x: Tensor, multiplier: float) -> Tensor:
-    return x if multiplier == 1.0 else x * multiplier
+        written = part if self.sums else post_norm(part)
+        if self.multiplier != 1.0:
+            written = written * self.multiplier
+        if self.dropout:
+            written = F.dropout(written, self.dropout, self.training)
+        y = x + hook(point, written)
+        return post_norm(y) if self.sums else y
 
 
 def make_attention(config: TransformerConfig, layer: int) -> BaseAttention:
