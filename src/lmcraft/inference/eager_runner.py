@@ -98,4 +98,5 @@ class EagerRunner:
     @cached_property
     def _packed(self) -> PackedModel | None:
         """Built by the first step, because a native runner may need none."""
-        return PackedModel(self._models[""], self.pool) if can_pack(self._models[""]) else None
+        model = self._models[""]
+        return PackedModel(model, self.pool) if can_pack(model) and not model.config.bidirectional else None
