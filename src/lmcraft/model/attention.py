@@ -192,14 +192,14 @@ class Attention(BaseAttention):
         k_BTKD = hook("attn.hook_k", k_BTKD if self.key_multiplier == 1.0 else k_BTKD * self.key_multiplier)
         v_BTKD = k_BTKD if self.v_proj is None else self.v_proj(x_BTC).view(B, T, -1, self.head_dim)
         v_BTKD = hook("attn.hook_v", v_BTKD if self.v_norm is None else self.v_norm(v_BTKD))
-        if not self.norms_rotated:
+        if self.q_norm is not None and not self.norms_rotated:
             q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)
         if self.clip:
             q_BTHD, k_BTKD, v_BTKD = (x.clamp(-self.clip, self.clip) for x in (q_BTHD, k_BTKD, v_BTKD))
         if rotary is not None:
             q_BTHD = hook("attn.hook_rot_q", rotate(q_BTHD, rotary[0], rotary[1]))
             k_BTKD = hook("attn.hook_rot_k", rotate(k_BTKD, rotary[-2], rotary[-1]))
-        if self.norms_rotated:
+        if self.q_norm is not None and self.norms_rotated:
             q_BTHD, k_BTKD = self._normed(q_BTHD, k_BTKD)
         q_BHTD, k_BKSD, v_BKSD = q_BTHD.transpose(1, 2), k_BTKD.transpose(1, 2), v_BTKD.transpose(1, 2)
         if cache is not None:
@@ -211,8 +211,7 @@ class Attention(BaseAttention):
         return self.output(y_BHTD, hook)
 
     def _normed(self, q_BTHD: Tensor, k_BTKD: Tensor) -> tuple[Tensor, Tensor]:
-        if self.q_norm is None or self.k_norm is None:
-            return q_BTHD, k_BTKD
+        assert self.q_norm is not None and self.k_norm is not None
         spans = -2 if self.norm_over_projection else -1  # first dimension that the norm spans
         return self.q_norm(q_BTHD.flatten(spans)).view_as(q_BTHD), self.k_norm(k_BTKD.flatten(spans)).view_as(k_BTKD)
 
