@@ -261,6 +261,8 @@ class TransformerConfig:
             )
         if self.rope_theta <= 0 or self.rope_local_theta < 0:
             raise UserError(f"model.rope_theta={self.rope_theta} must be more than 0; 10000 is usual")
+        if self.rope_scaling.rope_type == "yarn" and self.rope_theta <= 1:
+            raise UserError(f"model.rope_theta={self.rope_theta} must be more than 1 with yarn; 10000 is usual")
         self.rope_scaling.check(self.full_rotary_dim // 2)
 
     @property

@@ -64,7 +64,9 @@ def _warn_of_parts_left_out(source: str, parts: str) -> None:
 
 
 def _is_multimodal(hf_config: Mapping[str, Any]) -> bool:
-    return hf_config.get("model_type") in LANGUAGE_PARTS and isinstance(hf_config.get("text_config"), Mapping)
+    model_type = hf_config.get("model_type")
+    is_known = isinstance(model_type, str) and model_type in LANGUAGE_PARTS
+    return is_known and isinstance(hf_config.get("text_config"), Mapping)
 
 
 def language_config(hf_config: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
@@ -78,12 +80,14 @@ def language_config(hf_config: Mapping[str, Any], names: Collection[str]) -> Map
         return hf_config
     text = dict(hf_config["text_config"])
     model_type = text.get("model_type") or LANGUAGE_PARTS[hf_config["model_type"]]
+    declared = {config.get("tie_word_embeddings") for config in (hf_config, text)}
+    is_untied = "lm_head.weight" in names or declared in ({False}, {False, None})
     shared = {key: hf_config[key] for key in SHARED_KEYS if hf_config.get(key) is not None}
     return {
         **shared,
         **text,
         "model_type": SAME_WITHOUT_IMAGES.get(model_type, model_type),
-        "tie_word_embeddings": "lm_head.weight" not in names,
+        "tie_word_embeddings": not is_untied,
     }
 
 

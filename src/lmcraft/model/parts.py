@@ -355,6 +355,9 @@ class RopeScaling:
                 f"model.rope_scaling.original_max_position_embeddings={self.original_max_position_embeddings} must be at "
                 "least 2; it is the sequence length before scaling"
             )
+        if self.rope_type == "yarn" and min(self.beta_fast, self.beta_slow) <= 0:
+            name = "beta_fast" if self.beta_fast <= 0 else "beta_slow"
+            raise UserError(f"model.rope_scaling.{name}={getattr(self, name)} must be more than 0; 32 and 1 are usual")
         for name in ("short_factor", "long_factor"):
             if self.rope_type == "longrope" and len(getattr(self, name)) != num_wavelengths:
                 raise UserError(

@@ -9,6 +9,8 @@ from lmcraft.model.families.layouts import BY_HEAD
 
 
 def _refuse(hf_config: Mapping[str, Any]) -> str | None:
+    if hf_config.get("slow_but_exact") and hf_config.get("pretraining_tp", 1) != 1:
+        return f"slow_but_exact=True with pretraining_tp={hf_config['pretraining_tp']}"
     key = "apply_residual_connection_post_layernorm"
     return f"{key}=True" if hf_config.get(key) else None
 

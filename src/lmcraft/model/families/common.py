@@ -1,6 +1,6 @@
 """Entries that several families share: sizes, rotary positions, sliding windows, and Llama's weight names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,7 +72,8 @@ class Rotary:
         return rope or ({} if hf_config.get(self.theta_key) else self.missing)
 
     def _scaling(self, rope: Mapping[str, Any], hf_config: Mapping[str, Any], max_position_embeddings: int) -> RopeScaling:
-        kind: Any = rope.get("rope_type", rope.get("type")) or "default"
+        kind: Any = rope.get("rope_type", rope.get("type"))
+        kind = "default" if kind is None and "factor" not in rope else kind
         kind = OLDER_TYPES.get(kind, kind)
         if kind not in self.types:
             raise UserError(
@@ -85,7 +86,10 @@ class Rotary:
             length = hf_config.get("original_max_position_embeddings")
             length = length or values.get("original_max_position_embeddings") or max_position_embeddings
             values["original_max_position_embeddings"] = length
-            values.setdefault("factor", max_position_embeddings / length)
+            if kind == "longrope":
+                values.setdefault("factor", max_position_embeddings / length)
+        if "truncate" in rope and kind == "yarn":
+            values["truncate"] = bool(rope["truncate"])  # null is false, as in transformers
         for key in ("short_factor", "long_factor"):
             if key in values:
                 values[key] = tuple(values[key])
@@ -137,6 +141,22 @@ class LocalRotary(Rotary):
         }
 
 
+def per_layer(hf_config: Mapping[str, Any], key: str, layers: int, choices: Collection[Any]) -> list[Any]:
+    """A key that lists a choice for each layer; empty if config.json lacks it.
+
+    Raises:
+        UserError: it has another length, or something else than the choices.
+    """
+    values = hf_config.get(key)
+    if values is None or values == []:
+        return []
+    fits = isinstance(values, list | tuple) and len(values) == layers
+    if not fits or any(isinstance(value, list | dict) or value not in choices for value in values):
+        names = ", ".join(dict.fromkeys(map(str, choices)))
+        raise UserError(f"config.json: {key} must have {layers} entries, one per layer, each of {names}")
+    return list(values)
+
+
 @dataclass(frozen=True)
 class Window:
     """`sliding_window` for all layers; null means full attention."""
@@ -163,11 +183,13 @@ class LayeredWindow:
     """Key that must be true for any layer to slide; empty: none."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        window = hf_config.get("sliding_window", self.default) or 0
-        if self.switch and not hf_config.get(self.switch):
-            window = 0
-        types = hf_config.get("layer_types") or self.layer_types(hf_config, read_so_far["num_hidden_layers"])
-        if not window or "sliding_attention" not in types:
+        window, layers = hf_config.get("sliding_window", self.default), read_so_far["num_hidden_layers"]
+        types = per_layer(hf_config, "layer_types", layers, ("full_attention", "sliding_attention"))
+        is_off = self.switch != "" and not hf_config.get(self.switch)
+        if not is_off and not window and "sliding_attention" in types:
+            raise UserError(f"config.json: layer_types has sliding layers, but sliding_window={window}; set the window")
+        types = types or self.layer_types(hf_config, layers)
+        if is_off or not window or "sliding_attention" not in types:
             return {"sliding_window": 0, "layer_types": ()}
         return {"sliding_window": window, "layer_types": () if set(types) == {"sliding_attention"} else tuple(types)}
 

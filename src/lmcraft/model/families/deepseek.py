@@ -80,9 +80,8 @@ class SparseLayers:
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
         layers = read_so_far["num_hidden_layers"]
-        types = hf_config.get("mlp_layer_types") or [DENSE] + [SPARSE] * (layers - 1)
-        if len(types) != layers or set(types) - {DENSE, SPARSE}:
-            raise UserError(f"config.json: mlp_layer_types must have {layers} entries, each 'dense' or 'sparse'")
+        types = common.per_layer(hf_config, "mlp_layer_types", layers, (DENSE, SPARSE))
+        types = types or [DENSE] + [SPARSE] * (layers - 1)
         return {"mlp_only_layers": tuple(layer for layer, kind in enumerate(types) if kind == DENSE)}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

@@ -98,6 +98,9 @@ XLM_ROBERTA = _bert("xlm-roberta", "XLMRobertaModel", "roberta.", 30522, Positio
 CAMEMBERT = _bert("camembert", "CamembertModel", "roberta.", 30522, PositionsAfterPadding(), eps=1e-12)
 
 
+TYPES = ("full_attention", "sliding_attention")
+
+
 @dataclass(frozen=True)
 class LocalAttention:
     """ModernBERT: `local_attention` is the width of the window around a token of sliding layers, two of three by default."""
@@ -107,7 +110,7 @@ class LocalAttention:
         by_rule = ["sliding_attention" if layer % every else "full_attention" for layer in layers]
         return {
             "sliding_window": hf_config.get("local_attention", 128) // 2 + 1,
-            "layer_types": tuple(hf_config.get("layer_types") or by_rule),
+            "layer_types": tuple(common.per_layer(hf_config, "layer_types", len(layers), TYPES) or by_rule),
         }
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

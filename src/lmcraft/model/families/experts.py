@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families import common
 from lmcraft.model.families.common import layer_weight
 from lmcraft.model.families.family import Field, Weight
 
@@ -42,7 +43,8 @@ class LayerTypes:
     """Types of the first layers if the key is missing; the others are sparse."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        types = hf_config.get("mlp_layer_types") or self.default
+        layers = read_so_far["num_hidden_layers"]
+        types = common.per_layer(hf_config, "mlp_layer_types", layers, ("dense", "sparse")) or self.default
         return {"mlp_only_layers": tuple(layer for layer, kind in enumerate(types) if kind == "dense")}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

@@ -147,9 +147,9 @@ class Family:
         Raises:
             UserError: it uses an unsupported feature, or is damaged.
         """
-        if reason := self.refuse(hf_config):
-            raise UserError(f"config.json: {reason} is not supported for model_type {self.model_type!r}")
         try:
+            if reason := self.refuse(hf_config):
+                raise UserError(f"config.json: {reason} is not supported for model_type {self.model_type!r}")
             ours: dict[str, Any] = {"family": self.model_type}
             for entry in self.fields:
                 values = entry.read(hf_config, ours)
@@ -214,6 +214,11 @@ class Family:
             if tensor is None:
                 raise UserError(f"the checkpoint has no tensor '{name}'; it is not a complete {self.model_type} model")
             names = weight.names(config, index)
+            if lacking := [ours for ours in names if ours not in shapes]:
+                raise UserError(
+                    f"config.json describes a model without '{lacking[0]}', which a {self.model_type} model has: correct "
+                    "the sizes"
+                )
             rows = [shapes[ours][0] if shapes[ours] else 1 for ours in names]
             implied = (sum(rows[: len(weight.ours)]), *shapes[names[0]][1:]) if shapes[names[0]] else ()
             if weight.stacks_experts:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.families import common, entries
 from lmcraft.model.families.common import layer_weight
@@ -22,12 +21,8 @@ class LayerThetas:
     """A rotary base for each layer: the same, or 0 for a layer without rotary positions."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        thetas = hf_config.get("layer_rope_theta") or ()
-        others = {theta for theta in thetas if theta and theta != read_so_far["rope_theta"]}
-        if others:
-            raise UserError(
-                f"config.json: layer_rope_theta={others.pop()} is not supported; supported: 0 and the model's rope_theta"
-            )
+        layers, choices = read_so_far["num_hidden_layers"], (0, read_so_far["rope_theta"])
+        thetas = common.per_layer(hf_config, "layer_rope_theta", layers, choices)
         return {"no_rope_layers": tuple(layer for layer, theta in enumerate(thetas) if not theta)}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

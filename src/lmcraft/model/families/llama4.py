@@ -14,10 +14,11 @@ class Chunks:
     """`attention_chunk_size` of the layers of that type; by default those with rotary positions."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        chunk, types = hf_config.get("attention_chunk_size", 8192) or 0, hf_config.get("layer_types")
-        without = range(read_so_far["num_hidden_layers"]) if not chunk else read_so_far["no_rope_layers"]
+        chunk, layers = hf_config.get("attention_chunk_size", 8192) or 0, read_so_far["num_hidden_layers"]
+        without = range(layers) if not chunk else read_so_far["no_rope_layers"]
         kinds = {True: "full_attention", False: "chunked_attention"}
-        types = types or [kinds[layer in without] for layer in range(read_so_far["num_hidden_layers"])]
+        types = common.per_layer(hf_config, "layer_types", layers, tuple(kinds.values()))
+        types = types or [kinds[layer in without] for layer in range(layers)]
         return {"attention_chunk_size": chunk, "layer_types": tuple(types)}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

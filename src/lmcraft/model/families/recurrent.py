@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isinf
-from typing import Any
+from typing import Any, get_args
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.families import common
 from lmcraft.model.families.family import Field, Weight
+from lmcraft.model.parts import LayerType
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,9 @@ class LayerTypes:
     """Key in config.json."""
 
     def read(self, hf_config: Mapping[str, Any], read_so_far: Mapping[str, Any]) -> Mapping[str, Any]:
-        types = hf_config.get(self.key) or self.default(hf_config, read_so_far["num_hidden_layers"])
+        layers = read_so_far["num_hidden_layers"]
+        choices = [*self.names, *self.names.values(), *get_args(LayerType)]
+        types = common.per_layer(hf_config, self.key, layers, choices) or self.default(hf_config, layers)
         return {"layer_types": tuple(self.names.get(name, name) for name in types)}
 
     def write(self, config: TransformerConfig, hf_config: dict[str, Any]) -> None:

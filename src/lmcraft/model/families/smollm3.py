@@ -12,7 +12,8 @@ from lmcraft.model.families.family import Family
 def _rotates(hf_config: Mapping[str, Any], layers: int) -> list[bool]:
     """Whether each layer has rotary positions, which the key `no_rope_layers` lists as 1, in spite of its name."""
     every = hf_config.get("no_rope_layer_interval", 4)
-    return [bool(x) for x in hf_config.get("no_rope_layers") or [(layer + 1) % every for layer in range(layers)]]
+    listed = common.per_layer(hf_config, "no_rope_layers", layers, (0, 1))
+    return [bool(x) for x in listed or [(layer + 1) % every for layer in range(layers)]]
 
 
 def _layer_types(hf_config: Mapping[str, Any], layers: int) -> list[str]:
