@@ -5,6 +5,7 @@ import json
 from lmcraft.gguf.architectures import ARCHITECTURES
 from lmcraft.inference.native.coverage import missing_part
 from lmcraft.model.families import family_of
+from lmcraft.model.language_part import LANGUAGE_PARTS
 from tests.parity.cases import CASES, OPEN, configuration
 
 # What people download as this model type.
@@ -23,7 +24,7 @@ MODELS = {
     "cwm": "Code World Model",
     "dbrx": "DBRX",
     "deepseek_v2": "DeepSeek-V2, V2-Lite, Coder-V2",
-    "deepseek_v3": "DeepSeek-V3, R1, Kimi K2, Moonlight",
+    "deepseek_v3": "DeepSeek-V3, R1, Moonlight",
     "dots1": "dots.llm1",
     "ernie4_5": "ERNIE 4.5 0.3B",
     "ernie4_5_moe": "ERNIE 4.5 21B-A3B, 300B-A47B",
@@ -143,7 +144,10 @@ def families_table() -> str:
         step = f"as `{part}`, without the other parts" if part else _decode_step(name)
         rows.append(f"| `{model_type}` | {MODELS.get(model_type, '')} | {step} | {'yes' if model_type in gguf else ''} |")
     closed = sorted({case.model_type for case in CASES.values()} - opens.keys())
-    rows += ["", f"These {len(opens)} open. These do not: {', '.join(f'`{name}`' for name in closed)}.", ""]
+    parts = ", ".join(f"`{name}`" for name in sorted(LANGUAGE_PARTS.keys() - opens.keys()))
+    closed_types = ", ".join(f"`{name}`" for name in closed)
+    sentence = f"These {len(opens)} open, and so do the language parts of {parts}. These do not: {closed_types}."
+    rows += ["", sentence, ""]
     return "\n".join(rows)
 
 

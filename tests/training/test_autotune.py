@@ -55,6 +55,13 @@ def test_short_rows_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_attention(tiny_config(), None, 128, CPU, torch.float32)[0] == "matmul"
 
 
+def test_attention_is_measured_in_a_layer_that_has_it() -> None:
+    conv = tiny_config(layer_types=("conv", "full_attention"), num_hidden_layers=2)
+    assert "ms" in choose_attention(conv, None, 160, CPU, torch.float32)[1]
+    recurrent = tiny_config(layer_types=("conv", "conv"), num_hidden_layers=2)
+    assert choose_attention(recurrent, None, 160, CPU, torch.float32) == ("matmul", "attention: no layer has any")
+
+
 @pytest.mark.parametrize("documents", [False, True])
 def test_attention_is_measured_forward_and_backward(documents: bool) -> None:
     ids = torch.arange(160).div(50, rounding_mode="floor").expand(2, 160) if documents else None

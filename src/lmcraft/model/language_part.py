@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 LANGUAGE_PARTS = {
     "gemma3": "gemma3_text",
     "gemma4": "gemma4_text",
-    "kimi_k25": "deepseek_v3",
     "llama4": "llama4_text",
     "llava": "llama",
     "mistral3": "mistral",

@@ -22,6 +22,7 @@ from lmcraft.energy.energy import JOULES_PER_WH
 from lmcraft.machine import Machine
 from lmcraft.model.config import TransformerConfig
 from lmcraft.model.transformer import Transformer
+from lmcraft.model.uneven_layers import KeySharing
 from lmcraft.terminal import PrintLine, format_duration
 from lmcraft.training import depth_rule
 from lmcraft.training.account import RunAccount
@@ -250,8 +251,18 @@ def choose_attention(
         return "sdpa", f"attention: {ATTENTION_NAMES['sdpa']}, as on every GPU"
     if length <= MAX_UNMEASURED_LENGTH:
         return "matmul", f"attention: {ATTENTION_NAMES['matmul']}, as for all short rows"
+    layers = (n for n in range(config.num_hidden_layers) if config.has_attention(n) and not config.shares_keys(n))
+    layer = next(layers, None)
+    if layer is None:
+        return "matmul", "attention: no layer has any"
     one_layer = replace(
-        config, num_hidden_layers=1, vocab_size=1, layer_types=config.layer_types[:1], tie_word_embeddings=True
+        config,
+        num_hidden_layers=1,
+        vocab_size=1,
+        layer_types=config.layer_types[layer : layer + 1],
+        no_rope_layers=() if config.has_rotary(layer) else (0,),
+        key_sharing=KeySharing(),
+        tie_word_embeddings=True,
     )
     model = Transformer(one_layer)
     model.compute_dtype = dtype

@@ -49,6 +49,7 @@ COMPUTED: dict[str, Callable[[Any], bool]] = {
 }
 # What else to say of a field than its name.
 REASONS: dict[str, str | Callable[[Any], str]] = {
+    "attention_gate": "its attention has an output gate",
     "bidirectional": "it is an encoder, which writes no text",
     "num_experts": "it has a mixture of experts",
     "rope_scaling": lambda scaling: f"it has rotary positions scaled by {scaling.rope_type!r}",

@@ -192,7 +192,7 @@ def family_of(hf_config: Mapping[str, Any]) -> Family:
         raise UserError(f"config.json: model_type is missing, so the kind of model is unknown: {remedy}")
     if model_type not in tuple(FAMILIES):  # it may be of any type
         raise UserError(
-            f"config.json: model_type={str(model_type)[:40]!r} is not supported; docs/families.md lists the {len(FAMILIES)} "
+            f"config.json: model_type={str(model_type)[:40]!r} is not supported; docs/families.md lists those "
             "that are, and docs/add-a-family.md shows how to add one"
         )
     return FAMILIES[model_type]

@@ -1,4 +1,4 @@
-"""Families with multi-head latent attention: DeepSeek V2 (arXiv 2405.04434) and V3 (arXiv 2412.19437; also Kimi K2), GLM 4.7
+"""Families with multi-head latent attention: DeepSeek V2 (arXiv 2405.04434) and V3 (arXiv 2412.19437), GLM 4.7
 Flash, Youtu-LLM, Sarvam, Mistral 4 and MiniCPM 3.
 """
 
