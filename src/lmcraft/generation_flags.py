@@ -145,15 +145,19 @@ def load_model(address: str, flags: LoadingFlags, adapters: Mapping[str, str | P
     """Load a model as the flags say; `adapters` as in `LanguageModel.load`.
 
     Raises:
-        UserError: there is no such model, adapter or device.
+        UserError: there is no such model, adapter or device; one is an encoder.
     """
     from lmcraft.language_model import LanguageModel
     from lmcraft.machine import DTYPES, choose_device
+    from lmcraft.model.transformer import encoder_sentence
 
     dtype, device = DTYPES.get(flags.precision), choose_device(flags.device)
     weights = None if flags.weights == "keep" else flags.weights
     draft = None if flags.draft is None else LanguageModel.load(flags.draft, dtype=dtype, device=device)
     model = LanguageModel.load(address, dtype=dtype, device=device, weights=weights, draft=draft, adapters=adapters)
+    for opened in filter(None, (model, draft)):
+        if (config := opened.transformer.config).bidirectional:
+            raise UserError(encoder_sentence(config))
     steering = load_steering(flags, dtype=dtype, device=device)
     return model if steering is None else model.steered(steering)
 

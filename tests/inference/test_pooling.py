@@ -41,7 +41,9 @@ def test_a_folder_says_how_its_embeddings_are_pooled(mode: str, pooling: str, tm
     target.mkdir()
     copy_pooling(target, source)  # which has nothing to copy
     (source / "1_Pooling/config.json").write_text(f'{{"pooling_mode_{mode}": true, "pooling_mode_max_tokens": false}}')
+    (source / "modules.json").write_text("[]")
     copy_pooling(source, target)
+    assert (target / "modules.json").read_text() == "[]"  # which makes sentence-transformers read the other file
     assert read_pooling(target) == pooling and read_pooling(tmp_path) == read_pooling(None) == "mean"
 
 

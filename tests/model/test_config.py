@@ -10,7 +10,8 @@ from tests.tiny import tiny_config
 
 
 @pytest.mark.parametrize(
-    "settings", [{"hidden_size": 0}, {"num_key_value_heads": 3}, {"head_dim": 7}, {"residual_dropout": 1.0}]
+    "settings",
+    [{"hidden_size": 0}, {"num_key_value_heads": 3}, {"head_dim": 7}, {"residual_dropout": 1.0}, {"norm_eps": -1.0}],
 )
 def test_a_config_that_cannot_be_built_names_the_setting(settings: dict[str, float]) -> None:
     with pytest.raises(UserError, match=f"model.{next(iter(settings))}"):

@@ -136,6 +136,6 @@ def _architecture(config: TransformerConfig) -> dict[str, str]:
         "norms": f"{config.norm}, {placement}",
         "positions": rotary if config.position == "rotary" else config.position,
         "context": f"{config.max_position_embeddings:,} tokens",
-        "vocabulary": f"{config.vocab_size:,} tokens" + ", tied" * config.tie_word_embeddings,
+        "vocabulary": f"{config.vocab_size:,} tokens" + ", tied" * (config.tie_word_embeddings and not config.bidirectional),
     }
     return {name: value for name, value in rows.items() if value}

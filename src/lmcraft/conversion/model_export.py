@@ -86,7 +86,8 @@ def export_model(config: ExportConfig) -> str:
         exported = LanguageModel.load(address, dtype=torch.float32)
         tolerance = config.tolerance or TOLERANCE[dtype]
         same_template = _render_conversation(exported) == conversation
-        summary = _check(expected, _compute_outputs(exported, ids), tolerance, same_template=same_template)
+        actual, is_encoder = _compute_outputs(exported, ids), exported.transformer.config.bidirectional
+        summary = _check(expected, actual, tolerance, same_template=same_template, is_encoder=is_encoder)
         return f"dequantized the matrices to {dtype}\n{summary}" if dequantized else summary
 
 
@@ -146,19 +147,26 @@ def _render_conversation(model: LanguageModel) -> str | None:
     return model.tokenizer.apply_chat_template(CONVERSATION)
 
 
-def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, same_template: bool) -> str:
+def _check(expected: torch.Tensor, actual: torch.Tensor, tolerance: float, *, same_template: bool, is_encoder: bool) -> str:
     """Describe the difference between the export and the original.
+
+    Args:
+        expected: outputs of the original.
+        actual: outputs of the export.
+        tolerance: largest allowed difference, relative to the spread.
+        same_template: whether both render a conversation alike.
+        is_encoder: whether the outputs are hidden states instead of logits.
 
     Raises:
         RunError: it is larger than the tolerance, or the chat template renders a different text.
     """
     spread = (expected - expected.mean(dim=-1, keepdim=True)).norm()
     difference = float((actual - expected).norm() / (spread or 1.0))
-    agreement = float((actual.argmax(dim=-1) == expected.argmax(dim=-1)).double().mean())
-    result = (
-        f"logits differ by {difference:.2g} of their spread (at most {tolerance:g} allowed), "
-        f"{agreement:.0%} of the most likely tokens agree"
-    )
+    outputs = "hidden states" if is_encoder else "logits"
+    result = f"{outputs} differ by {difference:.2g} of their spread (at most {tolerance:g} allowed)"
+    if not is_encoder:
+        agreement = float((actual.argmax(dim=-1) == expected.argmax(dim=-1)).double().mean())
+        result += f", {agreement:.0%} of the most likely tokens agree"
     if not bool(actual.isfinite().all()):
         raise RunError(
             "the export computes values that are not numbers: choose a dtype that holds the model's, such as float32; "

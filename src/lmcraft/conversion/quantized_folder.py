@@ -12,6 +12,7 @@ from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, replace_output, write_json
 from lmcraft.folder.output import MODEL, check_apart
 from lmcraft.inference.engine import Engine
+from lmcraft.inference.pooling import copy_pooling
 from lmcraft.language_model import LanguageModel
 from lmcraft.lineage.record import file_origin, write_lineage
 from lmcraft.model.config import TransformerConfig
@@ -70,6 +71,7 @@ def write_quantized(config: QuantizeConfig) -> QualityLoss:
         dtype = source.checkpoint.dtype or LanguageModel.of(source).transformer.compute_dtype
         after.transformer.to(torch.bfloat16 if dtype == torch.float32 else dtype)
         after.save(temporary)
+        copy_pooling(source.path, temporary)
         folder = ModelFolder(temporary)
         settings = {"bits": config.bits, "method": config.method if config.bits == 4 else "nearest"}
         write_json(folder.run / "quantization.json", {**settings, "text": str(config.text), **asdict(quality)})

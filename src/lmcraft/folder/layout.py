@@ -12,6 +12,8 @@ from lmcraft.folder.names import CHECKPOINTS, LINEAGE, MANIFEST, RUN, RUN_CONFIG
 from lmcraft.json_lines import parse_json
 
 DOCUMENTS = ("README.md", "LICENSE*", "LICENCE*", "NOTICE*")  # of a model folder, for people; they may be the user's
+# How sentence-transformers computes an embedding, besides `1_Pooling/config.json`.
+EMBEDDING_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 # The files of a model folder besides its weights, as patterns.
 MODEL_FILES = (
     *DOCUMENTS,
@@ -32,6 +34,7 @@ MODEL_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
     "additional_chat_templates",
+    *EMBEDDING_FILES,
     "1_Pooling",  # how sentence-transformers makes an embedding of hidden states
     "adapter_config.json",
 )

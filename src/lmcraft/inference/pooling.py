@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json
+from lmcraft.folder.layout import EMBEDDING_FILES
 
 Pooling = Literal["first", "last", "mean"]
 SENTENCE_TRANSFORMERS = Path("1_Pooling/config.json")
@@ -41,10 +42,11 @@ def read_pooling(path: Path | None) -> Pooling:
 
 
 def copy_pooling(source: Path, target: Path) -> None:
-    """Copy how a model folder's embeddings are pooled, if it says so, to another folder."""
-    if has_file(source / SENTENCE_TRANSFORMERS):
-        (target / SENTENCE_TRANSFORMERS).parent.mkdir(exist_ok=True)
-        shutil.copyfile(source / SENTENCE_TRANSFORMERS, target / SENTENCE_TRANSFORMERS)
+    """Copy what says how a model folder's embeddings are computed, as far as it has it, to another folder."""
+    for name in (SENTENCE_TRANSFORMERS, *EMBEDDING_FILES):
+        if has_file(source / name):
+            (target / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / name, target / name)
 
 
 class HiddenStatePool:

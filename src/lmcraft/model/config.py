@@ -1,6 +1,7 @@
 """Model configuration. Field names are Hugging Face's where one exists; `families/` translates the rest."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Literal
 
 from lmcraft.config import BY_DEPTH, automatic, format_changes
@@ -224,6 +225,8 @@ class TransformerConfig:
         if self.num_experts:
             self.router.check(self.num_experts, self.num_experts_per_tok, self.moe_intermediate_size)
             self.shared_expert.check()
+        if not 0 <= self.norm_eps < inf:
+            raise UserError(f"model.norm_eps={self.norm_eps} must be a number of at least 0; 1e-6 is usual")
         for name in ("embedding_dropout", "attention_dropout", "residual_dropout"):
             if not 0 <= (share := getattr(self, name)) < 1:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from lmcraft.cli import main
 from lmcraft.finetuning.head import HEAD, Labels, add_head
 from lmcraft.finetuning.text_classifier import Classifier
 from lmcraft.model.storage import load_model
@@ -66,6 +67,25 @@ def test_embeddings_are_the_pooled_states_of_the_whole_text(text: str, server: S
 def test_an_encoder_completes_no_text(server: Server) -> None:
     answer = httpx2.post(f"{server.url}/v1/completions", json={"model": "classifier", "prompt": "the fox"})
     assert answer.status_code == 400 and "is an encoder, which cannot write" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("command", ["chat", "generate"])
+def test_commands_that_write_text_refuse_an_encoder_at_once(
+    command: str, encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, str(encoder), *(["the fox"] if command == "generate" else [])]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "is an encoder, which cannot write" in err and err.count("\n") == 1
+
+
+def test_an_exported_encoder_keeps_its_pooling(encoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    (encoder / "modules.json").write_text(json.dumps(modules))
+    (encoder / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
+    assert main(["export", str(encoder), str(tmp_path / "out"), "--dtype", "float16"]) == 0
+    assert "checked: hidden states differ by" in (printed := capsys.readouterr().out) and "tokens agree" not in printed
+    for name in ("1_Pooling/config.json", "modules.json", "sentence_bert_config.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (encoder / name).read_bytes()
 
 
 def test_another_pooling_is_refused(server: Server, encoder: Path) -> None:
