@@ -232,8 +232,6 @@ class TransformerConfig:
                 raise UserError(f"model.{name}={share} is not a probability; it must be at least 0 and less than 1")
 
     def _check_layers(self) -> None:
-        if self.norm_eps < 0:
-            raise UserError(f"model.norm_eps={self.norm_eps} must not be negative; 1e-6 is usual")
         if self.sliding_window < 0:
             raise UserError(f"model.sliding_window={self.sliding_window} must not be negative; use 0 for full attention")
         if self.layer_types and len(self.layer_types) != self.num_hidden_layers:

@@ -261,6 +261,7 @@ def choose_attention(
         vocab_size=1,
         layer_types=config.layer_types[layer : layer + 1],
         no_rope_layers=() if config.has_rotary(layer) else (0,),
+        mlp_only_layers=(0,),
         key_sharing=KeySharing(),
         tie_word_embeddings=True,
     )
