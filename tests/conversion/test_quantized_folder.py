@@ -13,11 +13,13 @@ from lmcraft.conversion.model_description import describe_model
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.native.decoder import unsupported_reason
 from lmcraft.inference.native.weight_packing import ModelPacker
-from lmcraft.language_model import load
+from lmcraft.language_model import LanguageModel, load
 from lmcraft.model.linear import Linear, quantized_form
 from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_groups_gptq, quantize_rows, stored_bits
+from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
-from tests.inference.helpers import TEXT, language_model
+from tests.inference.helpers import TEXT, language_model, tokenizer
+from tests.parity.cases import saved, theirs
 from tests.tiny import GPT2
 
 
@@ -231,10 +233,27 @@ def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.Cap
     assert_refused(model, text, "--average-bits", "4", expected="average_bits=4 must be at least 4.5")
     assert_refused(model, text, "--tokens", "10", expected="tokens=10 must be at least 1024")
     assert_refused(tmp_path / "48", text, "--bits", "4", expected="has 48: use bits=8")
-    assert_refused(tmp_path / "gpt2", text, expected="store their matrices transposed")
+    remedy = "not support: `lmcraft export --format gguf --dtype q4_k_m` writes a GGUF file in 4 bits"
+    assert_refused(tmp_path / "gpt2", text, expected=remedy)
     language_model(intermediate_size=64).save(tmp_path / "there")
     assert main(command(home, tmp_path / "there")) == 2
     assert "already exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("gpt_oss", "--format gguf --dtype q4_k_m` writes a GGUF file"),
+        ("llama4_text", "--dtype bfloat16` writes the smallest"),
+    ],
+)
+def test_stacked_experts_are_refused_with_a_remedy_that_exists(
+    name: str, remedy: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LanguageModel(load_model(saved(theirs(name), tmp_path / "hf")), tokenizer()).save(tmp_path / "model")
+    text = ["--text", str(home / "text.txt"), "--tokens", "1100"]
+    assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "out"), *text]) == 2
+    assert f"folders does not support: `lmcraft export {remedy}" in capsys.readouterr().err
 
 
 def test_an_interrupt_leaves_nothing(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

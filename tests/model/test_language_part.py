@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from lmcraft.errors import UserError
 from lmcraft.model.config import TransformerConfig
+from lmcraft.model.quantized_matrix import quantize_rows, to_tensors
 from lmcraft.model.storage import load_model, save_model
 from lmcraft.model.transformer import Transformer
 
@@ -71,6 +72,35 @@ def test_language_part_of_a_multimodal_folder(
     assert loaded.config.family == "llama"
     state = loaded.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", ["language_model.model.", "model.language_model."])
+@pytest.mark.parametrize(
+    "target",
+    [
+        r"re:.*language_model.*layers\.0\..*",
+        r"re:model\.language_model\.layers\.0\..*",
+        "model.language_model.layers.0.self_attn.q_proj",
+        r"re:.*layers\.0\..*",
+    ],
+)
+def test_groups_of_quantized_matrices_are_found_by_the_names_of_the_whole_model(
+    model: Transformer, tmp_path: Path, prefix: str, target: str
+) -> None:
+    query = quantize_rows(model.layers[0].attention.q_proj.weight)
+    weights = {"num_bits": 8, "strategy": "channel"}
+    groups = {
+        "others": {"targets": ["Linear"], "weights": weights | {"num_bits": 4}},
+        "first": {"targets": [target], "weights": weights},
+    }
+    settings = {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups}
+    name = f"{prefix}layers.0.self_attn.q_proj.weight"
+    _rewrite(model, tmp_path, {"model.": prefix}, {}, model_type="llava", quantization_config=settings)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors[name]
+    save_file(tensors | to_tensors(name, query), tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path, dtype=torch.float32).layers[0].attention.q_proj
+    assert torch.equal(loaded.weight, query.dequantize())
 
 
 def test_layers_that_predict_further_tokens_are_left_out(

@@ -10,8 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lmcraft.model.storage import load_model
-from tests.parity.cases import assert_close
+from lmcraft.model.linear import Linear
+from lmcraft.model.quantized_matrix import quantize_rows
+from lmcraft.model.storage import load_model, save_model
+from tests.parity.cases import assert_close, saved, theirs
 from tests.parity.cases.case import LOCAL_MOE, SIZES
 
 transformers = pytest.importorskip("transformers")
@@ -91,3 +93,15 @@ def test_compressed_tensors(tmp_path: Path) -> None:
         tensors |= {name.removesuffix("weight") + part: tensor.contiguous() for part, tensor in stored.items()}
     save_file(tensors, tmp_path / "model.safetensors")
     assert_same_logits(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gemma4_text", "gpt_neox"])
+def test_our_folder_names_the_matrices_outside_the_blocks(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    model = load_model(saved(theirs(name), tmp_path / "original"))
+    for layer in model.layers.modules():
+        if isinstance(layer, Linear) and layer.quantizable:
+            layer.quantized = quantize_rows(layer.weight)
+            layer.weight.data.copy_(layer.quantized.dequantize())
+    save_model(model, tmp_path / "quantized", {})
+    assert_same_logits(tmp_path / "quantized")

@@ -11,6 +11,7 @@ from lmcraft.data.pipes import find_contents
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder, replace_output, write_json
 from lmcraft.folder.output import MODEL, check_apart
+from lmcraft.gguf.architectures import architecture_for
 from lmcraft.inference.engine import Engine
 from lmcraft.inference.pooling import copy_pooling
 from lmcraft.language_model import LanguageModel
@@ -92,13 +93,22 @@ def _check_layout(config: TransformerConfig) -> None:
     if family.transposes:
         raise UserError(
             f"models of type {config.family!r} store their matrices transposed, which the format of quantized folders does "
-            "not support: use --weights int8 of `lmcraft generate`, or export to GGUF"
+            f"not support: {_remedy(config)}"
         )
     if family.fused_experts(config):
         raise UserError(
             f"models of type {config.family!r} store the experts of a layer in one tensor, which the format of quantized "
-            "folders does not support: export to GGUF"
+            f"folders does not support: {_remedy(config)}"
         )
+
+
+def _remedy(config: TransformerConfig) -> str:
+    """How a model whose matrices do not fit the format gets smaller nevertheless."""
+    try:
+        architecture_for(family_for(config).write_config(config))
+    except UserError:
+        return "`lmcraft export --dtype bfloat16` writes the smallest folder of it"
+    return "`lmcraft export --format gguf --dtype q4_k_m` writes a GGUF file in 4 bits"
 
 
 def _read_sequences(config: QuantizeConfig, tokenizer: Tokenizer, length: int) -> Tensor:

@@ -2,9 +2,9 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Checkpoint:
     """Common dtype to load the tensors in; None: each tensor's own."""
     read_quantized: Callable[[str], QuantizedMatrix | None] | None = None
     """Reads the quantized form of a tensor; None if it is not quantized."""
+    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The names by which config.json knows tensors that have others here."""
 
     def config(self) -> TransformerConfig:
         """The model configuration, translated from config.json.

@@ -54,7 +54,13 @@ def language_model(checkpoint: Checkpoint) -> Checkpoint:
         return checkpoint
     if any(left_out):
         _warn_of_parts_left_out(checkpoint.source, ", ".join(filter(None, left_out)))
-    return replace(checkpoint, hf_config=hf_config, names=frozenset(names), read=lambda name: checkpoint.read(names[name]))
+    return replace(
+        checkpoint,
+        hf_config=hf_config,
+        names=frozenset(names),
+        read=lambda name: checkpoint.read(names[name]),
+        aliases={ours: (theirs, _name_in_memory(ours)) for ours, theirs in names.items() if ours != theirs},
+    )
 
 
 @cache
@@ -100,6 +106,11 @@ def language_names(names: Iterable[str]) -> dict[str, str]:
         if name.startswith("lm_head."):
             result[name] = name
     return result
+
+
+def _name_in_memory(name: str) -> str:
+    """The name that transformers' multimodal model has for a tensor of the language model."""
+    return re.sub(r"^model\.", "model.language_model.", name)
 
 
 def prediction_names(hf_config: Mapping[str, Any], names: Iterable[str]) -> set[str]:

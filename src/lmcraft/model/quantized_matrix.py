@@ -158,7 +158,7 @@ def quantization_config(
 
     Args:
         bits: of the quantized matrices.
-        ignored: names of the blocks' linear layers that are not quantized.
+        ignored: names of linear layers that are not quantized.
         in_8_bits: names of layers with 8 bits, whatever the others have.
         own: there are shifts or quantized embeddings, which other programs would not read.
     """
@@ -173,7 +173,7 @@ def quantization_config(
         "format": OWN_FORMAT if own else "pack-quantized",
         "quantization_status": OWN_STATUS if own else "compressed",
         "config_groups": groups,
-        "ignore": [*output, *ignored],
+        "ignore": list(dict.fromkeys([*output, *ignored])),
     }
 
 

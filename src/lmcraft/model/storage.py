@@ -118,9 +118,10 @@ def _quantized_tensors(
             result |= to_tensors(name, QuantizedMatrix(numbers[name], scales[name], kind[0], shifts.get(name)))
 
     hf_names = {ours: hf.removesuffix(".weight") for hf, stack in family.stacks(model.config) for ours in stack}
-    linear = [f"layers.{name}.weight" for name, layer in model.layers.named_modules() if isinstance(layer, Linear)]
-    ignored = [hf_names[name] for name in linear if name not in forms]
-    named = [hf_names[name] for name, form in forms.items() if form.bits == 8 and (in_4_bits or name not in linear)]
+    linear = [f"{name}.weight" for name, layer in model.named_modules() if isinstance(layer, Linear)]
+    ignored = [hf_names[name] for name in linear if name in hf_names and name not in forms]
+    in_8_bits = [name for name, form in forms.items() if form.bits == 8]
+    named = [hf_names[name] for name in in_8_bits if in_4_bits or not name.startswith("layers.")]
     own = model.embed_tokens.quantized is not None or (4, False) in kinds
     lists = [list(dict.fromkeys(names)) for names in (ignored, named)]
     return result, quantization_config(4 if in_4_bits else 8, *lists, own=own)
@@ -255,7 +256,7 @@ def _dequantize(checkpoint: Checkpoint) -> Checkpoint:
     """A checkpoint that dequantizes its quantized matrices, if it has any, as they are read."""
     hf_config = checkpoint.hf_config
     with checkpoint.naming_config():
-        matrices = quantized_matrices(hf_config, checkpoint.names)
+        matrices = quantized_matrices(hf_config, checkpoint.names, checkpoint.aliases)
     if matrices is None:
         return checkpoint
     family = family_of(hf_config)

@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from lmcraft.errors import UserError
 from lmcraft.model.quantized_checkpoints.float4 import VALUES
 from tests.model.quantized_checkpoints.reading import open_matrices
+
+NVFP4 = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
 
 
 def test_mxfp4_experts_equal_those_of_transformers() -> None:
@@ -21,15 +24,18 @@ def test_mxfp4_experts_equal_those_of_transformers() -> None:
     assert torch.equal(read.bfloat16(), convert_moe_packed_tensors(blocks, scales, dtype=torch.bfloat16))
 
 
-@pytest.mark.parametrize("has_global_scale", [True, False])
-def test_nvfp4_of_modelopt(has_global_scale: bool) -> None:
+def test_nvfp4_of_modelopt() -> None:
     torch.manual_seed(0)
     indices = torch.randint(0, 16, (4, 64))
     scales, factor = torch.rand(4, 4).to(torch.float8_e4m3fn), torch.tensor(0.03)
     tensors = {"layer.weight": (indices[:, ::2] | indices[:, 1::2] << 4).to(torch.uint8), "layer.weight_scale": scales}
-    tensors |= {"layer.weight_scale_2": factor} if has_global_scale else {}
-    expected = (
-        torch.tensor(VALUES)[indices].view(4, 4, 16) * (scales.float() * (factor if has_global_scale else 1))[..., None]
-    )
-    reader = open_matrices({"quant_method": "modelopt", "quant_algo": "NVFP4"}, tensors | {"layer.input_scale": factor})
+    tensors |= {"layer.weight_scale_2": factor, "layer.input_scale": factor}
+    expected = torch.tensor(VALUES)[indices].view(4, 4, 16) * (scales.float() * factor)[..., None]
+    reader = open_matrices(NVFP4, tensors)
     assert reader.names == {"layer.weight"} and torch.equal(reader.read("layer.weight"), expected.flatten(1))
+    for changed in ({"layer.weight_scale": scales[:, :2]}, {"layer.weight_scale": torch.cat((scales, scales), dim=1)}):
+        with pytest.raises(UserError, match="'layer.weight' is damaged"):
+            open_matrices(NVFP4, tensors | changed).read("layer.weight")
+    del tensors["layer.weight_scale_2"]
+    with pytest.raises(UserError, match="'layer.weight' is damaged"):
+        open_matrices(NVFP4, tensors).read("layer.weight")

@@ -1,6 +1,7 @@
 """Damaged and hostile checkpoints, in one sentence."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -47,13 +48,14 @@ def config(method: str) -> dict[str, Any]:
     if method == "compressed-tensors":
         weights = {"num_bits": 4, "strategy": "group", "group_size": 32}
         return {"quant_method": method, "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}}
-    sizes: dict[str, Any] = {"gptq": {"bits": 4, "group_size": 32}, "awq": {"bits": 4, "group_size": 32}}
+    sizes: dict[str, Any] = {"gptq": {"bits": 4, "group_size": 32, "desc_act": True}, "awq": {"bits": 4, "group_size": 32}}
     return {"quant_method": method, **sizes.get(method, {}), "weight_block_size": [16, 32] if method == "fp8" else None}
 
 
 DAMAGED: list[tuple[str, Tensors, dict[str, Tensor | None]]] = [
     ("gptq", GPTQ, {"scales": None}),
     ("gptq", GPTQ, {"qzeros": None}),
+    ("gptq", GPTQ, {"g_idx": None}),
     ("gptq", GPTQ, {"scales": torch.ones(2, 31).half()}),
     ("gptq", GPTQ, {"scales": torch.ones(0, 32).half()}),
     ("gptq", GPTQ, {"scales": torch.ones(2, 32, dtype=torch.int64)}),
@@ -65,6 +67,7 @@ DAMAGED: list[tuple[str, Tensors, dict[str, Tensor | None]]] = [
     ("gptq", GPTQ, {"g_idx": torch.zeros(0)}),
     ("gptq", GPTQ, {"g_idx": torch.zeros(10**4, dtype=torch.int32)}),
     ("awq", AWQ, {"scales": None}),
+    ("awq", AWQ, {"qzeros": None}),
     ("awq", AWQ, {"scales": torch.ones(3, 32).half()}),
     ("awq", AWQ, {"qzeros": torch.zeros(2, 3, dtype=torch.int32)}),
     ("awq", AWQ, {"qweight": torch.zeros(64, dtype=torch.int32)}),
@@ -74,11 +77,17 @@ DAMAGED: list[tuple[str, Tensors, dict[str, Tensor | None]]] = [
     ("compressed-tensors", INT4, {"weight_shape": torch.tensor([-32, 64])}),
     ("compressed-tensors", INT4, {"weight_shape": torch.tensor([32])}),
     ("compressed-tensors", INT4, {"weight_scale": torch.ones(32, 0)}),
+    ("compressed-tensors", INT4, {"weight_scale": torch.ones(32, 1)}),
+    ("compressed-tensors", INT4, {"weight_scale": torch.ones(32, 4)}),
     ("compressed-tensors", INT4, {"weight_scale": torch.ones(31, 2)}),
     ("compressed-tensors", INT4, {"weight_packed": torch.zeros(32, 8)}),
     ("compressed-tensors", INT4, {"weight_zero_point": torch.zeros(4, 3, dtype=torch.int32)}),
     ("compressed-tensors", INT4, {"weight_shift": torch.zeros(32, 1)}),
     ("fp8", FP8, {"weight_scale_inv": torch.ones(3, 2)}),
+    ("fp8", FP8, {"weight_scale_inv": torch.ones(1, 2)}),
+    ("fp8", FP8, {"weight_scale_inv": torch.ones(4, 2)}),
+    ("fp8", FP8, {"weight_scale_inv": torch.ones(1, 1)}),
+    ("fp8", FP8, {"weight_scale_inv": torch.ones(32)}),
     ("fp8", FP8, {"weight_scale_inv": torch.ones(2, 2, 2)}),
     ("fp8", FP8, {"weight_scale_inv": torch.ones(0, 2)}),
     ("fp8", FP8, {"weight_scale_inv": torch.ones(2, 2, dtype=torch.bool)}),
@@ -120,6 +129,41 @@ def test_damaged_matrices_are_named(number: int) -> None:
         reader = open_matrices(config(method), tensors)
         for name in reader.matrices:
             reader.read(name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tensors", "missing"),
+    [
+        ({"symmetric": False}, INT4, "weight_zero_point"),
+        ({"actorder": "group"}, INT4, "weight_g_idx"),
+        ({"strategy": "tensor_group", "group_size": 16}, INT4, "weight_global_scale"),
+    ],
+)
+def test_parts_that_the_settings_imply_are_not_guessed(settings: dict[str, Any], tensors: Tensors, missing: str) -> None:
+    written = config("compressed-tensors")
+    written["config_groups"]["group_0"]["weights"].update(settings)
+    with pytest.raises(UserError, match=re.escape(f"the quantized 'layer.weight' lacks 'layer.{missing}'; download")):
+        open_matrices(written, {f"layer.{name}": tensor for name, tensor in tensors.items()}).read("layer.weight")
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "sound", "part"),
+    [
+        ("gptq", {"desc_act": False}, GPTQ, "g_idx"),
+        ("gptq", {"group_size": -1}, {**GPTQ, "scales": GPTQ["scales"][:1], "qzeros": GPTQ["qzeros"][:1]}, "g_idx"),
+        ("awq", {"zero_point": False}, AWQ, "qzeros"),
+    ],
+)
+def test_parts_that_change_nothing_may_be_missing(method: str, settings: dict[str, Any], sound: Tensors, part: str) -> None:
+    tensors = {f"layer.{name}": tensor for name, tensor in sound.items() if name != part}
+    assert open_matrices(config(method) | settings, tensors).read("layer.weight").shape == (32, 64)
+
+
+@pytest.mark.parametrize("scales", [torch.ones(2, 2), torch.ones(32, 2), torch.ones(1, 2)])
+def test_blocks_of_8_bit_floats_need_a_block_size(scales: Tensor) -> None:
+    tensors = {"layer.weight": FP8["weight"], "layer.weight_scale_inv": scales}
+    with pytest.raises(UserError, match=r"scales for \(32, 64\) weights without a block size in config\.json"):
+        open_matrices({"quant_method": "fp8"}, tensors).read("layer.weight")
 
 
 @pytest.mark.parametrize(("method", "sound"), [("gptq", GPTQ), ("awq", AWQ), ("compressed-tensors", INT4), ("fp8", FP8)])

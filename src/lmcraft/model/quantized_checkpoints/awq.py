@@ -39,10 +39,10 @@ def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
     if layout not in ("gemm", "gemv", "auto_round:auto_awq") or bits != BITS:
         raise ValueError(f"version={layout[:40]!r} and bits={bits}")
     group_size = positive_int(settings, "group_size", 128, aliases=("q_group_size",))
-    decode = _decode_gemv if layout == "gemv" else _decode_gemm
-    return find_matrices(
-        names, ".qweight", required=REQUIRED, optional={"zeros": ".qzeros"}, decode=partial(decode, group_size=group_size)
-    )
+    zeros = {"zeros": ".qzeros"}
+    required = REQUIRED if settings.get("zero_point") is False else REQUIRED | zeros
+    decode = partial(_decode_gemv if layout == "gemv" else _decode_gemm, group_size=group_size)
+    return find_matrices(names, ".qweight", required=required, optional=zeros, decode=decode)
 
 
 def _decode_gemm(parts: Parts, *, group_size: int) -> Decoded:

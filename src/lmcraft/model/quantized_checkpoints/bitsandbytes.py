@@ -61,7 +61,7 @@ def _decode_4_bit(parts: Parts) -> Decoded:
             raise ValueError("quantized scales without their own scales")
         nested = parts["nested_values"].float().flatten()[scales.long()]
         scales = _scale_blocks(nested, parts["nested_scales"].flatten(), state.get("nested_blocksize"))
-        scales = scales + torch.tensor(float(state.get("nested_offset", 0.0)))
+        scales = scales + torch.tensor(float(state["nested_offset"]))
     pairs = torch.stack((values.repeat_interleave(16), values.repeat(16)), dim=1)  # of a byte: the upper half first
     return _scale_blocks(pairs[packed.int()].flatten()[: prod(shape)], scales, state.get("blocksize")).view(shape)
 

@@ -5,7 +5,7 @@ Shapes: O outputs, I inputs, G groups.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,14 @@ import torch
 
 from lmcraft.model.quantized_checkpoints import float4, float8
 from lmcraft.model.quantized_checkpoints.integers import center, decode_integers, unpack
-from lmcraft.model.quantized_checkpoints.stored_matrix import Decoded, Names, Parts, Settings, StoredMatrix
+from lmcraft.model.quantized_checkpoints.stored_matrix import (
+    Decoded,
+    Names,
+    Parts,
+    Settings,
+    StoredMatrix,
+    positive_int,
+)
 from lmcraft.model.quantized_matrix import OWN_FORMAT, QuantizedMatrix
 
 FORMATS = (
@@ -31,6 +38,7 @@ FORMATS = (
 )
 PATTERN = "re:"
 NO_MATCH = 3
+REORDERED = ("group", "dynamic", True)  # values of `actorder` with groups that are not of neighbors
 ROLES = {
     "packed": "weight_packed",
     "weight": "weight",
@@ -43,8 +51,8 @@ ROLES = {
 }
 
 
-def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
-    """The quantized matrices of a checkpoint.
+def find(settings: Settings, names: Names, aliases: Mapping[str, Sequence[str]]) -> dict[str, StoredMatrix]:
+    """The quantized matrices of a checkpoint; `aliases` are the names by which the settings know tensors, if others.
 
     Raises:
         ValueError: the format is not supported.
@@ -63,14 +71,22 @@ def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
             raise ValueError(extra)
     ends = (".weight_packed", ".weight_scale")
     matrices = {}
-    for layer in {name.removesuffix(end) for end in ends for name in names if name.endswith(end)}:
+    layers = {
+        name.removesuffix(end): [known.removesuffix(end) for known in aliases.get(name, [name])]
+        for end in ends
+        for name in names
+        if name.endswith(end)
+    }
+    for layer, known_as in layers.items():
         if f"{layer}.weight_packed" not in names and f"{layer}.weight" not in names:
             continue  # of keys and values
         tensors = {role: f"{layer}.{part}" for role, part in ROLES.items() if f"{layer}.{part}" in names}
         tensors.setdefault("scale", f"{layer}.weight_scale")
         if "packed" in tensors:
             tensors.pop("weight", None)
-        weights = _scheme_of(layer, schemes)
+        weights = _scheme_of(known_as, schemes)
+        for role in _required_roles(weights) if settings.get("format") != OWN_FORMAT else ():
+            tensors.setdefault(role, f"{layer}.{ROLES[role]}")
         matrices[f"{layer}.weight"] = StoredMatrix(tensors, partial(_decode, weights=weights))
     return matrices
 
@@ -81,15 +97,25 @@ def _is_scheme(scheme: Any) -> bool:
     return scheme.get("weights") is None or isinstance(scheme["weights"], Mapping)
 
 
-def _scheme_of(layer: str, schemes: list[Mapping[str, Any]]) -> Settings:
-    """The settings of a layer's weights."""
+def _required_roles(weights: Settings) -> list[str]:
+    """The tensors without which the weights of a layer would be guessed."""
+    is_needed = {
+        "zeros": weights.get("symmetric") is False and weights.get("type", "int") == "int",
+        "groups": weights.get("actorder") in REORDERED,
+        "global_scale": weights.get("strategy") == "tensor_group",
+    }
+    return [role for role, needed in is_needed.items() if needed]
+
+
+def _scheme_of(known_as: Sequence[str], schemes: list[Mapping[str, Any]]) -> Settings:
+    """The settings of a layer's weights, by any of its names."""
 
     def rank(scheme: Mapping[str, Any]) -> int:
         targets = [str(target) for target in scheme["targets"]]
         patterns = [target.removeprefix(PATTERN) for target in targets if target.startswith(PATTERN)]
-        if layer in targets:
+        if any(layer in targets for layer in known_as):
             return 0
-        if any(re.match(pattern, layer) for pattern in patterns):
+        if any(re.match(pattern, layer) for pattern in patterns for layer in known_as):
             return 1
         return 2 if any(target[:1].isupper() for target in targets) else NO_MATCH
 
@@ -104,19 +130,27 @@ def _scheme_of(layer: str, schemes: list[Mapping[str, Any]]) -> Settings:
 
 
 def _decode(parts: Parts, *, weights: Settings) -> Decoded:
-    block = float8.block_size(weights.get("block_structure"))
+    block, group_size = float8.block_size(weights.get("block_structure")), _group_size(weights)
     packed = parts.get("packed")
     if packed is not None and packed.dtype == torch.uint8:
         scales = float8.decode_scales(parts["scale"])
-        if "global_scale" in parts:
-            scales = scales / float8.decode_scales(parts["global_scale"]).reshape(())
-        return float4.decode(packed, scales)
+        if "global_scale" not in parts:
+            return float4.decode(packed, scales, float4.GROUP_MXFP4)
+        return float4.decode(packed, scales / float8.decode_scales(parts["global_scale"]).reshape(()), float4.GROUP_NVFP4)
     if packed is None and parts["weight"].dtype != torch.int8:
+        if block is None and group_size != -1:
+            block = (1, group_size)
         return float8.decode({"weight": parts["weight"], "scale": parts["scale"]}, block=block)
-    return _decode_integers(parts, weights, block)
+    return _decode_integers(parts, weights, block, group_size)
 
 
-def _decode_integers(parts: Parts, weights: Settings, block: tuple[int, int] | None) -> Decoded:
+def _group_size(weights: Settings) -> int:
+    """The columns of a group; -1: all."""
+    is_grouped = weights.get("strategy", "group") in ("group", "tensor_group")
+    return positive_int(weights, "group_size", -1) if is_grouped else -1
+
+
+def _decode_integers(parts: Parts, weights: Settings, block: tuple[int, int] | None, group_size: int) -> Decoded:
     bits = weights.get("num_bits")
     if type(bits) is not int or not 1 <= bits <= 8:
         raise ValueError(f"num_bits={str(bits)[:40]} in config.json")
@@ -137,13 +171,12 @@ def _decode_integers(parts: Parts, weights: Settings, block: tuple[int, int] | N
         return dense_OI * float8.spread(scales_OG.float(), shape, block)
     scales_OG = scales_OG.reshape(1, 1) if scales_OG.numel() == 1 else scales_OG
     zeros = None if zeros is None else zeros.reshape(scales_OG.shape)
-    count = scales_OG.shape[-1]
     matrix = decode_integers(
         numbers_OI,
         scales_OG,
         bits,
         zeros_OG=zeros,
-        group_size=-(-columns // max(count, 1)),
+        group_size=group_size,
         groups_I=parts.get("groups"),
     )
     return matrix if "shifts" not in parts else _shift(matrix, parts)

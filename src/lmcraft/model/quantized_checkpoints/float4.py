@@ -16,6 +16,7 @@ from lmcraft.model.quantized_checkpoints.stored_matrix import (
     find_matrices,
 )
 
+GROUP_MXFP4, GROUP_NVFP4 = 32, 16  # columns of a scale
 VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
 
 
@@ -31,7 +32,7 @@ def _decode_experts(parts: Parts) -> Decoded:
     if blocks.ndim != 4 or scales.dtype != torch.uint8 or scales.shape != blocks.shape[:-1]:
         raise ValueError(f"{tuple(scales.shape)} scales of {scales.dtype} for {tuple(blocks.shape)} blocks")
     experts = zip(blocks.flatten(-2), scales, strict=True)  # one at a time: a float32 stack takes gigabytes
-    return torch.stack([decode(*expert).bfloat16() for expert in experts]).mT
+    return torch.stack([decode(*expert, GROUP_MXFP4).bfloat16() for expert in experts]).mT
 
 
 def find_modelopt(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
@@ -44,18 +45,20 @@ def find_modelopt(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
 def _decode_modelopt(parts: Parts) -> Decoded:
     if parts["weight"].dtype != torch.uint8:
         return float8.decode(parts)
-    factor = float8.decode_scales(parts["global_scale"]) if "global_scale" in parts else torch.ones(())
-    return decode(parts["weight"], parts["scale"].float() * factor.reshape(()))
+    if parts["scale"].dtype == torch.uint8:
+        return decode(parts["weight"], parts["scale"], GROUP_MXFP4)
+    factor = float8.decode_scales(parts["global_scale"])
+    return decode(parts["weight"], float8.decode_scales(parts["scale"]) * factor.reshape(()), GROUP_NVFP4)
 
 
-def decode(packed: Tensor, scales: Tensor) -> Tensor:
-    """The float32 matrix of (..., columns / 2) bytes and (..., groups) scales.
+def decode(packed: Tensor, scales: Tensor, group_size: int) -> Tensor:
+    """The float32 matrix of (..., columns / 2) bytes and (..., columns / group_size) scales.
 
     Raises:
         ValueError: the tensors do not belong together.
     """
-    columns, count = packed.shape[-1] * 2, scales.shape[-1] if scales.ndim else 0
-    if packed.dtype != torch.uint8 or not count or columns % count or scales.shape[:-1] != packed.shape[:-1]:
+    expected = (*packed.shape[:-1], packed.shape[-1] * 2 // group_size) if packed.ndim else None
+    if packed.dtype != torch.uint8 or scales.shape != expected or packed.shape[-1] * 2 % group_size:
         raise ValueError(f"{tuple(scales.shape)} scales for {tuple(packed.shape)} bytes of {packed.dtype}")
     pairs = torch.tensor([(VALUES[byte & 15], VALUES[byte >> 4]) for byte in range(256)])
     values = pairs[packed.int()].flatten(-2)

@@ -51,7 +51,7 @@ def block_size(value: Any) -> tuple[int, int] | None:
 
 
 def decode(parts: Parts, *, block: tuple[int, int] | None = None) -> Decoded:
-    """The float32 matrix; `block` is the size of blocks, otherwise as many equal blocks as there are scales.
+    """The float32 matrix; `block` is the size of blocks, None if there is one scale for all or one per row.
 
     Raises:
         ValueError: the tensors do not belong together.
@@ -72,24 +72,24 @@ def decode_scales(scales: Tensor) -> Tensor:
 
 
 def spread(scales: Tensor, shape: torch.Size, block: tuple[int, int] | None = None) -> Tensor:
-    """Scales in a shape that multiplies a matrix of (..., O, I): one for all, or one per block of rows and columns.
+    """Scales in a shape that multiplies a matrix of (..., O, I): one for all, per row, or per block of rows and columns.
 
     Raises:
-        ValueError: there are not so many scales.
+        ValueError: there are not so many scales; other blocks are not derived from their number.
     """
-    if scales.numel() == 1:
+    if scales.numel() == 1 and (block is None or scales.ndim < 2):
         return scales.reshape(())
     if scales.ndim == 1 and len(shape) == 2:
         scales = scales[:, None]
-    if scales.ndim != len(shape):
-        raise ValueError(f"{tuple(scales.shape)} scales for {tuple(shape)} weights")
-    if block is not None and tuple(scales.shape[-2:]) == tuple(-(-n // b) for n, b in zip(shape[-2:], block, strict=True)):
-        sizes = (1,) * (len(shape) - 2) + block
-    else:
-        sizes = tuple(size // max(count, 1) for size, count in zip(shape, scales.shape, strict=True))
+    kind = "without a block size" if block is None else f"in blocks of {block[0]} x {block[1]}"
+    mismatch = ValueError(f"{tuple(scales.shape)} scales for {tuple(shape)} weights {kind} in config.json")
+    if scales.ndim != len(shape) or (block is not None and len(shape) < 2):
+        raise mismatch
+    sizes = (1,) * len(shape) if block is None else (1,) * (len(shape) - 2) + block
     for dim, (size, count, length) in enumerate(zip(sizes, scales.shape, shape, strict=True)):
-        if count != 1 and (size < 1 or count != -(-length // size)):
-            raise ValueError(f"{tuple(scales.shape)} scales for {tuple(shape)} weights")
+        in_blocks = block is not None and dim >= len(shape) - 2
+        if count != -(-length // size) and (in_blocks or count != 1):
+            raise mismatch
         if count != 1 and size != 1:
             scales = scales.repeat_interleave(size, dim=dim).narrow(dim, 0, length)
     return scales

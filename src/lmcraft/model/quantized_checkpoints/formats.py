@@ -1,7 +1,8 @@
 """Which matrices of a checkpoint are quantized, by the quantization_config of its config.json."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ from lmcraft.errors import UserError
 from lmcraft.folder import has_file, read_json
 from lmcraft.model.quantized_checkpoints import awq, bitnet, bitsandbytes, compressed_tensors, float4, float8, gptq
 from lmcraft.model.quantized_checkpoints.stored_matrix import Names, Settings, StoredMatrix
+from lmcraft.model.quantized_matrix import QUANT_METHOD
 
 Find = Callable[[Settings, Names], Mapping[str, StoredMatrix]]
 FINDERS: Mapping[str, Find] = {
-    "compressed-tensors": compressed_tensors.find,
     "gptq": gptq.find,
     "awq": awq.find,
     "fp8": float8.find,
@@ -66,8 +67,15 @@ def quantization_method(settings: Settings) -> str:
     return layout.rpartition("auto_")[2] if method == "auto-round" and layout.startswith("auto_round:auto_") else str(method)
 
 
-def quantized_matrices(hf_config: Mapping[str, Any], names: Names) -> Mapping[str, StoredMatrix] | None:
+def quantized_matrices(
+    hf_config: Mapping[str, Any], names: Names, aliases: Mapping[str, Sequence[str]] | None = None
+) -> Mapping[str, StoredMatrix] | None:
     """The quantized matrices of a checkpoint, by the names of their weights; None if it is not quantized.
+
+    Args:
+        hf_config: the contents of config.json.
+        names: of the checkpoint's tensors.
+        aliases: the names by which config.json knows tensors that have others here.
 
     Raises:
         UserError: the format is not supported, or its settings are damaged.
@@ -76,11 +84,12 @@ def quantized_matrices(hf_config: Mapping[str, Any], names: Names) -> Mapping[st
     if settings is None:
         return None
     method = quantization_method(settings)
-    find = FINDERS.get(method)
+    finders: Mapping[str, Find] = {QUANT_METHOD: partial(compressed_tensors.find, aliases=aliases or {}), **FINDERS}
+    find = finders.get(method)
     if find is None:
         raise UserError(
             f"config.json: quantization_config with quant_method={method[:40]!r} is not supported; supported: "
-            f"{', '.join(FINDERS)}; use one of these, the unquantized model or a GGUF file"
+            f"{', '.join(finders)}; use one of these, the unquantized model or a GGUF file"
         )
     try:
         return find(settings, names)

@@ -31,8 +31,11 @@ def find(settings: Settings, names: Names) -> dict[str, StoredMatrix]:
         raise ValueError(f"checkpoint_format={layout[:40]!r}")
     group_size = positive_int(settings, "group_size", -1)
     bits = positive_int(settings, "bits", 4)
+    # Without act-order, or with one group, the groups follow from their size.
+    indices = {"groups": ".g_idx"}
+    required = REQUIRED | indices if settings.get("desc_act") and group_size != -1 else REQUIRED
     decode = partial(_decode, bits=bits, group_size=group_size, zero_offset=0 if layout == "gptq_v2" else 1)
-    return find_matrices(names, ".qweight", required=REQUIRED, optional={"groups": ".g_idx"}, decode=decode)
+    return find_matrices(names, ".qweight", required=required, optional=indices, decode=decode)
 
 
 def _decode(parts: Parts, *, bits: int, group_size: int, zero_offset: int) -> Decoded:
