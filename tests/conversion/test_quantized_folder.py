@@ -19,7 +19,7 @@ from lmcraft.model.quantized_matrix import Bits, quantize_groups, quantize_group
 from lmcraft.model.storage import load_model
 from lmcraft.model.transformer import Transformer
 from tests.inference.helpers import TEXT, language_model, tokenizer
-from tests.parity.cases import saved, theirs
+from tests.parity.cases import build, saved
 from tests.tiny import GPT2
 
 
@@ -250,7 +250,9 @@ def test_invalid_input_is_refused(home: Path, tmp_path: Path, capsys: pytest.Cap
 def test_stacked_experts_are_refused_with_a_remedy_that_exists(
     name: str, remedy: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    LanguageModel(load_model(saved(theirs(name), tmp_path / "hf")), tokenizer()).save(tmp_path / "model")
+    LanguageModel(load_model(saved(build(name, vocab_size=tokenizer().vocab_size), tmp_path / "hf")), tokenizer()).save(
+        tmp_path / "model"
+    )
     text = ["--text", str(home / "text.txt"), "--tokens", "1100"]
     assert main(["quantize", str(tmp_path / "model"), "--out", str(tmp_path / "out"), *text]) == 2
     assert f"folders does not support: `lmcraft export {remedy}" in capsys.readouterr().err

@@ -34,8 +34,8 @@ def test_nvfp4_of_modelopt() -> None:
     reader = open_matrices(NVFP4, tensors)
     assert reader.names == {"layer.weight"} and torch.equal(reader.read("layer.weight"), expected.flatten(1))
     for changed in ({"layer.weight_scale": scales[:, :2]}, {"layer.weight_scale": torch.cat((scales, scales), dim=1)}):
-        with pytest.raises(UserError, match="'layer.weight' is damaged"):
+        with pytest.raises(UserError, match=r"'layer\.weight' is damaged"):
             open_matrices(NVFP4, tensors | changed).read("layer.weight")
     del tensors["layer.weight_scale_2"]
-    with pytest.raises(UserError, match="'layer.weight' is damaged"):
+    with pytest.raises(UserError, match=r"'layer\.weight' is damaged"):
         open_matrices(NVFP4, tensors).read("layer.weight")
