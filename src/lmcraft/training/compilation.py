@@ -70,12 +70,12 @@ class _CompiledInTraining:
         self.plain = function
         self.compiled = torch.compile(function, dynamic=False)
 
-    def __call__(self, x_BTC: Tensor, rotary: Any, mask: Tensor | None, cache: Any) -> Tensor:
+    def __call__(self, x_BTC: Tensor, rotary: Any, mask: Tensor | None, *inputs: Any) -> Tensor:
         if not torch.is_grad_enabled():
-            return self.plain(x_BTC, rotary, mask, cache)
+            return self.plain(x_BTC, rotary, mask, *inputs)
         if mask is not None:  # a mask shared by all rows has another shape, which would be compiled again
-            mask = mask.expand(len(x_BTC), -1, -1).contiguous()
-        return self.compiled(x_BTC, rotary, mask, cache)
+            mask = mask.expand(len(x_BTC), *mask.shape[1:]).contiguous()
+        return self.compiled(x_BTC, rotary, mask, *inputs)
 
 
 def compile_ahead(trainer: Trainer) -> str:
