@@ -99,6 +99,8 @@ class HFTensors:
             return parts[0]
         try:
             return target.rule.to_hf(parts, self._config)
+        except UserError:
+            raise
         except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
             raise UserError(
                 f"'{self._file.path}': the tensor '{target.names[0]}' does not have the shape that the metadata implies; "
