@@ -59,8 +59,8 @@ class TensorNames:
             hf_name, part = f"{match[1]}.{match[3]}", int(match[2])
         if not names:
             without_prefix = hf_name.partition(".")[2]  # as llama.cpp's converter names some
-            known = (self._map.get_name(name, try_suffixes=SUFFIXES) for name in (hf_name, without_prefix))
-            names = next(((str(name),) for name in known if name is not None), ())
+            in_gguf = (self._map.get_name(name, try_suffixes=SUFFIXES) for name in (hf_name, without_prefix))
+            names = next(((str(name),) for name in in_gguf if name is not None), ())
         return Target(names, part, rule) if names else None
 
 

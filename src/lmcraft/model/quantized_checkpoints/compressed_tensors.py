@@ -72,19 +72,19 @@ def find(settings: Settings, names: Names, aliases: Mapping[str, Sequence[str]])
     ends = (".weight_packed", ".weight_scale")
     matrices = {}
     layers = {
-        name.removesuffix(end): [known.removesuffix(end) for known in aliases.get(name, [name])]
+        name.removesuffix(end): [alias.removesuffix(end) for alias in aliases.get(name, [name])]
         for end in ends
         for name in names
         if name.endswith(end)
     }
-    for layer, known_as in layers.items():
+    for layer, spellings in layers.items():
         if f"{layer}.weight_packed" not in names and f"{layer}.weight" not in names:
             continue  # of keys and values
         tensors = {role: f"{layer}.{part}" for role, part in ROLES.items() if f"{layer}.{part}" in names}
         tensors.setdefault("scale", f"{layer}.weight_scale")
         if "packed" in tensors:
             tensors.pop("weight", None)
-        weights = _scheme_of(known_as, schemes)
+        weights = _scheme_of(spellings, schemes)
         for role in _required_roles(weights) if settings.get("format") != OWN_FORMAT else ():
             tensors.setdefault(role, f"{layer}.{ROLES[role]}")
         matrices[f"{layer}.weight"] = StoredMatrix(tensors, partial(_decode, weights=weights))
@@ -107,15 +107,15 @@ def _required_roles(weights: Settings) -> list[str]:
     return [role for role, needed in is_needed.items() if needed]
 
 
-def _scheme_of(known_as: Sequence[str], schemes: list[Mapping[str, Any]]) -> Settings:
+def _scheme_of(spellings: Sequence[str], schemes: list[Mapping[str, Any]]) -> Settings:
     """The settings of a layer's weights, by any of its names."""
 
     def rank(scheme: Mapping[str, Any]) -> int:
         targets = [str(target) for target in scheme["targets"]]
         patterns = [target.removeprefix(PATTERN) for target in targets if target.startswith(PATTERN)]
-        if any(layer in targets for layer in known_as):
+        if any(layer in targets for layer in spellings):
             return 0
-        if any(re.match(pattern, layer) for pattern in patterns for layer in known_as):
+        if any(re.match(pattern, layer) for pattern in patterns for layer in spellings):
             return 1
         return 2 if any(target[:1].isupper() for target in targets) else NO_MATCH
 
