@@ -21,6 +21,7 @@ COMMANDS = {  # with what a recipe may leave to the command line
 }
 TOML_FILES = sorted(path.relative_to(RECIPES).as_posix() for path in RECIPES.glob("*/*.toml"))
 OTHER_COMMANDS = {"characters/best.toml": "pretrain"}
+SOURCES = {"characters/prepare.toml": ["my-texts"]}  # of settings that name none
 NO_COMMAND = {
     "policy",
     "medical",
@@ -48,7 +49,7 @@ def test_settings_are_those_of_the_command(file: str, monkeypatch: pytest.Monkey
     command = OTHER_COMMANDS.get(file, stem)
     assert command in (*COMMANDS, *NO_COMMAND)
     if command in COMMANDS:
-        parse_command([command, str(RECIPES / file), *COMMANDS[command]])
+        parse_command([command, str(RECIPES / file), *SOURCES.get(file, []), *COMMANDS[command]])
 
 
 @pytest.mark.parametrize("name", names())
