@@ -36,7 +36,7 @@ def test_a_missing_package_is_named_with_the_command() -> None:
 
 def test_every_extra_for_users_has_a_purpose() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    others = {"test", "dev", "data", "llama-cpp"}
+    others = {"test", "dev", "docs", "data", "llama-cpp"}
     assert set(PURPOSES) == set(project["optional-dependencies"]) - others
 
 

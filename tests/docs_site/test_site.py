@@ -1,0 +1,83 @@
+"""The built site: it opens from the file system, asks no other host for anything, and finds Chinese words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.docs_site.build import build
+from scripts.docs_site.pages import DocsError, Page
+from tests.server.pages.conftest import browser, new_context
+
+__all__ = ["browser"]
+
+pytestmark = pytest.mark.slow
+FOUND = """() => {
+  const addresses = [];
+  const visit = (node) => {
+    for (const element of node.querySelectorAll("*")) {
+      if (element.shadowRoot) visit(element.shadowRoot);
+      else if (node !== document && element.href) addresses.push(element.href);
+    }
+  };
+  visit(document);
+  return addresses;
+}"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both languages, built strictly."""
+    pytest.importorskip("zensical")
+    folder = tmp_path_factory.mktemp("docs")
+    build(folder / "site", folder / "stages")
+    return folder / "site"
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of a phone's width; the test fails if it asks for anything outside the site, or throws an error."""
+    problems: list[str] = []
+    with new_context(browser, width=390, height=800) as context:
+        page = context.new_page()
+        page.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
+        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        yield page
+    assert problems == []
+
+
+@pytest.mark.parametrize("address", ["index.html", "zh/index.html", "serving.html", "zh/recipes/intents.html"])
+def test_a_page_needs_no_network_and_is_as_wide_as_a_phone(site: Path, page: Any, address: str) -> None:
+    page.goto((site / address).as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("article img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 0)")
+    other = page.locator("a.language-switch").get_attribute("href")
+    expected = address.removeprefix("zh/") if address.startswith("zh/") else f"zh/{address}"
+    assert (site / address).parent.joinpath(other).resolve() == site / expected
+
+
+@pytest.mark.parametrize(
+    ("start", "word", "address"),
+    [("index.html", "perplexity", "harm-and-perplexity.html"), ("zh/index.html", "微调", "zh/")],
+)
+def test_the_search_finds_a_word_inside_a_sentence(site: Path, page: Any, start: str, word: str, address: str) -> None:
+    page.goto((site / start).as_uri())
+    page.keyboard.press("Control+k")
+    page.wait_for_timeout(200)
+    page.keyboard.type(word)
+    page.wait_for_function(f"({FOUND})().length > 0")
+    assert any(f"/site/{address}" in found for found in page.evaluate(FOUND))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("# A\n\n[b](serving.md#no-such-section)\n", "no-such-section"), ("# A\n\n[b](gone.md)\n", "leads to no file")],
+)
+def test_wrong_links_fail_the_build(text: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zensical")
+    monkeypatch.setattr(Page, "text", property(lambda page: text if page.address == "index.md" else f"# {page.address}\n"))
+    with pytest.raises(DocsError, match=problem):
+        build(tmp_path / "site", tmp_path / "stages")
+    assert not (tmp_path / "site").exists()
