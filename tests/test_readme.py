@@ -9,6 +9,7 @@ import pytest
 from lmcraft import LanguageModel
 from lmcraft.cli import command_name, parse_command
 from lmcraft.commands import COMMANDS
+from lmcraft.commands.examples import EXAMPLES, FIRST_STEPS
 from lmcraft.tokenizer.train import train_bpe
 from tests.tiny import TEXT, tiny_model
 
@@ -16,11 +17,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/*/README.md"), *ROOT.glob("benchmarks/*.md")]
 )
+BLOCKS = [
+    *(block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)),
+    *(FIRST_STEPS, *EXAMPLES.values()),
+]
 SHOWN_COMMANDS = {
-    line
-    for page in PAGES
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    for line in re.findall(r"^lmcraft (.+?)(?: && .*)?$", block, re.MULTILINE)
+    line for block in BLOCKS for line in re.findall(r"^lmcraft (.+?)(?: && .*)?$", block.replace("\\\n", ""), re.MULTILINE)
 }
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from lmcraft.commands.classify import classify as classify
     from lmcraft.commands.compare import CompareConfig as CompareConfig
     from lmcraft.commands.compare import compare as compare
+    from lmcraft.commands.completion import CompletionConfig as CompletionConfig
+    from lmcraft.commands.completion import completion as completion
     from lmcraft.commands.doctor import DoctorConfig as DoctorConfig
     from lmcraft.commands.doctor import doctor as doctor
     from lmcraft.commands.evaluate import EvaluateConfig as EvaluateConfig

@@ -7,14 +7,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cyclopts
-
-from lmcraft.commands import COMMANDS, GROUPS
+from lmcraft.commands import COMMANDS
+from lmcraft.commands.app import build_app
 from lmcraft.config import Config, parse, read_toml, table_source, toml_source
 from lmcraft.errors import InterruptedRunError, LmcraftError, UserError, explain_os_error
 from lmcraft.folder import ModelFolder
@@ -22,38 +20,6 @@ from lmcraft.folder.names import CHECKPOINTS, FAMILY_CONFIG, FAMILY_RUNS, RUN, R
 from lmcraft.setting_values import expand_user
 from lmcraft.standard_streams import flush_standard_output, prepare_standard_streams
 from lmcraft.terminal import escape_control_characters
-
-HELP = """Train, fine-tune, run and serve small language models.
-
-Start with `lmcraft quickstart`. Settings come from flags, a TOML file or both (`lmcraft pretrain run.toml --depth 6`; flags
-win). `--print-config` prints the complete settings instead of running the command.
-"""
-
-
-def build_app() -> cyclopts.App:
-    """The command-line program. Commands are imported when they are called."""
-    parameter = cyclopts.Parameter(show_default=_format_default, negative_iterable=(), negative_none=())
-    app = cyclopts.App(
-        name="lmcraft",
-        help=HELP,
-        version=lambda: version("lmcraft"),
-        help_format="markdown",
-        default_parameter=parameter,
-    )
-    for group, help_text in GROUPS.items():
-        app.command(cyclopts.App(name=group, help=help_text))
-    for name, command in COMMANDS.items():
-        *group_name, word = name.split()
-        parent = app[group_name[0]] if group_name else app
-        parent.command(f"lmcraft.commands.{command.module}:{command.function}", name=word, help=command.help)
-    return app
-
-
-def _format_default(value: object) -> str | None:
-    """A default as the help shows it; a setting that is empty by default shows none."""
-    if isinstance(value, tuple):
-        return " ".join(map(str, value)) or None
-    return None if value in (None, "", {}) else str(value)
 
 
 def command_name(tokens: Sequence[str]) -> str:

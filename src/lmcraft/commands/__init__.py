@@ -115,6 +115,9 @@ COMMANDS = {
         "GuardCompareConfig",
         "Train ways to make a model less harmful, and compare harm, perplexity and cost.",
     ),
+    "completion": Command(
+        "completion", "completion", "CompletionConfig", "Complete commands, flags and values in bash, zsh or fish."
+    ),
     "doctor": Command(
         "doctor", "doctor", "DoctorConfig", "Show what this machine can do, which kernels will run, and what to install."
     ),
@@ -126,4 +129,15 @@ GROUPS = {
     "tokenizer": "Train and inspect tokenizers.",
     "audit": "Measure what models do to people, and what they give away about them.",
     "guard": "Keep harmful text out of training data, prompts and answers.",
+}
+
+# The help lists commands and groups by the stages of a model's life.
+STAGES = {
+    "Begin": ("quickstart", "doctor", "pull", "completion"),
+    "Data": ("prepare", "tokenizer", "scrub"),
+    "Training": ("plan", "pretrain", "finetune", "scaling", "search", "runs", "forget"),
+    "Use": ("generate", "chat", "classify", "serve", "keys"),
+    "Measuring and explaining": ("evaluate", "compare", "explain", "inspect", "report"),
+    "Safety": ("guard", "audit", "review"),
+    "Other formats": ("export", "quantize"),
 }

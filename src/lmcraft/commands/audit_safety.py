@@ -12,6 +12,7 @@ from lmcraft.commands.evaluate import build_evaluation, results_folder, run_meth
 from lmcraft.commands.review import add_for_review, check_store
 from lmcraft.config import ADVANCED, MACHINE, OUTPUT, SEVERAL_VALUES, Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class AuditSafetyConfig(Config):
     nothing has changed. docs/audit-safety.md has the definitions.
     """
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address."""
     _: KW_ONLY
     compare_with: str = ""

@@ -8,6 +8,7 @@ from functools import partial
 from lmcraft.config import command_config, takes_settings
 from lmcraft.errors import LmcraftError, RunError, UserError
 from lmcraft.generation_flags import ConversationFlags, load_model
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.inference.generation_settings import SETTINGS
 from lmcraft.standard_streams import check_decoded, undecoded_error
 from lmcraft.terminal import print_notice
@@ -27,7 +28,7 @@ class ChatConfig(ConversationFlags):
     own gets temperature 0.8, top-p 0.95 and min-p 0.05.
     """
 
-    model: str = ""
+    model: ModelArgument = ""
     """Model folder, GGUF file, address (hf:owner/name), or the http://HOST:PORT of a running server, with #NAME to choose a
     model other than its first. A server's API key goes into the environment variable LMCRAFT_API_KEY. With --continue or
     --resume, the conversation's own by default."""

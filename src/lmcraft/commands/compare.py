@@ -14,6 +14,7 @@ from lmcraft.config import OUTPUT, command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.evaluation.compared import ModelComparison
 from lmcraft.evaluation.config import TaskSettings
+from lmcraft.hub.model_argument import ModelArguments
 from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class CompareConfig(TaskSettings):
     after an interruption.
     """
 
-    models: tuple[str, ...]
+    models: ModelArguments
     """Two models or more: folders, GGUF files or addresses. With more than two, each is compared with the first."""
     _: KW_ONLY
     prompts: Path | None = None

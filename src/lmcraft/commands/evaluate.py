@@ -13,6 +13,7 @@ from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.evaluation.config import TaskSettings
 from lmcraft.evaluation.results import TaskResult
 from lmcraft.folder import ModelFolder
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class EvaluateConfig(TaskSettings):
     nothing has changed.
     """
 
-    model: str = ""
+    model: ModelArgument = ""
     """Model folder, GGUF file or address; not needed for --tasks list."""
     _: KW_ONLY
     tasks: Annotated[tuple[str, ...], SEVERAL_VALUES] = ("english",)

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from lmcraft.config import MACHINE, OUTPUT, SEVERAL_VALUES, Config, command_config, quantity, takes_settings
 from lmcraft.errors import InterruptedRunError, UserError
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.interpretability.explanation import Check, Explanation
 from lmcraft.quantities import Duration
 from lmcraft.standard_streams import check_decoded, undecoded_error
@@ -43,7 +44,7 @@ class ExplainConfig(Config):
     documents that matter, and how it all arose in training. Whatever it names is ablated, beside random others.
     """
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address (hf:owner/name)."""
     text: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """Text to explain; omitted or "-": read standard input. With --fit-lens it may be left out."""

@@ -19,6 +19,7 @@ from lmcraft.config import (
 )
 from lmcraft.errors import UserError
 from lmcraft.folder import ModelFolder
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.quantities import Duration
 from lmcraft.unlearning.results import Forgetting
 
@@ -36,7 +37,7 @@ class ForgetConfig(Config):
     they do not prove (docs/unlearning.md).
     """
 
-    model: str
+    model: ModelArgument
     """Model folder; without its training data, also a GGUF file or an address (hf:owner/name)."""
     _: KW_ONLY
     document: Annotated[tuple[int, ...], SEVERAL_VALUES] = ()

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from lmcraft.config import command_config, takes_settings
 from lmcraft.errors import UserError
 from lmcraft.generation_flags import GenerationFlags, load_model
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.standard_streams import check_decoded, undecoded_error
 from lmcraft.terminal import write_text
 
@@ -26,7 +27,7 @@ _OPTION = re.compile(r"--\w[\w.-]*(=.*)?")
 class GenerateConfig(GenerationFlags):
     """Continue a text. Settings that are not given come from the model's generation_config.json, if it has one."""
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address (hf:owner/name)."""
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """Text to continue; omitted or "-": read standard input."""

@@ -11,6 +11,7 @@ from lmcraft.commands.prepare import TextConfig
 from lmcraft.config import ADVANCED, SEVERAL_VALUES, command_config, takes_settings
 from lmcraft.errors import RunError, UserError
 from lmcraft.generation_flags import LoadingFlags, load_model
+from lmcraft.hub.model_argument import ModelArgument
 
 if TYPE_CHECKING:
     from lmcraft.data.documents import Document
@@ -24,7 +25,7 @@ MIN_SAMPLES = 2
 class GuardPairsConfig(TextConfig, LoadingFlags):
     """Let a model answer prompts several times, and write the harmless and the harmful answers as preference pairs."""
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address (hf:owner/name)."""
     prompts: Annotated[tuple[Path, ...], SEVERAL_VALUES]
     """Files of prompts: text with one per line, or rows (.jsonl, .csv, .parquet ...) with --text-field."""

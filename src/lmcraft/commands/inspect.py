@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import DatasetFolder
 from lmcraft.folder.recognition import read_object
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.json_lines import format_json
 from lmcraft.setting_values import expand_user
 from lmcraft.terminal import column_table, format_bytes, key_value_table, print_result
@@ -23,7 +24,7 @@ class InspectConfig(Config):
     Of a dataset folder, show its sources and their shares of training.
     """
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address; or a dataset folder."""
     _: KW_ONLY
     json: bool = False

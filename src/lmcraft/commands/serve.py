@@ -14,6 +14,7 @@ from lmcraft.config import MACHINE, command_config, quantity, section, takes_set
 from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.generation_flags import SteeringFlags, load_steering
+from lmcraft.hub.model_argument import ModelArguments
 from lmcraft.inference.thought_format import ReasoningParser
 from lmcraft.quantities import Age
 from lmcraft.server.limits import Limits
@@ -47,7 +48,7 @@ SWITCH_SECONDS = 0.0005
 class ServeConfig(SteeringFlags):
     """Serve models with OpenAI's endpoints under /v1 and a chat page. Only this machine can connect unless --host is set."""
 
-    model: tuple[str, ...] = ()
+    model: ModelArguments = ()
     """Model folders, GGUF files or addresses (hf:owner/name); NAME=ADDRESS serves a model under another name."""
 
     _: KW_ONLY

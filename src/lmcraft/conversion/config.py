@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from lmcraft.config import Config, automatic, command_config
 from lmcraft.errors import UserError
 from lmcraft.folder.names import is_gguf_name
+from lmcraft.hub.model_argument import ModelArgument
 
 TOKENS_PER_SEQUENCE = 256  # of calibration or evaluation text; fewer if the model's context is shorter
 MIN_AVERAGE_BITS = 4.5  # 4 and a scale of 16 bits for 32 weights
@@ -22,7 +23,7 @@ class ExportConfig(Config):
     A PEFT adapter is merged into its base model.
     """
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address."""
     out: Path
     """Model folder to write, or a file for GGUF."""
@@ -69,7 +70,7 @@ class QuantizeConfig(Config):
     how often both models predict the same token.
     """
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address."""
     out: Path
     """Model folder to write."""

