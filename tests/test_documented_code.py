@@ -87,6 +87,8 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my-texts").mkdir()
     for file in ("my.txt", "my-texts/some.txt", *(f"my-texts/{n}.txt" for n in range(20))):
         Path(file).write_text(f"{file}\n{2 * TEXT}", encoding="utf-8")
+    Path("manuals").mkdir()
+    Path("manuals/printer.md").write_text("# Maintenance\n\nOpen the lid and run `printer --clean`.\n")
     Path("my-crawl").mkdir()
     sections = [part for file in PAGES for part in (ROOT / file).read_text(encoding="utf-8").split("\n## ")]
     Path("my-crawl/pages.jsonl").write_text("".join(json.dumps({"text": section}) + "\n" for section in sections))

@@ -69,6 +69,7 @@ SECTIONS = (
     "Objective",
     "Optimizer",
     "Schedule",
+    "Answers from documents",
     "Privacy",
     "Evaluation and output",
     "Access",

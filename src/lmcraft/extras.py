@@ -25,6 +25,7 @@ PURPOSES = {
     "ray": "lmcraft prepare on a Ray cluster",
     "hf": "datasets of the Hugging Face hub",
     "pdf": "PDF files in the chat page",
+    "retrieval": "answers from documents: lmcraft serve --documents",
     "search": "lmcraft search",
     "review": "lmcraft review: items, verdicts and the audit log",
     "postgresql": "searches and reviews over several machines",

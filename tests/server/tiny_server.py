@@ -17,6 +17,7 @@ from lmcraft.runs.index import RunIndex
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.engine.registry import LoadOptions, Registry
 from lmcraft.server.http.app import build_app
+from lmcraft.server.http.document_answers import DocumentAnswers
 from lmcraft.server.http.keys import Keys
 from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.runs_access import WatchedRuns
@@ -55,11 +56,13 @@ def running(
     runs: Path | None = None,
     log_prompts: Scrub | None = None,
     retention: float = 0.0,
+    documents: DocumentAnswers | None = None,
     **model: Any,
 ) -> Iterator[Server]:
     """A server of the model `tiny`, which is built in `folder` with the settings `model`; or a gateway to `upstream`.
 
     The model `classifier` is served, too; `guard` makes what judges prompts and answers; the server closes `reviews`.
+    `documents` is what chats are answered from.
     `runs` is a folder whose runs it shows. `log_prompts` scrubs the prompts that are logged to `prompts.jsonl`.
     """
     limits, keys = limits or Limits(), keys or Keys()
@@ -69,7 +72,7 @@ def running(
         registry.open("tiny", chat_folder(folder / "tiny", **({"max_position_embeddings": CONTEXT} | model)))
     if classifier is not None:
         registry.open("classifier", classifier)
-    state = ServerState(registry, limits, metrics, keys, Quotas(keys), None if guard is None else guard(metrics))
+    state = ServerState(registry, limits, metrics, keys, Quotas(keys), None if guard is None else guard(metrics), documents)
     engine = Upstream(upstream, "", limits) if upstream else None
     watched = None if runs is None else WatchedRuns(RunIndex(runs))
     store = Store.open(str(folder / "chats.sqlite"))

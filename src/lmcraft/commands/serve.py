@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lmcraft.annotation.store import ReviewStore
     from lmcraft.server.conversations.store import Store
     from lmcraft.server.engine.registry import Registry
+    from lmcraft.server.http.document_answers import DocumentAnswers
     from lmcraft.server.http.keys import Keys
     from lmcraft.server.metrics import Metrics
     from lmcraft.server.moderation.guard import Guard
@@ -36,6 +37,9 @@ MAX_PORT = 65_535
 MIN_RETENTION_SECONDS = 60.0
 ACCESS = section("Access", negative="")
 PRIVACY = section("Privacy")
+DOCUMENTS = section("Answers from documents")
+DEFAULT_RELEVANCE = 0.4
+AnswerForm = Literal["quote", "write"]
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
 DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.sqlite"
 # How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
@@ -78,6 +82,14 @@ class ServeConfig(SteeringFlags):
     review_anchors: Path | None = None
     """File to which the number and hash of the last row of the reviews' audit log are added every 10 minutes, where whoever
     writes to the database cannot write; `lmcraft review verify --expect` reads it."""
+    documents: Annotated[Path | None, DOCUMENTS] = None
+    """Folder of Markdown, HTML or text files that chats are answered from, with citations."""
+    answers: Annotated[AnswerForm, DOCUMENTS] = "quote"
+    """quote: answers are quotations, word for word; write: the model writes them from the passages that were retrieved."""
+    encoder: Annotated[str, DOCUMENTS] = ""
+    """Model whose embeddings rank passages beside their words, such as the folder of all-MiniLM-L6-v2."""
+    min_relevance: Annotated[float, DOCUMENTS] = DEFAULT_RELEVANCE
+    """Relevance of a passage, from 0 to 1, below which the answer is that nothing was found."""
     runs: Path | None = None
     """Folder whose runs are shown at /runs, live, with all folders below it. If it is set, the server needs no model."""
     store: str = DEFAULT_STORE
@@ -143,6 +155,14 @@ class ServeConfig(SteeringFlags):
                 "model is empty; name a folder, an address such as smollm2-135m-instruct, or --model-root; "
                 "or set --reviews FILE or --runs DIR to serve the page of reviews or runs alone"
             )
+        if self.documents is None and (self.encoder or self.answers != "quote" or self.min_relevance != DEFAULT_RELEVANCE):
+            raise UserError(
+                "encoder, answers and min_relevance are about documents; add --documents FOLDER, or leave them out"
+            )
+        if self.documents is not None and self.upstream:
+            raise UserError("documents cannot be quoted by the engine at upstream; serve a model here, or leave them out")
+        if not 0 <= self.min_relevance <= 1:
+            raise UserError(f"min_relevance={self.min_relevance} must be from 0 to 1")
         if self.adapters and not self.model:
             raise UserError("adapters need the model that they belong to; name it")
         if 0 < self.retention < MIN_RETENTION_SECONDS:
@@ -242,8 +262,9 @@ def _build_app(config: ServeConfig, keys: "Keys") -> tuple["ASGIApp", Callable[[
     metrics = Metrics()
     prompt_log = _open_prompt_log(config, metrics)
     guard = _start_guard(config, metrics, reviews)
+    documents = _read_documents(config)
     registry = _load_models(config, metrics)
-    state = ServerState(registry, config.limits, metrics, keys, Quotas(keys), guard)
+    state = ServerState(registry, config.limits, metrics, keys, Quotas(keys), guard, documents)
     upstream = None
     if config.upstream:
         upstream = Upstream(config.upstream, os.environ.get("LMCRAFT_UPSTREAM_KEY", ""), config.limits)
@@ -284,6 +305,23 @@ def _load_models(config: ServeConfig, metrics: "Metrics") -> "Registry":
         if writes and (defaults := served.language_model.generation_config.describe_chat_defaults()):
             print(f"{served.name}: {defaults}", file=sys.stderr)
     return registry
+
+
+def _read_documents(config: ServeConfig) -> "DocumentAnswers | None":
+    """Index the documents that chats are answered from."""
+    if config.documents is None:
+        return None
+    for module, feature in (("bm25s", "retrieval"), ("Stemmer", "retrieval"), ("llguidance", "grammar")):
+        import_optional(module, feature, "answering from documents")
+    from lmcraft.retrieval.documents import read_documents
+    from lmcraft.retrieval.embeddings import TextEncoder
+    from lmcraft.retrieval.index import Index
+    from lmcraft.server.http.document_answers import DocumentAnswers
+
+    encoder = TextEncoder(config.encoder) if config.encoder else None
+    index = Index(read_documents(expand_user(config.documents)), encoder)
+    print(f"{len(index.passages):,} passages of {config.documents}", file=sys.stderr)
+    return DocumentAnswers(index, config.min_relevance, config.answers)
 
 
 def _start_guard(config: ServeConfig, metrics: "Metrics", reviews: "ReviewStore | None") -> "Guard | None":

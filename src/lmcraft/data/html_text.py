@@ -49,9 +49,58 @@ class _TextParser(HTMLParser):
             self.parts.append(text.lstrip(" ") if at_start else text)
 
 
+_LINK, _LINK_END = "\ue000", "\ue001"  # for private use, so that no page has them
+
+
+class _MarkdownParser(_TextParser):
+    """Keeps headings, paragraphs, code and the rows of tables apart, and marks the texts of links."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("nav", "footer"):
+            self._hidden.append(tag)
+        if tag in ("td", "th"):
+            if self.parts and self.parts[-1].strip():
+                self.parts.append(" | ")
+            return
+        super().handle_starttag(tag, attrs)
+        if not self._hidden:
+            self.parts += filter(None, [_MARKDOWN_STARTS.get(tag)])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "pre" and self.parts:
+            self.parts[-1] = self.parts[-1].removesuffix("\n")
+        if tag not in ("td", "th", "tr"):
+            super().handle_endtag(tag)
+            self.parts += filter(None, [_MARKDOWN_ENDS.get(tag)])
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() or self._preformatted or not (self.parts and self.parts[-1] == " | "):
+            super().handle_data(data)
+
+
+_HEADINGS = {f"h{n}": f"\n{'#' * n} " for n in range(1, 7)}
+_MARKDOWN_STARTS = {**_HEADINGS, "p": "\n", "table": "\n", "dt": "\n", "pre": "\n```\n", "a": _LINK}
+_MARKDOWN_ENDS = {**dict.fromkeys(_HEADINGS, "\n"), "p": "\n", "table": "\n", "dd": "\n", "pre": "```\n", "a": _LINK_END}
+_LINKS = re.compile(f"{_LINK}[^{_LINK_END}]*{_LINK_END}?")
+
+
 def text_of_html(page: str) -> str:
     """The text of a page: one line per block, at most one blank line in a row; no scripts, styles and title."""
-    parser = _TextParser()
+    return _parse(page, _TextParser())
+
+
+def markdown_of_html(page: str) -> str:
+    """The text of a page with `#` before its headings, fences around its code, and blank lines between paragraphs.
+
+    The rows of tables are lines. Navigation is left out: its elements, footers, and lines that are a link alone.
+    """
+    lines = _parse(page, _MarkdownParser()).split("\n")
+    kept = ("" if _LINK in line and not re.search(r"\w", _LINKS.sub("", line)) else line for line in lines)
+    text = "\n".join(kept).replace(_LINK, "").replace(_LINK_END, "")
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n" if text.strip() else ""
+
+
+def _parse(page: str, parser: _TextParser) -> str:
     parser.feed(_CDATA.sub(lambda match: escape(match[1]), page))
     if _UNFINISHED_TAG.match(parser.rawdata):  # a comment or a tag that never ends
         parser.rawdata = ""

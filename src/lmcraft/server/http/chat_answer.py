@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastapi import Request
@@ -41,10 +41,12 @@ async def start_answer(
     Raises:
         ApiError, UserError: as in `start_generation`.
     """
-    limits, owner = server_state(request).limits, request.state.owner
+    limits, owner, documents = server_state(request).limits, request.state.owner, server_state(request).documents
 
     def prepare(served: ServedModel) -> PreparedRequest:
-        prepared = build_chat(served, chat, owner, limits, drops_old_turns=drops_old_turns)
+        grounded, citations = (chat, ()) if documents is None else documents.ground(chat)
+        prepared = build_chat(served, grounded, owner, limits, drops_old_turns=drops_old_turns)
+        prepared = replace(prepared, citations=citations)
         tokenizer = served.language_model.tokenizer
         template = tokenizer.chat_template or ""
         unread = [path for path, variables in template_fields.items() if not any(name in template for name in variables)]

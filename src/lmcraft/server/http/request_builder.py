@@ -18,6 +18,7 @@ from lmcraft.inference.thought_format import ThoughtFormat
 from lmcraft.inference.thoughts import Thinking
 from lmcraft.server.engine.registry import ServedModel
 from lmcraft.server.errors import ApiError, structure_error
+from lmcraft.server.http.document_answers import Citation
 from lmcraft.server.http.protocol.chat import ChatInput, ChatRequest, Message, Tool
 from lmcraft.server.http.protocol.completions import MAX_PROMPT_TOKENS, CompletionRequest
 from lmcraft.server.http.protocol.sampling import Sampling
@@ -51,6 +52,8 @@ class PreparedRequest:
     """How the answers to a chat begin, if they may begin with thoughts."""
     measures_energy: bool = False
     """Whether the response reports the energy."""
+    citations: tuple[Citation, ...] = ()
+    """What the answer to a chat may cite."""
 
     @property
     def prompt_tokens(self) -> int:

@@ -14,6 +14,7 @@ from lmcraft.server.engine.preparation import PreparationThreads
 from lmcraft.server.engine.registry import Registry, ServedModel
 from lmcraft.server.engine.stream import TokenStream
 from lmcraft.server.errors import ApiError
+from lmcraft.server.http.document_answers import DocumentAnswers
 from lmcraft.server.http.keys import Keys
 from lmcraft.server.http.quotas import Quotas
 from lmcraft.server.http.request_builder import PreparedRequest
@@ -36,6 +37,8 @@ class ServerState:
     quotas: Quotas
     guard: Guard | None = None
     """Judges prompts and answers; None: nobody does."""
+    documents: DocumentAnswers | None = None
+    """Answers chats from documents; None: the model answers by itself."""
     moderator: Guard = field(init=False)
     """The guard, or one with lmcraft's policy for /v1/moderations alone."""
     preparation: PreparationThreads = field(init=False)

@@ -205,7 +205,7 @@ def _structure_settings(structured_outputs: StructuredOutputs) -> dict[str, str]
     if len(names := structured_outputs.model_fields_set) != 1:
         raise _invalid("structured_outputs", f"it has {len(names)} of json, regex, choice and grammar: give one")
     if structured_outputs.choice is not None:
-        return {"regex": "|".join(map(_escape_regex, structured_outputs.choice))}
+        return {"regex": "|".join(map(escape_regex, structured_outputs.choice))}
     if (schema := structured_outputs.json_) is not None:
         return {"json_schema": schema if isinstance(schema, str) else json.dumps(schema)}
     if structured_outputs.regex is not None:
@@ -213,7 +213,7 @@ def _structure_settings(structured_outputs: StructuredOutputs) -> dict[str, str]
     return {"grammar": structured_outputs.grammar or ""}
 
 
-def _escape_regex(text: str) -> str:
+def escape_regex(text: str) -> str:
     """A regular expression (Rust's syntax) that matches exactly this text."""
     return "".join("\\" + c if c in r"\.+*?()|[]{}^$#&-~" else c for c in text)
 

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from lmcraft.inference.continuation import Token
 from lmcraft.server.http import kept_responses
 from lmcraft.server.http.chat_answer import ChatChoice, start_answer
+from lmcraft.server.http.document_answers import Citation, citation_fields
 from lmcraft.server.http.json_route import JsonRoute
 from lmcraft.server.http.judged_prompts import judge_chat
 from lmcraft.server.http.openai_format import (
@@ -74,7 +75,8 @@ def _logprobs(tokens: Sequence[Token], tokenizer: Tokenizer, body: ChatRequest) 
 def _completion(
     fields: dict[str, Any], generation: Generation, choices: Sequence[ChatChoice], body: ChatRequest
 ) -> dict[str, Any]:
-    choices_json = [_choice_json(n, choice, body) for n, choice in enumerate(choices)]
+    citations = generation.prepared.citations
+    choices_json = [_choice_json(n, choice, body, citations) for n, choice in enumerate(choices)]
     return {**fields, "object": "chat.completion", "choices": choices_json, "usage": _usage(generation, choices)}
 
 
@@ -87,10 +89,11 @@ def _prompt_ids(generation: Generation, body: ChatRequest) -> dict[str, Any]:
     return {"prompt_token_ids": list(generation.prepared.prompts[0])} if body.return_token_ids else {}
 
 
-def _choice_json(n: int, choice: ChatChoice, body: ChatRequest) -> dict[str, Any]:
+def _choice_json(n: int, choice: ChatChoice, body: ChatRequest, citations: Sequence[Citation]) -> dict[str, Any]:
     calls = choice.parser.calls if choice.parser is not None else []
     text = choice.shown_begun + choice.text + choice.refusal_paragraph
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+    message |= citation_fields(text, citations)
     if choice.refusal is not None:
         message["refusal"] = choice.refusal
     if choice.thoughts:
@@ -135,6 +138,7 @@ async def _events(
         extra: dict[str, Any] = {}
         if choice.finish_reason is not None:
             extra["stop_reason"] = stop_reason(choice.last_token, body.stop_token_ids)
+            delta |= citation_fields(choice.shown_begun + choice.text, generation.prepared.citations)
         tokens = shown[n].put(piece.tokens) if body.logprobs else piece.tokens
         if body.logprobs:
             content = _logprobs(tokens, tokenizer, body)
