@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from scripts.docs_site.build import build
+from scripts.docs_site.build import build, llms, write
 from scripts.docs_site.pages import ROOT, DocsError
 from scripts.docs_site.serve import serve
 
@@ -19,6 +19,7 @@ def main() -> int:
         serve(arguments.out, arguments.port)
         return 0
     try:
+        write(ROOT / "llms.txt", llms())
         build(arguments.out)
     except DocsError as error:
         print(error, file=sys.stderr)

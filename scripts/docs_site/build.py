@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,8 +13,10 @@ import tomli_w
 
 from scripts.docs_site.github_markdown import for_python_markdown
 from scripts.docs_site.links import PICTURES, Links
+from scripts.docs_site.llms import llms_full_txt, llms_txt
 from scripts.docs_site.navigation import expand
 from scripts.docs_site.pages import LANGUAGES, ROOT, DocsError, Page, pages_of
+from scripts.docs_site.reference import with_documentation
 
 STAGES = ROOT / ".cache" / "docs"
 HERE = Path(__file__).parent
@@ -43,6 +46,17 @@ def build(out: Path, stages: Path = STAGES) -> None:
                 without_colors(done.stdout + re.sub(r"Traceback.*\n(?= *\w+Error)", "", done.stderr, flags=re.DOTALL))
             )
         shutil.copytree(site, out / "zh" if language == "zh" else out)
+    write(out / "llms.txt", llms(lambda page: f"{page.address.removesuffix('.md')}.html"))
+    english = stages / "en" / "docs"
+    texts = {page.address: (english / page.address).read_text(encoding="utf-8") for page in pages_of("en")}
+    write(out / "llms-full.txt", llms_full_txt(settings_of("en", list(texts))["project"]["nav"], texts))
+
+
+def llms(link: Callable[[Page], str] = lambda page: page.source) -> str:
+    """llms.txt, for the repository unless `link` says where the pages are."""
+    pages = pages_of("en")
+    project = settings_of("en", [page.address for page in pages])["project"]
+    return llms_txt(project["nav"], pages, project["site_description"], link)
 
 
 def stage(language: str, stages: Path = STAGES) -> Path:
@@ -66,7 +80,7 @@ def stage(language: str, stages: Path = STAGES) -> Path:
 
 
 def staged_text(page: Page, language: str, links: Links) -> str:
-    text = for_python_markdown(links.rewrite(page))
+    text = with_documentation(for_python_markdown(links.rewrite(page)))
     if page.language == "zh":
         titles = read_toml("zensical.zh.toml")["alerts"]
         text = re.sub(r"^(> \[!(\w+)\])$", lambda match: f"{match[1]} {titles[match[2]]}", text, flags=re.MULTILINE)

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from scripts.docs_site.build import read_toml, settings_of
+from scripts.docs_site.build import llms, read_toml, settings_of
 from scripts.docs_site.links import Links
+from scripts.docs_site.llms import first_sentence, title_of
 from scripts.docs_site.navigation import entries, expand
 from scripts.docs_site.pages import LANGUAGES, ROOT, DocsError, Page, chinese_source, english_pages, pages_of
 
@@ -84,3 +85,13 @@ def test_a_link_to_no_file_is_a_problem() -> None:
     links = Links("en")
     links._target("gone.md", Page("index.md", "docs/index.md", "en"))
     assert links.problems == ["docs/index.md: the link gone.md leads to no file"]
+
+
+def test_llms_txt_is_current() -> None:
+    assert read("llms.txt") == llms(), "run scripts/docs"
+
+
+def test_llms_txt_has_the_first_sentence_of_a_page() -> None:
+    text = "# A `b`\n\n```sh\nls\n```\n\n- item\n\n[Links](b.md) work: as here. More.\n"
+    assert (title_of(text), first_sentence(text)) == ("A b", "Links work.")
+    assert first_sentence("# A\n\n| a | b |\n") == ""

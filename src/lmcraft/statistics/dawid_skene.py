@@ -96,8 +96,12 @@ def dawid_skene(
     identified, but the accuracies nearly are.
 
     Args:
-        items, raters, labels: The numbers of each vote's item, rater and label, from 0 on, (votes,).
-        num_items, num_raters, num_labels: How many there are.
+        items: The number of each vote's item, from 0 on, (votes,).
+        raters: The number of each vote's rater, (votes,).
+        labels: The number of each vote's label, (votes,).
+        num_items: How many items there are.
+        num_raters: How many raters.
+        num_labels: How many labels.
         true_labels: The label of each item that is known, and -1 for the others, (items,).
 
     Raises:
