@@ -23,6 +23,7 @@ PURPOSES = {
     "privacy": "lmcraft scrub, and scrubbing in lmcraft prepare",
     "remote": "files on S3 and HTTP servers",
     "ray": "lmcraft prepare on a Ray cluster",
+    "ray-serve": "engines on a Ray cluster, behind lmcraft serve",
     "hf": "datasets of the Hugging Face hub",
     "pdf": "PDF files in the chat page",
     "retrieval": "answers from documents: lmcraft serve --documents",

@@ -17,7 +17,7 @@ from lmcraft.generation_flags import SteeringFlags, load_steering
 from lmcraft.hub.model_argument import ModelArguments
 from lmcraft.inference.thought_format import ReasoningParser
 from lmcraft.quantities import Age
-from lmcraft.server.limits import Limits
+from lmcraft.server.limits import SWITCH_SECONDS, Limits
 from lmcraft.setting_values import expand_user
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ DEFAULT_RELEVANCE = 0.4
 AnswerForm = Literal["quote", "write"]
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
 DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.sqlite"
-# How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
-# would slow down every operation of the engine by that much.
-SWITCH_SECONDS = 0.0005
 
 
 @command_config

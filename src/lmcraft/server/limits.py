@@ -4,6 +4,10 @@ from dataclasses import dataclass, fields
 
 from lmcraft.errors import UserError
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread may hold Python's lock while others wait for it: with Python's default of 5 ms, a request that is parsed
+would slow down every operation of the engine by that much."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

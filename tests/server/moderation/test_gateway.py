@@ -215,6 +215,7 @@ def test_pieces_of_another_engine(scripted: Server, script: ScriptedEngine, piec
 
 def test_the_engine_reads_the_redacted_prompt_and_nothing_of_a_refused_one(scripted: Server, script: ScriptedEngine) -> None:
     script.requests.clear()
+    script.script = lambda body: ["ok"]
     post(scripted, messages=[{"role": "user", "content": "a redact b"}])
     post(scripted, messages=[{"role": "user", "content": "refuse"}])
     [body] = script.requests

@@ -20,6 +20,7 @@
 | `keys.py`, `quotas.py` | API keys and their roles; their quotas of requests and tokens per minute |
 | `review_access.py`, `review_anchors.py` | who may call the review endpoints; anchors of their audit log |
 | `backend.py`, `upstream.py` | where answers come from: the local models, or an engine at another address |
+| `forwarded_stream.py` | a stream that a gateway passes on, its charge, and the error event if the engine stops |
 | `pdf_text.py`, `pdf_process.py` | the text of a PDF file, read by a process of its own |
 | `page_files.py` | serves the chat page and the review page: compressed, and cached by content |
 | `error_handlers.py` | turns exceptions into error responses |
