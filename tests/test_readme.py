@@ -24,6 +24,12 @@ BLOCKS = [
 SHOWN_COMMANDS = {
     line for block in BLOCKS for line in re.findall(r"^lmcraft (.+?)(?: && .*)?$", block.replace("\\\n", ""), re.MULTILINE)
 }
+# The page for people who know another tool shows its commands in tables.
+SHOWN_COMMANDS |= {
+    command
+    for page in ROOT.glob("docs/**/coming-from.md")
+    for command in re.findall(r"`lmcraft ((?!serve --engine)[^`]+ [^`]+)`", page.read_text(encoding="utf-8"))
+}
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
 
 
