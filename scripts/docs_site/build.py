@@ -11,11 +11,11 @@ from typing import Any
 
 import tomli_w
 
-from scripts.docs_site.github_markdown import for_python_markdown
+from scripts.docs_site.github_markdown import for_python_markdown, headings, with_anchors
 from scripts.docs_site.links import PICTURES, Links
 from scripts.docs_site.llms import llms_full_txt, llms_txt
 from scripts.docs_site.navigation import expand
-from scripts.docs_site.pages import LANGUAGES, ROOT, DocsError, Page, pages_of
+from scripts.docs_site.pages import LANGUAGES, ROOT, DocsError, Page, english_pages, pages_of
 from scripts.docs_site.reference import with_documentation
 
 STAGES = ROOT / ".cache" / "docs"
@@ -82,6 +82,7 @@ def stage(language: str, stages: Path = STAGES) -> Path:
 def staged_text(page: Page, language: str, links: Links) -> str:
     text = with_documentation(for_python_markdown(links.rewrite(page)))
     if page.language == "zh":
+        text = with_anchors(text, headings((ROOT / english_pages()[page.address]).read_text(encoding="utf-8")))
         titles = read_toml("zensical.zh.toml")["alerts"]
         text = re.sub(r"^(> \[!(\w+)\])$", lambda match: f"{match[1]} {titles[match[2]]}", text, flags=re.MULTILINE)
     if page.language == language:

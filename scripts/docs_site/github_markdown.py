@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 FENCE = re.compile(r" *(`{3,}|~{3,})")
 ITEM = re.compile(r"( *)([-*+]|\d{1,9}[.)])( +)(?=\S)")
+CODE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"^(#{1,6}) ([^\n]+)", re.MULTILINE)
 STEP = 4  # columns by which Python-Markdown wants nested blocks indented
 
 
@@ -62,3 +64,21 @@ def slugify() -> Callable[[str, str], str]:
 def anchor(heading: str, separator: str = "-") -> str:
     """GitHub's anchor of a heading: lower case, without punctuation, hyphens for spaces."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", separator)
+
+
+def headings(text: str) -> list[tuple[int, str]]:
+    """(level, text) of each heading of a page."""
+    return [(len(marks), heading) for marks, heading in HEADING.findall(CODE.sub("", text))]
+
+
+def with_anchors(text: str, originals: list[tuple[int, str]]) -> str:
+    """A Chinese page whose headings have the anchors of the English page, so that a link fits both."""
+    remaining = iter(originals)
+
+    def add_anchor(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]  # code
+        _, heading = next(remaining, (0, ""))
+        return f"{match[0]} {{#{anchor(heading)}}}" if heading else match[0]
+
+    return re.sub(rf"{CODE.pattern}|{HEADING.pattern}", add_anchor, text, flags=re.DOTALL | re.MULTILINE)

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from scripts.docs_site.build import llms, read_toml, settings_of
+from scripts.docs_site.github_markdown import headings
 from scripts.docs_site.links import Links
 from scripts.docs_site.llms import first_sentence, title_of
 from scripts.docs_site.navigation import entries, expand
@@ -37,6 +38,12 @@ def test_links_lead_to_files(language: str) -> None:
 def test_a_chinese_page_shows_the_code_of_the_english_one(english: str, chinese: str) -> None:
     """So the code of a page is run once, and no translation falls behind unnoticed."""
     assert CODE.findall(read(chinese)) == CODE.findall(read(english))
+
+
+@pytest.mark.parametrize(("english", "chinese"), TRANSLATED, ids=[chinese for _, chinese in TRANSLATED])
+def test_a_chinese_page_has_the_headings_of_the_english_one(english: str, chinese: str) -> None:
+    """Its headings get their anchors."""
+    assert [level for level, _ in headings(read(chinese))] == [level for level, _ in headings(read(english))]
 
 
 def test_every_chinese_page_has_an_english_one() -> None:
