@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="a few steps on a little data, to see that everything runs")
     recipe.add_arguments(parser)
     options = parser.parse_args(sys.argv[2:])
-    work = Work(RECIPES / arguments.name, options.work, short=options.short)
+    others = {name: value for name, value in vars(options).items() if name not in ("work", "short")}
+    work = Work(RECIPES / arguments.name, options.work, short=options.short, options=others)
     work.finish(recipe.run(work, options))
 
 

@@ -76,7 +76,7 @@ def _download(package: Package, folder: Path) -> None:
     commands = {
         "npm": ["npm", "pack", "--silent", "--pack-destination", "."],
         "pypi": pip,
-        "pypi-source": [*pip, "--no-build-isolation", "--no-binary=:all:"],
+        "pypi-source": [*pip, "--no-binary=:all:"],
         "debian": ["apt-get", "download", "-qq"],
     }
     command = [*commands[package.registry], package.requirement]

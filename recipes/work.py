@@ -1,6 +1,7 @@
 """What recipes share: the folder they work in, lmcraft's commands, packages from registries, and the table of figures."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from lmcraft.processor import cpu_name, instruction_sets
 
 RESULTS = "results.json"
+OPTIONS = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,30 @@ class Figure:
 class Work:
     """A run of one recipe: `recipe` is the recipe's own folder, `folder` the one that everything it makes goes into."""
 
-    def __init__(self, recipe: Path, folder: Path, *, short: bool = False) -> None:
+    def __init__(
+        self, recipe: Path, folder: Path, *, short: bool = False, options: Mapping[str, object] | None = None
+    ) -> None:
         self.recipe, self.folder, self.short = recipe, folder.resolve(), short
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._claim({"recipe": recipe.name, "short": short} | {name: str(value) for name, value in (options or {}).items()})
         self._start = time.monotonic()
+
+    def _claim(self, options: Mapping[str, object]) -> None:
+        """Refuse a folder that holds other things, or what other options made; note the options in a new one."""
+        file = self.folder / OPTIONS
+        if self.folder.is_file():
+            sys.exit(f"{self.folder} is a file: choose another WORK")
+        if not file.is_file():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                sys.exit(f"{self.folder} holds files that no recipe wrote: choose a new folder for WORK")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(options, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            return
+        try:
+            earlier = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            sys.exit(f"{file} is damaged: remove {self.folder}, or choose another WORK")
+        if earlier != options:
+            raise SystemExit(f"{self.folder} was made with {_say(earlier)}, not {_say(options)}: choose another WORK")
 
     def lmcraft(self, *arguments: object, allow: Sequence[int] = (0,)) -> int:
         """Run a command of lmcraft in the work folder; an exit status that is not in `allow` ends the recipe with it."""
@@ -45,6 +67,29 @@ class Work:
         if status not in allow:
             sys.exit(status)
         return status
+
+    def train(self, command: str, settings: str, out: str, *arguments: object) -> Path:
+        """Run pretrain or finetune with a settings file of the recipe, unless it is done; an interrupted run goes on.
+
+        Returns:
+            The model's folder.
+        """
+        folder = self.folder / out
+        state = self._state(folder)
+        checkpoints = folder / "lmcraft" / "checkpoints"
+        if state != "finished":
+            resume = ["--resume"] if checkpoints.is_dir() and any(checkpoints.iterdir()) else []
+            if state and not resume:  # a run that was interrupted before its first checkpoint
+                shutil.rmtree(folder)
+            self.lmcraft(command, self.recipe / settings, *arguments, "--out", out, *resume)
+        return folder
+
+    def _state(self, folder: Path) -> str:
+        """What a run wrote about itself last; empty if there is no run."""
+        try:
+            return str(json.loads((folder / "lmcraft" / "status.json").read_text(encoding="utf-8"))["state"])
+        except (OSError, ValueError, KeyError):
+            return "damaged" if (folder / "lmcraft").is_dir() else ""
 
     def finish(self, figures: Sequence[Figure]) -> None:
         """Write the figures to results.json, and print them."""
@@ -58,6 +103,10 @@ class Work:
         text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
         (self.folder / RESULTS).write_text(text, encoding="utf-8")
         print(f"\n{table(results)}\n\n{minutes:.1f} minutes; figures: {self.folder / RESULTS}")
+
+
+def _say(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
 
 
 def table(results: Mapping[str, Any]) -> str:

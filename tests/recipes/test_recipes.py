@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmcraft.cli import parse_command
+from lmcraft.evaluation.catalog import open_tasks
 from recipes.__main__ import RECIPES, names, summary
 from recipes.packages import FetchError
 from recipes.work import results_table
@@ -43,11 +44,13 @@ def test_the_short_form_runs(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", TOML_FILES)
 def test_settings_are_those_of_the_command(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file is named for its command: finetune.toml, finetune-chat.toml."""
+    """A file is named for its command, or for the task that it is: finetune.toml, finetune-chat.toml, task-names.toml."""
     monkeypatch.chdir(ROOT)
     stem = Path(file).stem.split("-")[0]
     command = OTHER_COMMANDS.get(file, stem)
-    assert command in (*COMMANDS, *NO_COMMAND)
+    assert command in (*COMMANDS, "task", *NO_COMMAND)
+    if command == "task":
+        open_tasks([str(RECIPES / file)])
     if command in COMMANDS:
         parse_command([command, str(RECIPES / file), *SOURCES.get(file, []), *COMMANDS[command]])
 
