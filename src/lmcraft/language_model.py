@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ from lmcraft.inference.inspection import InspectedModel
 from lmcraft.inference.model_changes import ModelSnapshot
 from lmcraft.inference.native.weight_packing import Weights
 from lmcraft.inference.plain_generation import generate
-from lmcraft.inference.prompt import list_prompt_ids
+from lmcraft.inference.prompt import encode_gap
 from lmcraft.inference.request import Request
 from lmcraft.inference.runner import Tier
 from lmcraft.inference.sampler import LogitsProcessor, as_processors
@@ -297,21 +297,23 @@ class LanguageModel(InspectedModel):
         self,
         prompt: str | Sequence[int],
         *,
+        suffix: str | None = None,
         adapter: str = "",
         logits_processor: LogitsProcessor | Sequence[LogitsProcessor] | None = None,
         **settings: Any,
     ) -> Iterator[Token]:
         """The tokens of the continuation as they are generated, with text, log-probability and finish reason.
 
-        Arguments are those of `generate`; `prompt` may be text.
+        Arguments are those of `generate`; `prompt` may be text. With a `suffix`, they fill the gap between the two
+        (docs/fill-in-the-middle.md).
 
         Raises:
-            UserError: as in `generate`.
+            UserError: as in `generate`; the vocabulary has no tokens for fill-in-the-middle.
         """
         config = self.generation_config.updated(settings)
         processors = as_processors(logits_processor)
-        prompt_ids = list_prompt_ids(self.tokenizer, prompt)
-        requests = self._requests(prompt_ids, config, self.tokenizer, adapter, processors)
+        prompt_ids, end_ids = encode_gap(self.tokenizer, prompt, suffix)
+        requests = self._requests(prompt_ids, config, self.tokenizer, adapter, processors, end_ids)
         engine = self._engine_for(config)
         return self._generate_eagerly(requests) if engine is None else engine.stream(requests)
 
@@ -322,7 +324,7 @@ class LanguageModel(InspectedModel):
             select_adapter({**self.adapters, "": self.transformer}, first.adapter),
             first.prompt_ids,
             first.config,
-            eos_token_ids=self.eos_token_ids,
+            eos_token_ids=first.eos_token_ids,
             tokenizer=first.tokenizer,
             logits_processor=(*([self._steering.start()] if self._steering else []), *first.logits_processor),
         )
@@ -342,6 +344,7 @@ class LanguageModel(InspectedModel):
         tokenizer: Tokenizer | None,
         adapter: str,
         processors: tuple[LogitsProcessor, ...],
+        more_end_ids: Collection[int] = (),
     ) -> list[Request]:
         """A request for each continuation of a prompt."""
         thinking = None
@@ -351,7 +354,7 @@ class LanguageModel(InspectedModel):
             Request(
                 prompt_ids=tuple(prompt_ids),
                 config=config,
-                eos_token_ids=frozenset(self.eos_token_ids),
+                eos_token_ids=frozenset((*self.eos_token_ids, *more_end_ids)),
                 tokenizer=tokenizer,
                 row=row,
                 adapter=adapter,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from lmcraft import PrepareConfig, prepare
 from lmcraft.cli import main
@@ -15,7 +16,9 @@ from lmcraft.data.loader import TokenSplit
 from lmcraft.data.sources import read_documents
 from lmcraft.errors import UserError
 from lmcraft.json_lines import read_json_lines
+from lmcraft.tokenizer.fill_in_middle import FillInMiddle
 from lmcraft.tokenizer.tokenizer import Tokenizer
+from lmcraft.tokenizer.train import train_bpe
 from tests.finetuning.chat import chat_folder
 from tests.tiny import TEXT
 
@@ -234,3 +237,25 @@ def test_sources_without_text_name_the_first_malformed_row(tmp_path: Path) -> No
         UserError, match=r"no text \(malformed rows: 1; the first is .*a.jsonl:1: no field 'text' \(it has `messages`"
     ):
         manifest_of(tmp_path, tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["trained", "given"])
+@pytest.mark.parametrize("form", ["flag", "recipe"])
+def test_the_tokenizer_gets_the_tokens_of_fill_in_the_middle(given: bool, form: str, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("def f(x):\n    return x\n\n" * 50, encoding="utf-8")
+    settings: dict[str, Any] = {"vocab_size": 260}
+    if given:
+        train_bpe([text.read_text()], vocab_size=265).save(tmp_path / "tokenizer")
+        settings = {"tokenizer": tmp_path / "tokenizer"}
+    sources = str(text)
+    if form == "recipe":
+        recipe = {**{name: str(value) if given else value for name, value in settings.items()}, "fim": True}
+        table = {"name": "code", "paths": [sources]}
+        (tmp_path / "recipe.toml").write_text(tomli_w.dumps({**recipe, "validation": 0.0, "source": [table]}), "utf-8")
+        prepare(PrepareConfig((str(tmp_path / "recipe.toml"),), out=tmp_path / "data"))
+    else:
+        prepare(PrepareConfig((sources,), out=tmp_path / "data", fim=True, **settings))
+    tokenizer = Tokenizer.load(tmp_path / "data")
+    assert FillInMiddle.of(tokenizer) is not None and tokenizer.eos_token_id == 0
+    assert tokenizer.vocab_size == (len(Tokenizer.load(tmp_path / "tokenizer").vocabulary) + 3 if given else 260)

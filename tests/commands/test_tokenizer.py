@@ -44,6 +44,15 @@ def test_special_tokens_come_first(text: Path, tmp_path: Path) -> None:
     assert tokenizer.eos_token_id == 0
 
 
+@pytest.mark.parametrize("kind", ["bpe", "characters"])
+def test_fill_in_the_middle_adds_its_tokens(text: Path, tmp_path: Path, kind: str) -> None:
+    flags = ["--out", str(tmp_path / "tokenizer"), "--tokenizer-type", kind, "--vocab-size", "300", "--fim"]
+    assert main(["tokenizer", "train", str(text), *flags]) == 0
+    tokenizer = Tokenizer.load(tmp_path / "tokenizer")
+    names = ["<|endoftext|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
+    assert list(tokenizer.special_tokens) == names and tokenizer.eos_token_id == 0
+
+
 def test_inspect_reads_bytes_from_standard_input_and_reports_losses(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

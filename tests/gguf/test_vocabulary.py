@@ -15,8 +15,10 @@ from lmcraft.gguf.sentencepiece import build_merges
 from lmcraft.gguf.vocabulary import TokenType, end_token_ids, read_tokenizer, write_tokenizer
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
 from lmcraft.tokenizer.byte_level import byte_of_character
+from lmcraft.tokenizer.fill_in_middle import FillInMiddle, with_fill_in_middle
 from tests.assets import fetch, gemma3_gguf, smollm2_gguf
 from tests.gguf.texts import TEXTS
+from tests.tiny import TEXT
 
 TRAINING = ["".join(TEXTS), "Once upon a time there was a small model. 从前有一个小模型。\n    return 12345\n" * 20]
 
@@ -242,3 +244,13 @@ def test_named_chat_templates_round_trip() -> None:
     assert written["tokenizer.chat_templates"] == ["tool_use"]
     back = read_tokenizer(metadata(written))
     assert back.apply_chat_template([]) == "d" and back.apply_chat_template([], tools=[{}]) == "t"
+
+
+def test_tokens_of_fill_in_the_middle_have_their_keys() -> None:
+    tokenizer = with_fill_in_middle(train_bpe([TEXT], vocab_size=300))
+    metadata = write_tokenizer(tokenizer, {"vocab_size": tokenizer.vocab_size})
+    tokens = FillInMiddle.of(read_tokenizer(Metadata(metadata)))
+    assert tokens == FillInMiddle.of(tokenizer) and tokens is not None
+    keys = [metadata[f"tokenizer.ggml.fim_{name}_token_id"] for name in ("pre", "suf", "mid")]
+    assert keys == [tokens.prefix, tokens.suffix, tokens.middle]
+    assert {metadata["tokenizer.ggml.token_type"][token] for token in keys} == {TokenType.CONTROL}

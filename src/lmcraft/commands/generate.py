@@ -34,6 +34,8 @@ class GenerateConfig(GenerationFlags):
 
     _: KW_ONLY
 
+    suffix: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """Text after the gap that the model fills, if its vocabulary has tokens for fill-in-the-middle."""
     adapter: str | None = None
     """Folder or address of a LoRA or DoRA adapter (PEFT format) for this model, applied without merging."""
     energy: bool = False
@@ -53,7 +55,7 @@ class GenerateConfig(GenerationFlags):
 
 @takes_settings(GenerateConfig)
 def generate(config: GenerateConfig) -> str:
-    """Print the prompt and, token by token, its continuation; returns both.
+    """Print the prompt and, token by token, its continuation, and the suffix if there is one; returns all of it.
 
     Several continuations (`num_return_sequences`) are printed one after another when all are complete.
 
@@ -64,22 +66,24 @@ def generate(config: GenerateConfig) -> str:
     prompt = _read_prompt() if config.prompt in (None, "-") else str(config.prompt)
     adapters = {} if config.adapter is None else {config.adapter: config.adapter}
     model = load_model(config.model, config, adapters)
-    tokens = model.tokens(prompt, adapter=config.adapter or "", **config.settings())
+    tokens = model.tokens(prompt, suffix=config.suffix, adapter=config.adapter or "", **config.settings())
     count = model.generation_config.updated(config.settings()).num_return_sequences
     tokens = _printing_energy(tokens) if config.energy else tokens
-    return _print_all(prompt, tokens, count) if count > 1 else _print(prompt, tokens)
+    suffix = config.suffix or ""
+    return _print_all(prompt, tokens, suffix, count) if count > 1 else _print(prompt, tokens, suffix)
 
 
-def _print(prompt: str, tokens: "Iterable[Token]") -> str:
+def _print(prompt: str, tokens: "Iterable[Token]", suffix: str) -> str:
     text = prompt
     try:
         write_text(prompt, dim=True)
         for token in tokens:
             write_text(token.text)
             text += token.text
+        write_text(suffix, dim=True)
     finally:  # also after Ctrl-C, so that the shell's prompt starts on a new line
         write_text("\n")
-    return text
+    return text + suffix
 
 
 def _printing_energy(tokens: "Iterable[Token]") -> "Iterator[Token]":
@@ -99,11 +103,11 @@ def _printing_energy(tokens: "Iterable[Token]") -> "Iterator[Token]":
             print(f"\n{line}" if line else "\nenergy is not measured", file=sys.stderr)
 
 
-def _print_all(prompt: str, tokens: "Iterable[Token]", count: int) -> str:
+def _print_all(prompt: str, tokens: "Iterable[Token]", suffix: str, count: int) -> str:
     texts = [prompt] * count
     for token in tokens:
         texts[token.row] += token.text
-    output = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(texts, start=1))
+    output = "\n\n".join(f"[{number}] {text}{suffix}" for number, text in enumerate(texts, start=1))
     write_text(output + "\n")
     return output
 

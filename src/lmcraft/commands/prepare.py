@@ -92,6 +92,9 @@ class PrepareConfig(TextConfig):
     digits: int = 1
     """Maximum number of digits per token (BPE); 0: no limit."""
 
+    fim: bool = False
+    """Give the tokenizer the tokens of fill-in-the-middle, for `lmcraft pretrain --fim-rate`."""
+
     validation: float = 0.05
     """Share of the tokens held out for validation."""
 
@@ -341,11 +344,16 @@ def _text_settings(config: PrepareConfig) -> dict[str, Any]:
 def _load_or_train_tokenizer(config: PrepareConfig, sources: "TextSources") -> "Tokenizer":
     from lmcraft.data import ReadStats, show_progress
     from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
+    from lmcraft.tokenizer.fill_in_middle import FILL_IN_MIDDLE_TOKENS, with_fill_in_middle
+    from lmcraft.tokenizer.train import END_OF_TEXT
 
     if config.tokenizer is not None:
-        return Tokenizer.load(config.tokenizer)
+        tokenizer = Tokenizer.load(config.tokenizer)
+        return with_fill_in_middle(tokenizer) if config.fim else tokenizer
+    fim_tokens = (END_OF_TEXT, *FILL_IN_MIDDLE_TOKENS)
     stats = ReadStats()
     texts = (document.text for document in show_progress(sources.read_nonempty(stats), stats, "training a tokenizer"))
     if config.tokenizer_type == "characters":
-        return train_characters(texts)
-    return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits)
+        return train_characters(texts, special_tokens=fim_tokens if config.fim else ())
+    special_tokens = fim_tokens if config.fim else (END_OF_TEXT,)
+    return train_bpe(texts, vocab_size=config.vocab_size, digits=config.digits, special_tokens=special_tokens)

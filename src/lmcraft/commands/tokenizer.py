@@ -42,6 +42,9 @@ class TokenizerTrainConfig(TextConfig):
     special_tokens: tuple[str, ...] | None = None
     """Special tokens, never produced from text; the first marks the end of a document. [default: "<|endoftext|>" for BPE]"""
 
+    fim: bool = False
+    """Add the tokens of fill-in-the-middle, for `lmcraft pretrain --fim-rate`."""
+
     max_bytes: int = 50_000_000
     """Maximum training text in bytes, sampled evenly (BPE). Text without spaces needs 60 bytes of memory per byte."""
 
@@ -71,21 +74,27 @@ def train_tokenizer(config: TokenizerTrainConfig) -> Path:
     from lmcraft.data import ReadStats, TextSources, show_progress
     from lmcraft.data.documents import describe_losses
     from lmcraft.tokenizer import train_bpe, train_characters
+    from lmcraft.tokenizer.fill_in_middle import FILL_IN_MIDDLE_TOKENS
     from lmcraft.tokenizer.train import END_OF_TEXT
 
+    special_tokens = config.special_tokens
+    if special_tokens is None:
+        special_tokens = (END_OF_TEXT,) if config.tokenizer_type == "bpe" or config.fim else ()
+    if config.fim:
+        special_tokens = (*special_tokens, *(token for token in FILL_IN_MIDDLE_TOKENS if token not in special_tokens))
     sources = [("source", source) for source in config.sources]
     with replace_output(config.out, TOKENIZER, overwrite=config.overwrite, sources=sources) as folder:
         stats = ReadStats()
         text_sources = TextSources.open(config.sources, **config.source_settings())
         texts = (document.text for document in show_progress(text_sources.read_nonempty(stats), stats, "reading"))
         if config.tokenizer_type == "characters":
-            tokenizer = train_characters(texts, special_tokens=config.special_tokens or ())
+            tokenizer = train_characters(texts, special_tokens=special_tokens)
         else:
             tokenizer = train_bpe(
                 texts,
                 vocab_size=config.vocab_size,
                 digits=config.digits,
-                special_tokens=(END_OF_TEXT,) if config.special_tokens is None else config.special_tokens,
+                special_tokens=special_tokens,
                 max_bytes=config.max_bytes,
             )
         tokenizer.save(folder)

@@ -22,6 +22,7 @@ canaries            short documents with a secret, some of them in the data: wha
 document_numbers    the document of each token of the rows of a run, and rows without some documents
 parts               the parts of a dataset, mixed as a run reads them
 marks               special tokens that say which passages of a text are bad
+fill_in_middle      rows whose documents are cut for fill-in-the-middle
 loader              memory-mapped shards, samples and batches
 description         a dataset's splits, and the shares of its parts
 shuffle             shuffling without memory, by a keyed permutation

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmcraft.data.canaries import CanaryRows
+from lmcraft.data.fill_in_middle import FillInMiddleReading
 from lmcraft.data.loader import IGNORE_INDEX, Batch, Dataset, Sample, TokenDataset, TokenSplit
 from lmcraft.data.parts import MixedDataset
 from lmcraft.data.splits import TRAIN
@@ -115,7 +116,28 @@ def _numbered(rows: Dataset, first_numbers: Mapping[str, int]) -> Dataset:
 def _number_row_set(rows: TokenDataset, first_numbers: Mapping[str, int]) -> TokenDataset:
     numbered = copy(rows)
     numbered.split = DocumentNumbers(rows.split, first_numbers)
+    if isinstance(rows.reading, FillInMiddleReading):
+        numbered.reading = None
+        return _CutRowNumbers(rows, numbered, rows.reading.end)
     return numbered
+
+
+class _CutRowNumbers(TokenDataset):
+    """Rows of fill-in-the-middle that have the number of its document in place of each token."""
+
+    def __init__(self, rows: TokenDataset, numbers: TokenDataset, end: int) -> None:
+        """Number the tokens of `rows`; `numbers` has the numbers of the same rows before their documents were cut."""
+        self.__dict__.update(rows.__dict__)
+        self._numbers, self._end = numbers, end
+
+    def _row(self, row: int, offset: int, key: Sequence[int]) -> Sample:
+        cut, numbers = super()._row(row, offset, key), self._numbers._row(row, offset, key)
+        length = int((numbers.targets != IGNORE_INDEX).sum())  # what follows is padding
+        starts = np.flatnonzero(np.diff(numbers.document_ids[:length], prepend=-1))
+        by_document = np.append(numbers.input_ids[starts], numbers.targets[length - 1])
+        following = np.append(cut.document_ids[1:], cut.document_ids[-1] + (cut.input_ids[-1] == self._end))
+        targets = np.where(cut.targets == IGNORE_INDEX, IGNORE_INDEX, by_document[following.clip(max=len(starts))])
+        return replace(cut, input_ids=by_document[cut.document_ids.clip(max=len(starts))], targets=targets)
 
 
 def _number_shards(dataset: DatasetFolder) -> tuple[dict[str, int], int]:

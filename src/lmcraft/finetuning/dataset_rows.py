@@ -3,8 +3,7 @@
 from dataclasses import dataclass, replace
 
 from lmcraft.data.canaries import REPETITIONS, Canaries, CanaryRows, draw_canaries
-from lmcraft.data.loader import Dataset, TokenDataset, TokenSplit
-from lmcraft.data.marks import MarkReading
+from lmcraft.data.loader import Dataset, RowReading, TokenDataset, TokenSplit
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.finetuning.privacy import check_private_text
 from lmcraft.folder import ModelFolder
@@ -25,7 +24,7 @@ class DatasetRows:
 
 
 def read_dataset_rows(
-    config: FinetuneConfig, tokenizer: Tokenizer, split: TokenSplit, length: int, reading: MarkReading | None
+    config: FinetuneConfig, tokenizer: Tokenizer, split: TokenSplit, length: int, reading: RowReading | None
 ) -> DatasetRows:
     """The rows of the training split.
 
@@ -34,7 +33,7 @@ def read_dataset_rows(
         tokenizer: of the model.
         split: for training.
         length: tokens of a row.
-        reading: of the marks in the text; None: it has none.
+        reading: how rows are read, such as without the marks in the text; None: as they are.
 
     Raises:
         UserError: marks and differential privacy exclude each other, or the canaries do not fit into the text.

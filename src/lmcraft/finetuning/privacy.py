@@ -3,7 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
-from lmcraft.data.marks import MarkReading
+from lmcraft.data.loader import RowReading
 from lmcraft.errors import UserError
 from lmcraft.finetuning.objectives.base import FinetuneObjective
 from lmcraft.finetuning.objectives.registry import OBJECTIVES
@@ -56,7 +56,7 @@ def _setting_error(name: str, value: object, reason: str) -> UserError:
     return UserError(f"{name}={value} does not work with differential privacy, since {reason}: leave it out, {REMEDY}")
 
 
-def check_private_text(data: Path, reading: MarkReading | None) -> None:
+def check_private_text(data: Path, reading: RowReading | None) -> None:
     """Raise UserError for a dataset folder whose text is read in a way that differential privacy excludes."""
     if reading is not None:
         raise UserError(

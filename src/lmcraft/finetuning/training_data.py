@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmcraft.data.canaries import Canaries
-from lmcraft.data.loader import Batch, Dataset, TokenDataset, TokenSplit
+from lmcraft.data.loader import Batch, Dataset, RowReading, TokenDataset, TokenSplit
 from lmcraft.data.marks import MarkReading, Marks
 from lmcraft.errors import UserError
 from lmcraft.finetuning.config import FinetuneConfig
@@ -21,12 +21,14 @@ from lmcraft.finetuning.examples import KINDS, PLACEHOLDER, Conversation, Exampl
 from lmcraft.finetuning.head import Labels
 from lmcraft.finetuning.label_spellings import describe_labels
 from lmcraft.finetuning.objectives.base import FinetuneObjective
+from lmcraft.finetuning.objectives.continued import ContinuedPretraining
 from lmcraft.finetuning.packing import MixedRows, PackedRows
 from lmcraft.finetuning.splits import Splits, describe_repetitions
 from lmcraft.folder import DatasetFolder
 from lmcraft.terminal import PrintLine
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.dp.units import Units
+from lmcraft.training.fill_in_middle import check_fill_in_middle, open_fill_in_middle
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,8 @@ def _read_dataset(
     length = choose_row_length(config, context_length, objective.min_row_tokens)
     reading = _read_marks(tokenizer, config.data[0])
     print_line(f"{len(splits[0]):,} tokens of text for training, {len(splits[1]):,} for validation")
-    training = read_dataset_rows(config, tokenizer, splits[0], length, reading)
+    cutting = _open_fill_in_middle(config, objective, tokenizer)
+    training = read_dataset_rows(config, tokenizer, splits[0], length, cutting or reading)
     if training.canaries is not None:
         print_line(training.canaries.describe())
     rows, border = training.rows_per_epoch, 1 - config.holdout
@@ -259,6 +262,16 @@ def _read_marks(tokenizer: Tokenizer, data: Path) -> MarkReading | None:
     """How text with marks is read: as plain text, unless the model was trained to write after them."""
     marks = Marks.of(DatasetFolder(data).token_manifest())
     return None if marks is None else MarkReading(marks, keeps=marks.good in tokenizer.begin_ids, dropout=1.0)
+
+
+def _open_fill_in_middle(config: FinetuneConfig, objective: FinetuneObjective, tokenizer: Tokenizer) -> RowReading | None:
+    """How documents are cut for fill-in-the-middle; None: they are read as they are."""
+    if not isinstance(objective, ContinuedPretraining):
+        return None
+    rate, spm_rate = objective.fim_rate, objective.fim_spm_rate
+    if rate or spm_rate != ContinuedPretraining.fim_spm_rate:
+        check_fill_in_middle(rate, spm_rate, DatasetFolder(config.data[0]), private=bool(config.dp.epsilon))
+    return open_fill_in_middle(rate, spm_rate, tokenizer)
 
 
 def choose_row_length(config: FinetuneConfig, context_length: int, preferred: int) -> int:

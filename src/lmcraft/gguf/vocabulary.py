@@ -13,6 +13,7 @@ from lmcraft.gguf.bpe import is_bpe, pre_tokenizer_of, read_bpe, write_bpe
 from lmcraft.gguf.metadata import Metadata
 from lmcraft.gguf.sentencepiece import SPACE, is_sentencepiece, read_sentencepiece, write_sentencepiece
 from lmcraft.tokenizer import Tokenizer
+from lmcraft.tokenizer.fill_in_middle import FillInMiddle
 from lmcraft.tokenizer.loading import DEFAULT_TEMPLATE, templates_json
 
 
@@ -205,6 +206,8 @@ def write_tokenizer(tokenizer: Tokenizer, hf_config: Mapping[str, Any]) -> dict[
         "unknown": contents["model"]["vocab"].get(contents["model"].get("unk_token")),
         "padding": _first_valid_id(tokenizer.vocab_size, tokenizer.pad_token_id, hf_config.get("pad_token_id")),
     }
+    if (middle := FillInMiddle.of(tokenizer)) is not None:
+        ids |= {"fim_pre": middle.prefix, "fim_suf": middle.suffix, "fim_mid": middle.middle}
     metadata |= {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
     metadata |= {f"tokenizer.ggml.{role}_token_id": value for role, value in ids.items() if value is not None}
     around = _adds_special_tokens(contents)

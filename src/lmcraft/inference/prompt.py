@@ -1,11 +1,12 @@
 """Prompts: encodes a text as one, and checks that a model can continue it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from textwrap import shorten
 from typing import SupportsIndex
 
 from lmcraft.errors import UserError
 from lmcraft.inference.generation_config import GenerationConfig
+from lmcraft.tokenizer.fill_in_middle import require_fill_in_middle
 from lmcraft.tokenizer.token_ids import MAX_SHOWN_CHARACTERS, list_token_ids
 from lmcraft.tokenizer.tokenizer import Tokenizer
 
@@ -39,6 +40,19 @@ def list_prompt_ids(tokenizer: Tokenizer, prompt: object) -> Sequence[int]:
         shown = shorten(repr(prompt), MAX_SHOWN_CHARACTERS)
         raise UserError(f"the prompt {shown} is neither a text nor a list of token ids: give one of them")
     return list_token_ids(prompt) if hasattr(prompt, "tolist") else prompt  # type: ignore[return-value]
+
+
+def encode_gap(tokenizer: Tokenizer, prompt: object, suffix: str | None) -> tuple[Sequence[int], Collection[int]]:
+    """The token ids of a prompt, and further tokens that end the text: those of a gap, if a `suffix` follows it.
+
+    Raises:
+        UserError: as in `list_prompt_ids`; the vocabulary has no tokens for fill-in-the-middle, or the suffix is not a text.
+    """
+    if suffix is None:
+        return list_prompt_ids(tokenizer, prompt), ()
+    tokens = require_fill_in_middle(tokenizer, "suffix")
+    prefix = prompt if isinstance(prompt, str) else list_prompt_ids(tokenizer, prompt)
+    return tokens.prompt(tokenizer, prefix, suffix), tokens.ends
 
 
 def check_token_ids(prompt_ids: Sequence[int], vocab_size: int) -> None:

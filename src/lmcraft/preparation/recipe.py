@@ -138,6 +138,8 @@ class Recipe:
     """Vocabulary size of the tokenizer to train (BPE)."""
     digits: int = 1
     """Maximum number of digits per token (BPE); 0: no limit."""
+    fim: bool = False
+    """Give the tokenizer the tokens of fill-in-the-middle, for `lmcraft pretrain --fim-rate`."""
     validation: float = 0.01
     """Share of each source held out for validation."""
     document_chars: int = 1_000_000

@@ -88,6 +88,10 @@ class PretrainConfig(TrainConfig):
     without: Annotated[tuple[int, ...], SEVERAL_VALUES, ADVANCED, OFF] = ()
     """Training documents, by number, that the run does not read: end tokens stand in their place, and all other tokens stay
     where they are. `lmcraft forget` sets it (docs/unlearning.md)."""
+    fim_rate: Annotated[float, DATA, OFF] = 0.0
+    """Share of documents trained on as fill-in-the-middle, such as 0.5 (arXiv 2207.14255); data from `prepare --fim`."""
+    fim_spm_rate: Annotated[float, ADVANCED] = 0.5
+    """Share of those whose suffix comes first: suffix, prefix, middle; the others are prefix, suffix, middle."""
     objective: PretrainObjectiveName = "next-token"
     """What to learn from text with marks (a recipe's stage mark): next-token ignores them; conditional learns
     to write good and bad passages after their marks, and then writes after the good one; filtered learns good passages
@@ -181,6 +185,7 @@ class PretrainConfig(TrainConfig):
         if self.mixture or self.mixture_target_tokens or not self.mixture_copies:
             self._check_mixture()
         self._check_objective()
+        self._check_fill_in_middle()
         self._check_privacy()
         self.check_tasks()
         self.check_end()
@@ -201,6 +206,19 @@ class PretrainConfig(TrainConfig):
             raise UserError(
                 f"objective={self.objective} needs text with marks, and dataset '{self.data}' has none: prepare it from a "
                 'recipe whose last stage is { kind = "mark" }'
+            )
+
+    def _check_fill_in_middle(self) -> None:
+        if not self.fim_rate and self.fim_spm_rate == type(self).fim_spm_rate:
+            return
+        from lmcraft.training.fill_in_middle import check_fill_in_middle  # imports numpy, which --help does without
+
+        dataset = DatasetFolder(self.data)
+        check_fill_in_middle(self.fim_rate, self.fim_spm_rate, dataset, private=bool(self.dp.epsilon))
+        if self.without:
+            raise UserError(
+                f"fim_rate={self.fim_rate:g} does not work with without={','.join(map(str, self.without))}, since the "
+                "length of a document moves the others in its row: leave the documents out when you prepare the data"
             )
 
     def _check_privacy(self) -> None:

@@ -18,6 +18,7 @@ from lmcraft.pretraining.config import PretrainConfig
 from lmcraft.pretraining.objectives.registry import build_objective
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.training.dp.units import DocumentUnits
+from lmcraft.training.fill_in_middle import open_fill_in_middle
 from lmcraft.training.validation import ValidationSource
 
 
@@ -65,10 +66,11 @@ class RunData:
         bytes_per_token = validation.bytes / len(validation) / text_share
         if marks and objective.begins_good:
             tokenizer = tokenizer.with_borders(begin=[marks.good])
+        reading = training_marks or open_fill_in_middle(config.fim_rate, config.fim_spm_rate, tokenizer)
         units = DocumentUnits(training, length, tokenizer.eos_token_id) if config.dp.epsilon else None
         if mixture is None:
             return cls(
-                units or TokenDataset(training, length, config.seed, reading=training_marks),
+                units or TokenDataset(training, length, config.seed, reading=reading),
                 TokenDataset(validation, length, part=(0.0, border), reading=validation_marks),
                 TokenDataset(validation, length, part=(border, 1.0), reading=validation_marks) if config.holdout else None,
                 tokenizer,
@@ -85,7 +87,7 @@ class RunData:
             for name, mixed in rows.items()
         }
         return cls(
-            units or MixedText(folder, length, config.seed, mixture, training_marks),
+            units or MixedText(folder, length, config.seed, mixture, reading),
             whole,
             validation_rows(folder, length, (border, 1.0), validation_marks)[""] if config.holdout else None,
             tokenizer,

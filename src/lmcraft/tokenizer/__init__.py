@@ -13,6 +13,7 @@ lost_text          counts the characters that a tokenizer has no token for
 trial, trial_process  a tokenizer from a stranger is tried in a process of its own
 byte_level         the alphabet of byte-level BPE
 chat_template      renders chat templates
+fill_in_middle     the tokens of fill-in-the-middle, and prompts of them
 tool_messages      tools, calls and results in the form that a chat template shows
 token_stream       `TokenStream`: the text of tokens as they are generated
 special_spellings  removes spellings of special tokens from conversations

@@ -48,8 +48,8 @@ class Tokenizer:
         decoder = json.loads(hf.decoder.__getstate__()) if hf.decoder is not None else {}
         steps = [step["type"] for step in decoder.get("decoders", [decoder]) if step]
         self.is_byte_level = "ByteLevel" in steps
-        # Whether the bytes of a text are the concatenated bytes of its tokens.
-        self._concatenates = self.is_byte_level or steps == ["Fuse"]
+        self.concatenates = self.is_byte_level or steps == ["Fuse"]
+        """Whether the bytes of a text are the concatenated bytes of its tokens."""
 
     def __repr__(self) -> str:
         parts = [f"{self.vocab_size:,} tokens", *(f"{role}={token!r}" for role, token in self._roles.items())]
@@ -180,7 +180,7 @@ class Tokenizer:
 
     @cached_property
     def _lost_text(self) -> LostTextCounter:
-        table = self._bytes_of_id if self._concatenates else None
+        table = self._bytes_of_id if self.concatenates else None
         return LostTextCounter(self._hf, table, is_byte_level=self.is_byte_level)
 
     def _encode_surrogate(self, surrogate: str) -> list[int]:
@@ -208,7 +208,7 @@ class Tokenizer:
             UserError: the ids are not the integers of one text.
         """
         ids = list_token_ids(ids)
-        if self._concatenates:
+        if self.concatenates:
             return self.decode_bytes(ids, skip_special_tokens=skip_special_tokens).decode("utf-8", "replace")
         return str(self._hf.decode(ids, skip_special_tokens=skip_special_tokens))
 
@@ -218,7 +218,7 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> bytes:
         """The bytes of token ids, valid UTF-8 or not: the inverse of `encode` for byte-level vocabularies."""
-        if not self._concatenates:
+        if not self.concatenates:
             return self.decode(ids, skip_special_tokens=skip_special_tokens).encode()
         skipped, table = self._special_ids if skip_special_tokens else frozenset(), self._bytes_of_id
         return b"".join(table.get(token_id, b"") for token_id in list_token_ids(ids) if token_id not in skipped)
@@ -226,7 +226,7 @@ class Tokenizer:
     def stream(self, *, skip_special_tokens: bool = True) -> TokenStream:
         """An incremental decoder."""
         decode = partial(self.decode, skip_special_tokens=False)
-        decode_bytes = partial(self.decode_bytes, skip_special_tokens=False) if self._concatenates else None
+        decode_bytes = partial(self.decode_bytes, skip_special_tokens=False) if self.concatenates else None
         return TokenStream(decode, decode_bytes, self._special_ids if skip_special_tokens else ())
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -234,7 +234,7 @@ class Tokenizer:
 
         In vocabularies whose text is not the concatenation of tokens (SentencePiece), the token decoded alone.
         """
-        if self._concatenates:
+        if self.concatenates:
             return self._bytes_of_id.get(token_id, b"")
         return self.decode([token_id], skip_special_tokens=False).encode()
 

@@ -5,6 +5,7 @@
 | `loop` | `Trainer`: steps, validation, samples, checkpoints, in any number of processes |
 | `config` | the settings of a run that do not depend on its objective |
 | `batch` | a batch as tensors |
+| `fill_in_middle` | rows of text for fill-in-the-middle |
 | `dp/` | training with differential privacy |
 | `gradients` | the gradients of a step |
 | `objective` | the `Objective` protocol, and next-token prediction |

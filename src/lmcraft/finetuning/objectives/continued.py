@@ -29,6 +29,19 @@ class ContinuedPretraining(FinetuneObjective):
         0.0, "Weight of the KL divergence from the starting model, to reduce forgetting; 0 turns it off.", at_least=0
     )
 
+    fim_rate: float = setting(
+        0.0,
+        "Share of documents trained on as fill-in-the-middle, such as 0.5 (arXiv 2207.14255); 0 turns it off.",
+        at_least=0,
+        at_most=1,
+    )
+    fim_spm_rate: float = setting(
+        0.5,
+        "Share of those whose suffix comes first: suffix, prefix, middle; the others are prefix, suffix, middle.",
+        at_least=0,
+        at_most=1,
+    )
+
     def build_loss(self, inputs: LossInputs) -> Objective:
         return build_next_token_loss(inputs, self.kl)
 

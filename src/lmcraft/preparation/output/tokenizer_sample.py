@@ -12,6 +12,7 @@ from lmcraft.preparation.contracts import JsonObject, Position, Tally, Unit, Uni
 from lmcraft.preparation.recipe import Recipe
 from lmcraft.preparation.records import read_records, write_records
 from lmcraft.tokenizer import Tokenizer, train_bpe, train_characters
+from lmcraft.tokenizer.fill_in_middle import FILL_IN_MIDDLE_TOKENS, with_fill_in_middle
 from lmcraft.tokenizer.train import END_OF_TEXT, check_settings
 
 SAMPLE, TOKENIZER = "tokenizer-sample", "tokenizer"  # steps
@@ -29,7 +30,7 @@ def check_tokenizer(recipe: Recipe) -> None:
     if recipe.tokenizer is not None:
         Tokenizer.load(recipe.tokenizer)
     elif recipe.tokenizer_type == "bpe":
-        check_settings(recipe.vocab_size, recipe.digits, _special_tokens(recipe.has_marks))
+        check_settings(recipe.vocab_size, recipe.digits, _special_tokens(recipe.has_marks, recipe.fim))
 
 
 def sample_units(recipe: Recipe, records: Sequence[UnitResult]) -> list[Unit]:
@@ -68,7 +69,7 @@ def sample(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, positio
 
 def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Sequence[UnitResult]) -> Unit:
     """The unit that brings or trains the tokenizer."""
-    marked = {"marks": MARKS} if recipe.has_marks else {}
+    marked: JsonObject = ({"marks": MARKS} if recipe.has_marks else {}) | ({"fim": True} if recipe.fim else {})
     if recipe.tokenizer is not None:
         arguments: JsonObject = {"path": str(recipe.tokenizer.absolute()), "hashes": _hash_files(recipe.tokenizer), **marked}
         return Unit(step=TOKENIZER, number=0, function=f"{__name__}:bring", arguments=arguments)
@@ -82,8 +83,8 @@ def tokenizer_unit(recipe: Recipe, records: Sequence[UnitResult], samples: Seque
     )
 
 
-def _special_tokens(marked: bool) -> tuple[str, ...]:
-    return (END_OF_TEXT, *(MARKS if marked else ()))
+def _special_tokens(marked: bool, fim: bool) -> tuple[str, ...]:
+    return (END_OF_TEXT, *(MARKS if marked else ()), *(FILL_IN_MIDDLE_TOKENS if fim else ()))
 
 
 def _hash_files(path: Path) -> dict[str, str]:
@@ -92,8 +93,9 @@ def _hash_files(path: Path) -> dict[str, str]:
 
 
 def bring(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
-    """Copy the tokenizer of the recipe, and add the marks if there are any."""
-    return Tally(), _save(Tokenizer.load(arguments["path"]).with_special_tokens(arguments.get("marks", ())), out)
+    """Copy the tokenizer of the recipe, and add the marks and the tokens of fill-in-the-middle if there are any."""
+    tokenizer = Tokenizer.load(arguments["path"]).with_special_tokens(arguments.get("marks", ()))
+    return Tally(), _save(with_fill_in_middle(tokenizer) if "fim" in arguments else tokenizer, out)
 
 
 def train(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position: Position) -> tuple[Tally, JsonObject]:
@@ -107,9 +109,10 @@ def train(arguments: JsonObject, inputs: Mapping[str, Path], out: Path, position
                     yield record.text
         position.at(None)
 
-    special_tokens = _special_tokens("marks" in arguments)
+    special_tokens = _special_tokens("marks" in arguments, "fim" in arguments)
     if arguments["type"] == "characters":
-        return Tally(), _save(train_characters(texts()).with_special_tokens(special_tokens[1:]), out)
+        first = (END_OF_TEXT,) if "fim" in arguments else ()  # what ends a middle
+        return Tally(), _save(train_characters(texts(), special_tokens=first).with_special_tokens(special_tokens[1:]), out)
     settings = {name: arguments[name] for name in ("vocab_size", "digits")}
     return Tally(), _save(train_bpe(texts(), special_tokens=special_tokens, **settings), out)
 

@@ -5,7 +5,7 @@ This can take a while (compiling a grammar, tokenizing a long text), so it runs 
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,10 @@ from lmcraft.server.http.protocol.sampling import Sampling
 from lmcraft.server.http.protocol.tokenize import TokenizeRequest
 from lmcraft.server.http.tool_calls import call_schema
 from lmcraft.server.limits import Limits
+from lmcraft.tokenizer.fill_in_middle import FillInMiddle
 from lmcraft.tokenizer.tokenizer import Tokenizer
 from lmcraft.tokenizer.tool_messages import parse_arguments
 
-FILL_IN_MIDDLE_TOKENS = (  # prefix, suffix and middle, as vocabularies spell them
-    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
-    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
-    ("▁<PRE>", "▁<SUF>", "▁<MID>"),
-)
 ANSWER_SHARE = 8  # dropping old turns leaves this share of the context for an answer whose length the request leaves open
 RESERVED_TEMPLATE_VARIABLES = {
     "messages", "tools", "add_generation_prompt", "continue_final_message", "documents", "spell_out_tools",
@@ -109,6 +104,7 @@ def build_completion(
         ApiError, UserError: the request is invalid for this model.
     """
     settings = {"max_new_tokens": request.max_tokens or 0, **request.settings()}
+    middle = None if request.suffix is None else FillInMiddle.of(served.model.tokenizer)
     echo_logprobs, generates = request.logprobs if request.echo else None, request.max_tokens != 0
     return _prepare(
         served,
@@ -120,6 +116,7 @@ def build_completion(
         request.logprobs or 0,
         echo_logprobs=echo_logprobs,
         generates=generates,
+        more_end_ids=() if middle is None else middle.ends,
     )
 
 
@@ -135,6 +132,7 @@ def _prepare(
     echo_logprobs: int | None = None,
     generates: bool = True,
     thinking: Thinking | None = None,
+    more_end_ids: Collection[int] = (),
 ) -> PreparedRequest:
     n = request.n or 1
     if generates and (texts := n * len(prompts)) > limits.max_texts:
@@ -148,7 +146,7 @@ def _prepare(
     stop_token_ids = _stop_token_ids(served, request)
     # Text of a given structure needs an end token; ignore_eos makes it as long as the structure allows.
     has_ends = not request.ignore_eos or bool(structured_output(config)[0])
-    eos_token_ids = frozenset(model.eos_token_ids if has_ends else ()) | stop_token_ids
+    eos_token_ids = frozenset((*model.eos_token_ids, *more_end_ids) if has_ends else ()) | stop_token_ids
     cache_owner = "\0".join((owner, request.user or "", request.cache_salt or ""))
     sequences: list[SequenceState] = []
     check_total_tokens(prompts, request.prompt_field)
@@ -381,20 +379,21 @@ def encode_prompt(
         raise ApiError(400, str(error), param=param) from error
 
 
-def encode_fill_in_middle(served: ServedModel, prefix: str | Sequence[int], suffix: str) -> list[int]:
+def encode_fill_in_middle(
+    served: ServedModel, prefix: str | Sequence[int], suffix: str, *, add_special_tokens: bool = True
+) -> list[int]:
     """The tokens of a fill-in-the-middle prompt, in the order prefix, suffix, middle (arXiv 2207.14255).
 
     Raises:
-        ApiError: the model's vocabulary has no fill-in-the-middle tokens.
+        ApiError: the model's vocabulary has no fill-in-the-middle tokens, or the prefix token ids outside the vocabulary.
     """
-    tokenizer = served.model.tokenizer
-    for names in FILL_IN_MIDDLE_TOKENS:
-        marker_ids = [tokenizer.id_of(name) for name in names]
-        if None not in marker_ids:
-            prefix_ids = tokenizer.encode(prefix) if isinstance(prefix, str) else list(prefix)
-            prefix_id, suffix_id, middle_id = (marker_id for marker_id in marker_ids if marker_id is not None)
-            return [prefix_id, *prefix_ids, suffix_id, *tokenizer.encode(suffix), middle_id]
-    message = (
-        f"'{served.name}' cannot fill in the middle: its vocabulary lacks the tokens; leave suffix out, or use a code model"
-    )
-    raise ApiError(400, message, param="suffix")
+    tokens = FillInMiddle.of(served.model.tokenizer)
+    if tokens is None:
+        message = (
+            f"'{served.name}' cannot fill in the middle: its vocabulary lacks the tokens; leave suffix out, or use a code "
+            "model"
+        )
+        raise ApiError(400, message, param="suffix")
+    if prefix and not isinstance(prefix, str):
+        encode_prompt(served, prefix)  # checks them
+    return tokens.prompt(served.model.tokenizer, prefix, suffix, add_special_tokens=add_special_tokens)

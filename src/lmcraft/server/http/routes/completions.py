@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -56,8 +57,10 @@ async def completions(body: CompletionRequest, request: Request) -> Response:
 def _encode_prompts(served: ServedModel, body: CompletionRequest) -> list[list[int]]:
     prompts = as_prompt_list(body.prompt)
     if body.suffix is not None:
-        return [encode_fill_in_middle(served, prompt, body.suffix) for prompt in prompts]
-    return [encode_prompt(served, prompt, add_special_tokens=body.add_special_tokens) for prompt in prompts]
+        encode = partial(encode_fill_in_middle, served, suffix=body.suffix)
+    else:
+        encode = partial(encode_prompt, served)
+    return [encode(prompt, add_special_tokens=body.add_special_tokens) for prompt in prompts]
 
 
 class CompletionLogprobs:
