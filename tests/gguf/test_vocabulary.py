@@ -248,9 +248,9 @@ def test_named_chat_templates_round_trip() -> None:
 
 def test_tokens_of_fill_in_the_middle_have_their_keys() -> None:
     tokenizer = with_fill_in_middle(train_bpe([TEXT], vocab_size=300))
-    metadata = write_tokenizer(tokenizer, {"vocab_size": tokenizer.vocab_size})
-    tokens = FillInMiddle.of(read_tokenizer(Metadata(metadata)))
+    written = write_tokenizer(tokenizer, {"vocab_size": tokenizer.vocab_size})
+    tokens = FillInMiddle.of(read_tokenizer(metadata(written)))
     assert tokens == FillInMiddle.of(tokenizer) and tokens is not None
-    keys = [metadata[f"tokenizer.ggml.fim_{name}_token_id"] for name in ("pre", "suf", "mid")]
+    keys = [written[f"tokenizer.ggml.fim_{name}_token_id"] for name in ("pre", "suf", "mid")]
     assert keys == [tokens.prefix, tokens.suffix, tokens.middle]
-    assert {metadata["tokenizer.ggml.token_type"][token] for token in keys} == {TokenType.CONTROL}
+    assert {written["tokenizer.ggml.token_type"][token] for token in keys} == {TokenType.CONTROL}
