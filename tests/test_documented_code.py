@@ -34,7 +34,15 @@ from tests.server.tiny_server import running
 from tests.tiny import TEXT
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "README.zh.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [
+    "README.md",
+    "README.zh.md",
+    *(
+        path.relative_to(ROOT).as_posix()
+        for folder in ("docs", "docs/learn")
+        for path in sorted((ROOT / folder).glob("*.md"))
+    ),
+]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 NAMED_FILE = re.compile(
     r"```(?:toml|python)\n# (\S+)\n(.*?)```", re.DOTALL
