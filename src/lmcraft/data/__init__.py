@@ -8,6 +8,7 @@ binary_files        recognizes files that are not text
 encodings           finds the encoding of a file, and reads it as UTF-8
 formats             readers of .jsonl, .json, .csv, .tsv, .parquet and plain text, compressed or not
 separated_values    rows of CSV and TSV files
+translations        pairs of texts from .mo, .po and .tmx files
 missing             values that stand for a missing one: null, NaN, blank text
 value_kinds         what a value is that should be text, for errors
 html_text           the text of an HTML page

@@ -6,17 +6,19 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from lmcraft.data import formats, html_text
+from lmcraft.data import formats, html_text, translations
+from lmcraft.data.compression import open_decompressed
 from lmcraft.data.documents import Document, ReadStats, SourceStats
 from lmcraft.data.encodings import UTF_8, check_encoding
 from lmcraft.data.pipes import find_contents
-from lmcraft.data.source_files import SourceFile, check_file, survey
+from lmcraft.data.source_files import SourceFile, check_file, explain_read_errors, survey
 from lmcraft.errors import UserError
 from lmcraft.setting_values import expand_user
 
 __all__ = ["Document", "ReadStats", "TextSources", "read_documents", "read_table"]
 
 HUGGING_FACE = "hf:"
+TABLES = formats.TABLES | translations.TABLES
 
 
 class TextSources:
@@ -190,7 +192,8 @@ def read_documents(sources: Sequence[str], *, stats: ReadStats | None = None, **
 def read_table(
     path: Path, stats: ReadStats, encoding: str | None = None, columns: Sequence[str] = ()
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (line or row number, row) of a .jsonl, .json, .csv, .tsv or .parquet file, which may be compressed.
+    """Yield (line or row number, row) of a .jsonl, .json, .csv, .tsv or .parquet file, or of a file of translations
+    (.po, .mo, .tmx), which may be compressed.
 
     Args:
         path: the file.
@@ -206,15 +209,19 @@ def read_table(
     if stored.is_dir():
         raise UserError(f"data '{path}' is a folder; name its files")
     suffix = formats.inner_suffix(stored)
-    read = formats.TABLES.get(suffix)
+    read = TABLES.get(suffix)
     if columns:
         if read is not None and suffix not in formats.SEPARATED:
             raise UserError(f"data '{path}' names its columns itself: leave out columns = ...")
         read = partial(formats.headless_rows, columns=columns, suffix=suffix)
+    if suffix == translations.MO and not columns:
+        with explain_read_errors(path), stored.open("rb") as raw:
+            yield from translations.mo_rows(open_decompressed(stored, raw), str(path))
+        return
     if read is None and stored != path:
         raise UserError(f"data '{path}' is a pipe without JSON lines; pipe JSON lines, or name a file of another format")
     if read is None:
-        raise UserError(f"data '{path}' is not a table of rows; use one of {', '.join(formats.TABLES)}")
+        raise UserError(f"data '{path}' is not a table of rows; use one of {', '.join([*TABLES, translations.MO])}")
     file = check_file(path, None if encoding is None else check_encoding(encoding))
     if file.encoding != UTF_8:
         stats.encodings[str(path)] = file.encoding

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from lmcraft.data.documents import ReadStats
-from lmcraft.data.formats import TABLES, inner_suffix
-from lmcraft.data.sources import TextSources, read_table
+from lmcraft.data.formats import inner_suffix
+from lmcraft.data.sources import TABLES, TextSources, read_table
+from lmcraft.data.translations import MO
 from lmcraft.errors import UserError
-from lmcraft.evaluation.message_catalogs import SUFFIX, read_catalog
 from lmcraft.evaluation.row import Row
 from lmcraft.evaluation.synthetic import GENERATORS, generate_reasoning_gym
 from lmcraft.folder import sha256_of
@@ -53,18 +53,16 @@ class DataSource:
         """
         if self._is_generated:
             numbered: Iterable[tuple[int, Any]] = enumerate(self._generated, start=1)
-        elif inner_suffix(self._file) == SUFFIX:
-            numbered = read_catalog(self._file)
-        elif text and not self.columns and inner_suffix(self._file) not in TABLES:
+        elif text and not self.columns and inner_suffix(self._file) not in (*TABLES, MO):
             documents = TextSources([str(self._file)], document_chars=sys.maxsize).read(ReadStats("fail"))
             if text == "whole":
                 numbered = ((document.line, {"text": document.text}) for document in documents)
             else:
                 lines = (line for document in documents for line in document.text.split("\n"))
                 numbered = ((n, {"prompt": line.strip()}) for n, line in enumerate(lines, start=1) if line.strip())
-        elif inner_suffix(self._file) not in TABLES and not self.columns:
+        elif inner_suffix(self._file) not in (*TABLES, MO) and not self.columns:
             raise UserError(
-                f"'{self.address}' is not a table of rows: use one of {', '.join(TABLES)} or {SUFFIX}, or name the columns "
+                f"'{self.address}' is not a table of rows: use one of {', '.join(TABLES)} or {MO}, or name the columns "
                 "of a text without a header with columns = [...]"
             )
         else:

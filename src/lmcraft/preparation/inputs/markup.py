@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from lmcraft.data.translations import po_entries
+
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
 _DIRECTIVE = re.compile(r"(\s*)\.\. (?:\|[^|]+\| )?([\w:.+-]+)::\s*(.*)")
 _EXPLICIT = re.compile(r"(\s*)\.\.(?:\s+(.*))?$")
@@ -27,10 +29,6 @@ _INLINE = (
     (re.compile(r"\|(\w[^|\n]*\w)\|_?"), r"\1"),
     (re.compile(r"\\([^\w\s])"), r"\1"),
 )
-_MESSAGE = re.compile(r'(msgctxt|msgid_plural|msgid|msgstr(?:\[\d+\])?)\s+"(.*)"\s*$')
-_CONTINUED = re.compile(r'\s*"(.*)"\s*$')
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "", "a": "", "b": "", "f": "\n", "v": "\n"}
 
 
 def text_of_rst(text: str) -> str:
@@ -91,7 +89,7 @@ def _join(lines: list[str]) -> str:
 def text_of_messages(text: str) -> str:
     """The messages of a catalog (.po): the translations, and the originals of those without one or with a doubtful one."""
     paragraphs = []
-    for fields in _entries(text):
+    for fields in po_entries(text):
         original = fields.get("msgid", "")
         translations = [value for name, value in fields.items() if name.startswith("msgstr") and value]
         if not original:  # the header
@@ -101,33 +99,3 @@ def text_of_messages(text: str) -> str:
         else:
             paragraphs += [original, *([fields["msgid_plural"]] if fields.get("msgid_plural") else [])]
     return "".join(f"{paragraph.strip()}\n\n" for paragraph in paragraphs if paragraph.strip()).removesuffix("\n")
-
-
-def _entries(text: str) -> Iterator[dict[str, str]]:
-    """The fields of each entry of a catalog; "fuzzy" is among those of a doubtful one."""
-    fields: dict[str, str] = {}
-    current = ""
-    for line in text.splitlines():
-        if line.startswith("#"):
-            if line.startswith("#,") and "fuzzy" in line:
-                if "msgid" in fields:
-                    yield fields
-                    fields, current = {}, ""
-                fields["fuzzy"] = "yes"
-        elif match := _MESSAGE.match(line):
-            if match[1] in ("msgid", "msgctxt") and any(name.startswith("msgstr") for name in fields):
-                yield fields
-                fields = {}
-            current = match[1]
-            fields[current] = _unescape(match[2])
-        elif current and (match := _CONTINUED.match(line)):
-            fields[current] += _unescape(match[1])
-        elif not line.strip() and any(name.startswith("msgstr") for name in fields):
-            yield fields
-            fields, current = {}, ""
-    if "msgid" in fields:
-        yield fields
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)

@@ -1,0 +1,129 @@
+"""Translate technical phrases: a small model, a dictionary and a translation memory, from nothing but pairs of phrases.
+
+The pairs are the messages of Git, the GNU core utilities and GCC with their Chinese translations, or your own (--pairs).
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from measures import figures
+from pairs import Pair, divide, read_pairs
+from prompts import Prompter
+
+from lmcraft.errors import UserError
+from lmcraft.json_lines import format_json_line, read_json_lines
+from recipes.packages import Package, fetch
+from recipes.work import Figure, Work
+
+PACKAGES = [
+    Package(
+        "debian",
+        "git=1:2.39.5-0+deb12u3",
+        "git_1%3a2.39.5-0+deb12u3_amd64.deb",
+        "637a85ddd6247fab13bdd0592f2f39aff04ce4dbf0655d3ab553ac359a38ce6f",
+    ),
+    Package(
+        "debian",
+        "coreutils=9.1-1",
+        "coreutils_9.1-1_amd64.deb",
+        "61038f857e346e8500adf53a2a0a20859f4d3a3b51570cc876b153a2d51a3091",
+    ),
+    Package(
+        "debian",
+        "gcc-12-locales=12.2.0-14+deb12u1",
+        "gcc-12-locales_12.2.0-14+deb12u1_all.deb",
+        "a701516b5e34086f478b0a329dfd9dd8e1695e8bac5917a6b162a87719abe28f",
+    ),
+]
+SHORT_PAIRS = 600
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="your own pairs: .po, .mo, .tmx, or .csv, .tsv, .jsonl with the columns source and target (or just two)",
+    )
+    parser.add_argument("--language", default="zh", help="of the translations: en, zh, ja, ... (zh)")
+    parser.add_argument("--reverse", action="store_true", help="translate from the second column into the first")
+
+
+def run(work: Work, options: argparse.Namespace) -> list[Figure]:
+    pairs = load_pairs(work, options)
+    training, validation, test = ([pair for pair in pairs if pair.side == side] for side in ("train", "validation", "test"))
+    print(f"{len(training):,} pairs to learn from, {len(validation):,} to validate with, {len(test):,} to test with")
+    prompter = Prompter(training)
+    if not (work.folder / "test.jsonl").is_file():
+        write_rows(work.folder / "train.jsonl", training, prompter.training_prompts())
+        write_rows(work.folder / "validation.jsonl", validation, prompter.prompts([pair.source for pair in validation]))
+        write_rows(work.folder / "test.jsonl", test, prompter.prompts([pair.source for pair in test]))
+    train(work)
+    results = evaluate(work, options.language)
+    return figures(test, prompter, results, options.language)
+
+
+def catalogs() -> list[Path]:
+    """The Chinese messages of Git, the GNU core utilities and GCC."""
+    folders = [fetch(package) for package in PACKAGES]
+    return sorted(file for folder in folders for file in folder.glob("usr/share/locale/zh_CN/LC_MESSAGES/*.mo"))
+
+
+def load_pairs(work: Work, options: argparse.Namespace) -> list[Pair]:
+    """The pairs with their sides, which stay as they were in an earlier run."""
+    file = work.folder / "pairs.jsonl"
+    if not file.is_file():
+        pairs = read_pairs(options.pairs or catalogs(), options.reverse)
+        pairs = divide(pairs[:: max(1, len(pairs) // SHORT_PAIRS)] if work.short else pairs)
+        file.write_text("".join(format_json_line(vars(pair)) for pair in pairs), encoding="utf-8")
+    return [Pair(**row) for row in read_json_lines(file)]
+
+
+def write_rows(file: Path, pairs: Sequence[Pair], prompts: Sequence[str]) -> None:
+    """Examples: `prompt` and `completion` to learn from, `text` with both for pretraining."""
+    rows = (
+        {"prompt": prompt, "completion": pair.target, "text": f"{prompt} = {pair.target}", "group": pair.group}
+        for pair, prompt in zip(pairs, prompts, strict=True)
+    )
+    file.write_text("".join(map(format_json_line, rows)), encoding="utf-8")
+
+
+def train(work: Work) -> None:
+    """A tokenizer, a model that reads the examples as text, and one that learns their translations."""
+    folder, recipe = work.folder, work.recipe
+    short = ["--max-steps", 2] if work.short else []
+    if not (folder / "dataset" / "manifest.json").is_file():
+        vocabulary = 1000 if work.short else 4000
+        sources = ["train.jsonl", "--out", "dataset", "--vocab-size", vocabulary, "--overwrite"]
+        work.lmcraft("prepare", *sources)
+    if not (folder / "base" / "model.safetensors").is_file():
+        work.lmcraft(
+            "pretrain", recipe / "pretrain.toml", "--data", "dataset", "--out", "base", *resume(folder / "base"), *short
+        )
+    if not (folder / "model" / "model.safetensors").is_file():
+        data = ["--model", "base", "--data", "train.jsonl", "--validation-data", "validation.jsonl"]
+        template = ["--chat-template", recipe / "template.jinja"]
+        out = folder / "model"
+        work.lmcraft("finetune", recipe / "finetune.toml", *data, *template, "--out", "model", *resume(out), *short)
+
+
+def resume(out: Path) -> list[str]:
+    return ["--resume"] if (out / "lmcraft" / "checkpoints").is_dir() else []
+
+
+def evaluate(work: Work, language: str) -> list[dict[str, Any]]:
+    """What the model wrote for each test phrase, in their order."""
+    task = (work.recipe / "task.toml").read_text(encoding="utf-8")
+    (work.folder / "translation.toml").write_text(f"language = {json.dumps(language)}\n{task}", encoding="utf-8")
+    work.lmcraft(
+        "evaluate", "model", "--tasks", "translation.toml", "--out", "evaluations", *(["--limit", 20] if work.short else [])
+    )
+    files = sorted((work.folder / "evaluations").glob("translation-*.jsonl"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise UserError(f"{work.folder / 'evaluations'} has no results: run again")
+    rows = [row for row in read_json_lines(files[-1]) if "item" in row]
+    return sorted(rows, key=lambda row: row["item"])
