@@ -1,45 +1,52 @@
-"""A dictionary learned from pairs of phrases, and translation by its longest entries: the baseline, and the model's draft.
+"""A dictionary learned from pairs of phrases, and translations made of its entries.
 
-An entry is a run of words, and the run of characters that it occurs together with most strictly, by the coefficient of Dice
+An entry is a run of words, and the runs of characters that it occurs together with most strictly, by the coefficient of Dice
 (1945): twice the number of pairs that have both, over the number that have one plus the number that have the other.
 """
 
+import heapq
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from similarity import PLACEHOLDER
 
 TOKEN = re.compile(rf"(?P<placeholder>{PLACEHOLDER.pattern})|--?[\w-]+|\w+(?:['-]\w+)*|[^\w\s]")
 CHARACTER = re.compile(rf"{PLACEHOLDER.pattern}|[A-Za-z0-9_-]+|\S")
 MAX_WORDS, MAX_CHARACTERS = 5, 10
-MIN_PAIRS, MIN_DICE = 2, 0.3
+MIN_PAIRS, MIN_DICE, MIN_SURE_DICE = 2, 0.15, 0.3
+MAX_TRANSLATIONS = 4
+BEAM = 48
+FREQUENT_WORDS = 24  # that a translation may leave out: the, of, to
+SEGMENT_COST, UNKNOWN_COST, OMISSION_COST, SWAP_COST = 0.3, 1.0, 1.2, 1.5  # in nats, beside the logarithm of Dice
 
 Run = tuple[str, ...]
 
 
 class Dictionary:
-    """The translation of each run of words that has one."""
+    """The translations of runs of words, the strictest first, each with its coefficient."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        sources = _frequent([set(_runs(_keys(_words(source)), MAX_WORDS)) for source, _ in pairs])
+        words = [_keys(_words(source)) for source, _ in pairs]
+        sources = _frequent([set(_runs(row, MAX_WORDS)) for row in words])
         targets = _frequent([set(_runs(CHARACTER.findall(target), MAX_CHARACTERS)) for _, target in pairs])
-        target_counts = Counter(run for row in targets for run in row)
+        counts = Counter(run for row in targets for run in row)
         rows = defaultdict(list)
         for number, row in enumerate(sources):
             for run in row:
                 rows[run].append(number)
-        self.entries: dict[Run, Run] = {}
+        self.entries: dict[Run, list[tuple[float, Run]]] = {}
         for run, numbers in rows.items():
             together: Counter[Run] = Counter()
             for number in numbers:
                 together.update(targets[number])
-            scores = (
-                (2 * n / (len(numbers) + target_counts[target]), len(target), target) for target, n in together.items()
-            )
-            dice, _, translation = max(scores, default=(0.0, 0, ()))
-            if dice >= MIN_DICE:
-                self.entries[run] = translation
+            scores = ((2 * n / (len(numbers) + counts[target]), len(target), target) for target, n in together.items())
+            best = [(dice, target) for dice, _, target in heapq.nlargest(MAX_TRANSLATIONS, scores) if dice >= MIN_DICE]
+            if best:
+                self.entries[run] = best
+        frequencies = Counter(word for row in words for word in row if word.isalpha())
+        self._omissible = {word for word, _ in frequencies.most_common(FREQUENT_WORDS)}
 
     def translate(self, source: str) -> str:
         """The translations of the longest entries, from left to right; words without one stay as they are."""
@@ -47,12 +54,45 @@ class Dictionary:
         keys, output, position = _keys(words), [], 0
         while position < len(words):
             for length in range(min(MAX_WORDS, len(words) - position), 0, -1):
-                run = tuple(keys[position : position + length])
-                if run in self.entries or length == 1:
-                    output += self.entries.get(run, (words[position],))
+                dice, translation = self.entries.get(tuple(keys[position : position + length]), [(0.0, ())])[0]
+                if dice >= MIN_SURE_DICE or length == 1:
+                    output += translation if dice >= MIN_SURE_DICE else (words[position],)
                     position += length
                     break
         return _join(output)
+
+    def candidates(self, source: str, count: int) -> dict[str, float]:
+        """Different translations with their scores, the best first: entries of any length, neighbors swapped, frequent words
+        left out."""
+        words = _words(source)
+        keys = _keys(words)
+        beams: list[dict[tuple[Run, ...], float]] = [{} for _ in range(len(words) + 1)]
+        beams[0][()] = 0.0
+        for position in range(len(words)):
+            for segments, score in heapq.nlargest(BEAM, beams[position].items(), key=lambda item: item[1]):
+                for length in range(1, min(MAX_WORDS, len(words) - position) + 1):
+                    beam = beams[position + length]
+                    for gain, segment in self._options(words, keys, position, length):
+                        _keep_best(beam, (*segments, segment), score + gain)
+                        if segments and segment:
+                            _keep_best(beam, (*segments[:-1], segment, segments[-1]), score + gain - SWAP_COST)
+        texts: dict[str, float] = {}
+        for segments, score in heapq.nlargest(4 * count, beams[-1].items(), key=lambda item: item[1]):
+            texts.setdefault(_join([item for segment in segments for item in segment]), score)
+        return dict(list(texts.items())[:count])
+
+    def _options(self, words: Sequence[str], keys: Sequence[str], position: int, length: int) -> Iterator[tuple[float, Run]]:
+        """Translations of the words from `position` on, with what each adds to the score."""
+        entries = self.entries.get(tuple(keys[position : position + length]), ())
+        yield from ((length * math.log(dice) - SEGMENT_COST, translation) for dice, translation in entries)
+        if length == 1 and not entries:
+            yield -UNKNOWN_COST, (words[position],)
+        if length == 1 and keys[position] in self._omissible:
+            yield -OMISSION_COST, ()
+
+
+def _keep_best(beam: dict[tuple[Run, ...], float], segments: tuple[Run, ...], score: float) -> None:
+    beam[segments] = max(score, beam.get(segments, -math.inf))
 
 
 def _words(text: str) -> list[str]:
@@ -72,7 +112,7 @@ def _runs(items: Sequence[str], longest: int) -> Iterator[Run]:
 
 def _frequent(rows: Sequence[set[Run]]) -> list[set[Run]]:
     """The runs of each row that occur in at least MIN_PAIRS rows."""
-    counts: Counter[Hashable] = Counter(run for row in rows for run in row)
+    counts = Counter(run for row in rows for run in row)
     return [{run for run in row if counts[run] >= MIN_PAIRS} for row in rows]
 
 

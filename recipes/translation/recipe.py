@@ -7,13 +7,11 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from measures import figures
+from quality import figures
 from pairs import Pair, divide, read_pairs
-from prompts import Prompter
+from translator import GRID, Translator, fit_weights
 
-from lmcraft.errors import UserError
 from lmcraft.json_lines import format_json_line, read_json_lines
 from recipes.packages import Package, fetch
 from recipes.work import Figure, Work
@@ -38,7 +36,7 @@ PACKAGES = [
         "a701516b5e34086f478b0a329dfd9dd8e1695e8bac5917a6b162a87719abe28f",
     ),
 ]
-SHORT_PAIRS = 600
+SHORT_PAIRS = 300
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,14 +55,16 @@ def run(work: Work, options: argparse.Namespace) -> list[Figure]:
     pairs = load_pairs(work, options)
     training, validation, test = ([pair for pair in pairs if pair.side == side] for side in ("train", "validation", "test"))
     print(f"{len(training):,} pairs to learn from, {len(validation):,} to validate with, {len(test):,} to test with")
-    prompter = Prompter(training)
-    if not (work.folder / "test.jsonl").is_file():
-        write_rows(work.folder / "train.jsonl", training, prompter.training_prompts())
-        write_rows(work.folder / "validation.jsonl", validation, prompter.prompts([pair.source for pair in validation]))
-        write_rows(work.folder / "test.jsonl", test, prompter.prompts([pair.source for pair in test]))
+    for name, rows in (("train", training), ("validation", validation), ("test", test)):
+        write_rows(work.folder / f"{name}.jsonl", rows)
     train(work)
-    results = evaluate(work, options.language)
-    return figures(test, prompter, results, options.language)
+    evaluate(work, options.language)
+    translator = Translator(work.folder / "model", training)
+    choices = translator.choices([pair.source for pair in validation])
+    weights = fit_weights(choices, [pair.target for pair in validation], options.language)
+    (work.folder / "weights.json").write_text(json.dumps(dict(zip(GRID, weights, strict=True))) + "\n", encoding="utf-8")
+    print(f"weights: {dict(zip(GRID, weights, strict=True))}")
+    return figures(test, translator, weights, options.language)
 
 
 def catalogs() -> list[Path]:
@@ -83,17 +83,17 @@ def load_pairs(work: Work, options: argparse.Namespace) -> list[Pair]:
     return [Pair(**row) for row in read_json_lines(file)]
 
 
-def write_rows(file: Path, pairs: Sequence[Pair], prompts: Sequence[str]) -> None:
-    """Examples: `prompt` and `completion` to learn from, `text` with both for pretraining."""
+def write_rows(file: Path, pairs: Sequence[Pair]) -> None:
+    """Pairs as examples: `prompt` and `completion`, and both in `text` for pretraining."""
     rows = (
-        {"prompt": prompt, "completion": pair.target, "text": f"{prompt} = {pair.target}", "group": pair.group}
-        for pair, prompt in zip(pairs, prompts, strict=True)
+        {"prompt": pair.source, "completion": pair.target, "text": f"{pair.source}\n{pair.target}", "group": pair.group}
+        for pair in pairs
     )
     file.write_text("".join(map(format_json_line, rows)), encoding="utf-8")
 
 
 def train(work: Work) -> None:
-    """A tokenizer, a model that reads the examples as text, and one that learns their translations."""
+    """A tokenizer, a model that reads the pairs as text, and one that learns their translations."""
     folder, recipe = work.folder, work.recipe
     short = ["--max-steps", 2] if work.short else []
     if not (folder / "dataset" / "manifest.json").is_file():
@@ -115,15 +115,9 @@ def resume(out: Path) -> list[str]:
     return ["--resume"] if (out / "lmcraft" / "checkpoints").is_dir() else []
 
 
-def evaluate(work: Work, language: str) -> list[dict[str, Any]]:
-    """What the model wrote for each test phrase, in their order."""
+def evaluate(work: Work, language: str) -> None:
+    """The model by itself on the test pairs, with lmcraft's own measure."""
     task = (work.recipe / "task.toml").read_text(encoding="utf-8")
     (work.folder / "translation.toml").write_text(f"language = {json.dumps(language)}\n{task}", encoding="utf-8")
-    work.lmcraft(
-        "evaluate", "model", "--tasks", "translation.toml", "--out", "evaluations", *(["--limit", 20] if work.short else [])
-    )
-    files = sorted((work.folder / "evaluations").glob("translation-*.jsonl"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        raise UserError(f"{work.folder / 'evaluations'} has no results: run again")
-    rows = [row for row in read_json_lines(files[-1]) if "item" in row]
-    return sorted(rows, key=lambda row: row["item"])
+    limit = ["--limit", 5] if work.short else []
+    work.lmcraft("evaluate", "model", "--tasks", "translation.toml", *limit)

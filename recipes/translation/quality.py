@@ -3,11 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from pairs import Pair
-from prompts import Prompter
 from similarity import PLACEHOLDER
+from translator import Translator
 
 from lmcraft.evaluation.methods.translation import Translation, judge_translation
 from lmcraft.evaluation.results import ItemResult, Measure, compare_results, compute_metric
@@ -17,49 +16,52 @@ from recipes.work import Figure
 
 NUMBER = re.compile(r"\d+\$")
 MIN_TERM_PAIRS, MIN_TERM_SHARE, MIN_TERM_CHARACTERS = 8, 0.8, 2
-DICTIONARY, MEMORY = "dictionary", "most similar training phrase"
+RECIPE, MODEL, DICTIONARY = "this recipe", "model alone", "dictionary"
+CANDIDATE, MEMORY = "dictionary, best score", "most similar training phrase"
 
 
-def figures(test: Sequence[Pair], prompter: Prompter, results: Sequence[dict[str, Any]], language: str) -> list[Figure]:
-    """The figures of the test phrases that the model translated; intervals are of groups of near-duplicates."""
-    tested = [test[row["item"]] for row in results]
-    sources, groups = [pair.source for pair in tested], [pair.group for pair in tested]
+def figures(test: Sequence[Pair], translator: Translator, weights: Sequence[float], language: str) -> list[Figure]:
+    """The figures of the test pairs; the intervals are of groups of near-duplicates, which are not independent."""
+    sources, groups = [pair.source for pair in test], [pair.group for pair in test]
+    choices = translator.choices(sources)
     answers = {
-        "model": [row["details"]["answer"] for row in results],
-        DICTIONARY: [prompter.dictionary.translate(source) for source in sources],
-        MEMORY: prompter.nearest(sources),
+        RECIPE: [choice.candidates[choice.best(weights)].text for choice in choices],
+        MODEL: translator.generate(sources),
+        DICTIONARY: [translator.dictionary.translate(source) for source in sources],
+        CANDIDATE: [choice.candidates[0].text for choice in choices],
+        MEMORY: [texts[0] for texts in translator.similar(sources)],
     }
     judged = {
         name: [
-            judge_translation(text, [pair.target], language, item=n, cluster=str(pair.group))
-            for n, (text, pair) in enumerate(zip(texts, tested, strict=True))
+            judge_translation(text, [pair.target], language, item=number, cluster=str(pair.group))
+            for number, (text, pair) in enumerate(zip(texts, test, strict=True))
         ]
         for name, texts in answers.items()
     }
     rows = [
-        corpus_figure(measure, judged["model"], judged[baseline], baseline)
+        corpus_figure(measure, judged, baseline)
         for measure in Translation.measures
         if measure.of_sums
-        for baseline in (DICTIONARY, MEMORY)
+        for baseline in (DICTIONARY, CANDIDATE, MEMORY, MODEL)
     ]
     shares = {
         "placeholders kept": {name: keeps_placeholders(sources, texts) for name, texts in answers.items()},
-        "terms translated as in the training pairs": terms_kept(prompter, tested, answers),
+        "terms translated as in the training pairs": terms_kept(translator, test, answers),
     }
-    for measure, of_texts in shares.items():
-        model, baseline = (share(of_texts[name], groups) for name in ("model", DICTIONARY))
-        if model.value == model.value:
-            rows.append(Figure(measure, DICTIONARY, baseline.value, model.value, interval(model)))
-    show_examples(tested, answers)
+    for measure, outcomes in shares.items():
+        result, baseline = (share(outcomes[name], groups) for name in (RECIPE, DICTIONARY))
+        if result.value == result.value:
+            rows.append(Figure(measure, DICTIONARY, baseline.value, result.value, interval(result)))
+    show_examples(test, answers)
     return rows
 
 
-def corpus_figure(measure: Measure, model: Sequence[ItemResult], other: Sequence[ItemResult], name: str) -> Figure:
-    comparison = compare_results(measure, model, other)
+def corpus_figure(measure: Measure, judged: dict[str, list[ItemResult]], baseline: str) -> Figure:
+    comparison = compare_results(measure, judged[baseline], judged[RECIPE])
     if comparison is not None:
-        print(f"{measure.name}, model less {name}: {comparison.gain}")
-    result = compute_metric(measure, model)
-    return Figure(measure.name, name, compute_metric(measure, other).value, result.value, interval(result))
+        print(f"{measure.name}, gain over {baseline}: {comparison.gain}, p = {comparison.p_value}")
+    result = compute_metric(measure, judged[RECIPE])
+    return Figure(measure.name, baseline, compute_metric(measure, judged[baseline]).value, result.value, interval(result))
 
 
 def interval(metric: Metric) -> tuple[float, float] | None:
@@ -86,9 +88,11 @@ def placeholders(text: str) -> Counter[str]:
     return Counter("<>" if name.startswith("<") else name for name in names)
 
 
-def terms_kept(prompter: Prompter, tested: Sequence[Pair], answers: dict[str, list[str]]) -> dict[str, list[bool | None]]:
+def terms_kept(
+    translator: Translator, tested: Sequence[Pair], answers: dict[str, list[str]]
+) -> dict[str, list[bool | None]]:
     """Whether the texts have the usual translations of their phrases' terms; None if the reference has none of these."""
-    terms = find_terms(prompter)
+    terms = find_terms(translator)
     expected = [[term for term in terms_of(pair.source, terms) if term in pair.target] for pair in tested]
     return {
         name: [
@@ -98,14 +102,14 @@ def terms_kept(prompter: Prompter, tested: Sequence[Pair], answers: dict[str, li
     }
 
 
-def find_terms(prompter: Prompter) -> dict[str, str]:
+def find_terms(translator: Translator) -> dict[str, str]:
     """The words that nearly all of their training pairs translate alike."""
-    training = prompter.training
+    training = translator.training
     words = [set(word_list(pair.source)) for pair in training]
     counts = Counter(word for row in words for word in row)
     terms = {}
-    for run, translation in prompter.dictionary.entries.items():
-        word, text = run[0], "".join(translation)
+    for run, translations in translator.dictionary.entries.items():
+        word, text = run[0], "".join(translations[0][1])
         if len(run) == 1 and counts[word] >= MIN_TERM_PAIRS and len(text) >= MIN_TERM_CHARACTERS and word.isalpha():
             both = sum(text in pair.target for pair, row in zip(training, words, strict=True) if word in row)
             if both >= MIN_TERM_SHARE * counts[word]:
