@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from quality import figures
 from pairs import Pair, divide, read_pairs
+from quality import figures
 from translator import GRID, Translator, fit_weights
 
 from lmcraft.json_lines import format_json_line, read_json_lines
@@ -101,14 +101,10 @@ def train(work: Work) -> None:
         sources = ["train.jsonl", "--out", "dataset", "--vocab-size", vocabulary, "--overwrite"]
         work.lmcraft("prepare", *sources)
     if not (folder / "base" / "model.safetensors").is_file():
-        work.lmcraft(
-            "pretrain", recipe / "pretrain.toml", "--data", "dataset", "--out", "base", *resume(folder / "base"), *short
-        )
+        work.lmcraft("pretrain", recipe / "pretrain.toml", *resume(folder / "base"), *short)
     if not (folder / "model" / "model.safetensors").is_file():
-        data = ["--model", "base", "--data", "train.jsonl", "--validation-data", "validation.jsonl"]
         template = ["--chat-template", recipe / "template.jinja"]
-        out = folder / "model"
-        work.lmcraft("finetune", recipe / "finetune.toml", *data, *template, "--out", "model", *resume(out), *short)
+        work.lmcraft("finetune", recipe / "finetune.toml", *template, *resume(folder / "model"), *short)
 
 
 def resume(out: Path) -> list[str]:
