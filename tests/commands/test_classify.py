@@ -1,12 +1,14 @@
 """`lmcraft classify`: labels of texts from arguments or standard input."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from lmcraft.cli import main
+from lmcraft.commands.classify import UNSURE
 from lmcraft.finetuning.config import MethodConfig
 from lmcraft.finetuning.head import Labels, add_head
 from lmcraft.finetuning.text_classifier import Classifier
@@ -33,6 +35,21 @@ def test_each_text_has_a_line_with_label_and_probability(folder: Path, capsys: p
         label = max(row, key=row.__getitem__)
         expected.append(f"{label}\t{row[label]:.3f}\t{text}")
     assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_a_text_without_a_likely_label_is_unsure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["classify", str(folder), *TEXTS, "--device", "cpu", "--precision", "fp32"]
+    assert main([*command, "--threshold", "1"]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()] == [UNSURE, UNSURE]
+    replace(Labels.load(folder), threshold=1.0).save(folder)
+    try:
+        assert Classifier.load(folder).classify(TEXTS) == ["", ""]
+        assert main(command) == 0 and UNSURE in capsys.readouterr().out
+        assert main([*command, "--threshold", "0"]) == 0 and UNSURE not in capsys.readouterr().out
+        assert main([*command, "--threshold", "2"]) == 2
+        assert "threshold=2 is no probability" in capsys.readouterr().err
+    finally:
+        replace(Labels.load(folder), threshold=0.0).save(folder)
 
 
 def test_texts_are_lines_of_standard_input(

@@ -9,10 +9,11 @@ from typing import Annotated, BinaryIO, Literal
 
 from cyclopts import Parameter
 
-from lmcraft.config import Config, command_config, takes_settings
+from lmcraft.config import Config, automatic, command_config, takes_settings
 from lmcraft.errors import UserError
 
 LINES_PER_BATCH = 256  # of standard input, labeled together
+UNSURE = "(unsure)"  # in place of a label
 
 
 @command_config
@@ -28,6 +29,8 @@ class ClassifyConfig(Config):
     _: KW_ONLY
     all_labels: bool = False
     """Print the probability of every label."""
+    threshold: Annotated[float | None, automatic("the folder's, or none")] = None
+    """Least probability of a label; a text without a label that likely is printed as "(unsure)"."""
     encoding: str = "utf-8"
     """Encoding of standard input, such as gb18030 or cp1252."""
     device: str = "auto"
@@ -51,6 +54,8 @@ def classify(config: ClassifyConfig) -> None:
     from lmcraft.machine import choose_machine
     from lmcraft.terminal import write_text
 
+    if config.threshold is not None and not 0 <= config.threshold <= 1:
+        raise UserError(f"threshold={config.threshold:g} is no probability: use 0 to 1")
     machine = choose_machine(config.device, config.precision)
     classifier = Classifier.load(config.model, dtype=machine.dtype, device=machine.device)
     texts = (
@@ -60,13 +65,14 @@ def classify(config: ClassifyConfig) -> None:
     )
     while batch := list(islice(texts, LINES_PER_BATCH)):
         for text, probabilities in zip(batch, classifier.probabilities(batch), strict=True):
-            label = classifier.choose_label(probabilities)
+            label = classifier.choose_label(probabilities, config.threshold)
             columns = (
                 [f"{name} {probability:.3f}" for name, probability in probabilities.items()]
                 if config.all_labels
                 else [f"{probabilities.get(label, max(probabilities.values())):.3f}"]
             )
-            write_text("\t".join((label, *columns, text)) + "\n")
+            shown = label or ("" if classifier.labels.multi_label else UNSURE)
+            write_text("\t".join((shown, *columns, text)) + "\n")
 
 
 def _read_lines(file: BinaryIO, encoding: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from lmcraft.config import DATA, OUTPUT, SEVERAL_VALUES, command_config, takes_settings
+from lmcraft.config import DATA, OFF, OUTPUT, SEVERAL_VALUES, command_config, takes_settings
 from lmcraft.errors import InterruptedRunError, RunError, UserError
 from lmcraft.evaluation.config import TaskSettings
 from lmcraft.evaluation.results import TaskResult
@@ -48,12 +48,21 @@ class EvaluateConfig(TaskSettings):
     fit_temperature: bool = False
     """For a classifier: make its probabilities mean what they say. Fits the temperature on the items of the tasks, and saves
     it in the model's folder, where `classify` and the server read it."""
+    fit_threshold: Annotated[float, OFF] = 0.0
+    """With --fit-temperature: the share of labels that must be right, such as 0.99. Saves the least probability at which
+    they are; below it, `classify` and the server answer that they are unsure."""
     training_data: Annotated[str, DATA] = "auto"
     """Dataset folder to look for the items in; auto: that of the model's own run, if it is still there; off: none."""
     out: Annotated[Path | None, OUTPUT] = None
     """Folder of the results; by default lmcraft/evaluations in the model's folder, or evaluations/NAME for other models."""
 
     def resolved(self) -> Self:
+        if self.fit_threshold and not self.fit_temperature:
+            raise UserError(f"fit_threshold={self.fit_threshold:g} belongs to --fit-temperature: add it")
+        if not 0 <= self.fit_threshold < 1:
+            raise UserError(
+                f"fit_threshold={self.fit_threshold:g} is not a share of the labels: use one below 1, such as 0.99"
+            )
         if not self.model and not self.lists_tasks:
             raise UserError("model is missing: name a model folder, a GGUF file or an address")
         return super().resolved()
@@ -191,12 +200,20 @@ def _fit_temperature(config: EvaluateConfig, results: Sequence[TaskResult]) -> N
     labels = Labels.load(folder)
     calibration = calibrate([item for result in results for item in result.items])
     labels = replace(labels, temperature=labels.temperature * calibration.temperature)
+    if config.fit_threshold:
+        labels = replace(labels, threshold=calibration.threshold(config.fit_threshold))
     labels.save(folder)
     record_change(ModelFolder(folder), ModelFolder(folder).labels)
     print_result(
         f"temperature {labels.temperature:.2f}, saved in '{folder}': calibration error "
         f"{calibration.before:.3f} before, {calibration.after:.3f} after, on items that it was not fitted on"
     )
+    if config.fit_threshold:
+        share = sum(confidence >= labels.threshold for confidence in calibration.confidences) / len(calibration.confidences)
+        print_result(
+            f"threshold {labels.threshold:.3f}, saved there, too: {share:.1%} of the items get a label, of which at least "
+            f"{config.fit_threshold:.1%} are right"
+        )
 
 
 def _training_data(config: EvaluateConfig, source: ModelSource) -> DatasetFolder | None:

@@ -22,6 +22,20 @@ class Calibration:
     before: float
     after: float
     """Each part of the items with the temperature that the others give."""
+    confidences: Sequence[float] = ()
+    """Of the chosen labels, by those temperatures."""
+    correct: Sequence[float] = ()
+    """1 for each item whose label is right, else 0."""
+
+    def threshold(self, accuracy: float) -> float:
+        """The least confidence from which on at least this share of the labels is right; 1 if there is none."""
+        right, lowest = 0.0, 1.0
+        ranked = sorted(zip(self.confidences, self.correct, strict=True), reverse=True)
+        for count, (confidence, is_right) in enumerate(ranked, start=1):
+            right += is_right
+            if right / count >= accuracy:
+                lowest = confidence
+        return lowest
 
 
 def calibrate(items: Sequence[ItemResult]) -> Calibration:
@@ -42,7 +56,8 @@ def calibrate(items: Sequence[ItemResult]) -> Calibration:
             confidences[n] = _confidence(logs[n], temperature)
     correct = [item.values["acc"] for item in items]
     before = calibration_error([item.values["ece"] for item in items], correct).value
-    return Calibration(fit_temperature(logs, gold), before, calibration_error(confidences, correct).value)
+    after = calibration_error(confidences, correct).value
+    return Calibration(fit_temperature(logs, gold), before, after, confidences, correct)
 
 
 def _confidence(logs: Sequence[float], temperature: float) -> float:

@@ -38,6 +38,8 @@ class Labels:
     pooling: Pooling = "last"
     temperature: float = 1.0
     """What the outputs are divided by before they become probabilities; fitted by `lmcraft evaluate --fit-temperature`."""
+    threshold: float = 0.0
+    """A text whose most likely label is less likely than this gets none; fitted by `lmcraft evaluate --fit-threshold`."""
 
     def is_portable(self, config: TransformerConfig) -> bool:
         """Whether transformers and PEFT have a classifier that computes the same: they know no mean, and the heads of their
@@ -67,7 +69,8 @@ class Labels:
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
             names, multi_label = tuple(map(str, values["names"])), bool(values["multi_label"])
-            return cls(names, multi_label, values["pooling"], float(values.get("temperature", 1.0)))
+            numbers = [float(values.get(name, default)) for name, default in (("temperature", 1.0), ("threshold", 0.0))]
+            return cls(names, multi_label, values["pooling"], *numbers)
         except FileNotFoundError as error:
             raise (task_head_error(folder) or mismatch_error(folder, "classifier")) from error
         except (ValueError, LookupError, TypeError) as error:

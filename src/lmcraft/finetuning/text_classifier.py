@@ -102,11 +102,19 @@ class Classifier:
         return dict(zip(self.labels.names, probabilities.tolist(), strict=True))
 
     def classify(self, texts: Sequence[str]) -> list[str]:
-        """The most likely label of each text; if a text can have several, all above 50%, joined by ", "."""
+        """The most likely label of each text, as `choose_label` gives it."""
         return [self.choose_label(probabilities) for probabilities in self.probabilities(texts)]
 
-    def choose_label(self, probabilities: dict[str, float]) -> str:
-        """The label that the probabilities of one text select, or the labels joined by ", "."""
+    def choose_label(self, probabilities: dict[str, float], threshold: float | None = None) -> str:
+        """The label that the probabilities of one text select; empty: none is likely enough.
+
+        If a text can have several labels, all above 50%, joined by ", ".
+
+        Args:
+            probabilities: of each label.
+            threshold: the least probability of a label; None: `Labels.threshold`.
+        """
         if self.labels.multi_label:
             return ", ".join(label for label, probability in probabilities.items() if probability > 0.5)
-        return max(probabilities, key=lambda label: probabilities[label])
+        label = max(probabilities, key=lambda name: probabilities[name])
+        return label if probabilities[label] >= (self.labels.threshold if threshold is None else threshold) else ""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from lmcraft.errors import UserError
-from lmcraft.evaluation.calibration import calibrate
+from lmcraft.evaluation.calibration import Calibration, calibrate
 from lmcraft.evaluation.evaluated_model import EvaluatedModel
 from lmcraft.evaluation.methods.classification import Classification
 from lmcraft.evaluation.results import ItemResult
@@ -58,3 +58,11 @@ def test_a_temperature_is_measured_on_other_items() -> None:
     assert calibration.temperature == pytest.approx(4.18, abs=0.05)  # log(99) / log(3)
     with pytest.raises(UserError, match="3 items are too few"):
         calibrate(items[:3])
+
+
+def test_the_threshold_is_where_enough_labels_are_right() -> None:
+    calibration = Calibration(1.0, 0.0, 0.0, [0.9, 0.8, 0.7, 0.6, 0.5], [1.0, 1.0, 0.0, 1.0, 0.0])
+    assert calibration.threshold(0.99) == 0.8
+    assert calibration.threshold(0.75) == 0.6
+    assert calibration.threshold(0.1) == 0.5
+    assert Calibration(1.0, 0.0, 0.0, [0.9], [0.0]).threshold(0.5) == 1.0

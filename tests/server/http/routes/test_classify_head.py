@@ -47,3 +47,13 @@ def test_labels_are_the_classifiers(served: Server, folder: Path) -> None:
         assert entry["label"] == max(probabilities, key=probabilities.__getitem__)
     with pytest.raises(openai.BadRequestError, match="a classifier, which writes no text"):
         client.chat.completions.create(model="classifier", messages=[{"role": "user", "content": "hi"}])
+
+
+def test_below_the_threshold_there_is_no_label(served: Server) -> None:
+    body = {"model": "classifier", "input": ["the fox", "the lazy dog jumps"]}
+    client = openai.OpenAI(base_url=served.url + "/v1", api_key="none")
+    entries = client.post("/classify", body={**body, "threshold": 1}, cast_to=object)["data"]
+    assert [entry["label"] for entry in entries] == [None, None] and len(entries[0]["probs"]) == 3
+    assert client.post("/classify", body={**body, "threshold": 0}, cast_to=object)["data"][0]["label"]
+    with pytest.raises(openai.BadRequestError, match="threshold"):
+        client.post("/classify", body={**body, "threshold": 1.5}, cast_to=object)

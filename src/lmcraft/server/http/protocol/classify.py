@@ -15,4 +15,6 @@ class ClassifyRequest(Strict):
     labels: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(
         default=None, min_length=2, max_length=64
     )
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Least probability of a label, in place of the classifier's own."""
     instruction: Text = "Which of these labels does the text have: {labels}?\n\nText: {text}\n\nAnswer with the label alone."

@@ -33,14 +33,18 @@ Probabilities = dict[str, float]
 
 @router.post("/v1/classify")
 async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
-    """Label each text: with a classifier's head, or with the one of `labels` that the model would most likely answer."""
+    """Label each text: with a classifier's head, or with the one of `labels` that the model would most likely answer.
+
+    The label is null if none is as likely as the threshold.
+    """
     served = await server_state(request).get_model(body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     if served.kind == "classifier":
         if body.labels is not None:
             raise ApiError(400, f"'{served.name}' is a classifier with fixed labels; leave labels out", param="labels")
         probabilities, token_count = await classify_with_head(request, served, texts)
-        labels = [served.classifier.choose_label(by_label) for by_label in probabilities]
+        labels = [served.classifier.choose_label(by_label, body.threshold) for by_label in probabilities]
+        is_unsure = not served.classifier.labels.multi_label
     else:
         if body.labels is None:
             raise ApiError(
@@ -49,11 +53,13 @@ async def classify(body: ClassifyRequest, request: Request) -> dict[str, Any]:
         if repeated := [label for label, count in Counter(body.labels).items() if count > 1]:
             raise ApiError(400, f"labels has {repeated[0]!r} more than once; give each label once", param="labels")
         probabilities, token_count = await _classify_with_answers(request, served, texts, body)
-        labels = [max(by_label, key=lambda label: by_label[label]) for by_label in probabilities]
+        likeliest = [max(by_label.items(), key=lambda pair: pair[1]) for by_label in probabilities]
+        labels = [label if probability >= (body.threshold or 0) else "" for label, probability in likeliest]
+        is_unsure = True
     data = [
         {
             "index": n,
-            "label": label,
+            "label": None if is_unsure and not label else label,
             "probs": list(by_label.values()),
             "labels": list(by_label),
             "num_classes": len(by_label),
