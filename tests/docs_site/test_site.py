@@ -1,6 +1,7 @@
 """The built site: it opens from the file system, asks no other host for anything, and finds Chinese words."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,39 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+@contextmanager
+def opened(browser: Any, address: Path, **options: Any) -> Iterator[Any]:
     """A page of a phone's width; the test fails if it asks for anything outside the site, or throws an error."""
     problems: list[str] = []
     with new_context(browser, width=390, height=800) as context:
         page = context.new_page()
+        page.emulate_media(**options)
         page.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
-        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address.as_uri())
         yield page
     assert problems == []
 
 
-@pytest.mark.parametrize("address", ["index.html", "zh/index.html", "serving.html", "zh/recipes/intents.html"])
-def test_a_page_needs_no_network_and_is_as_wide_as_a_phone(site: Path, page: Any, address: str) -> None:
-    page.goto((site / address).as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.locator("article img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 0)")
-    other = page.locator("a.language-switch").get_attribute("href")
+@pytest.mark.parametrize(
+    ("address", "scheme"),
+    [
+        ("index.html", "dark"),
+        ("zh/index.html", "light"),
+        ("serving.html", "light"),
+        ("reference/models.html", "dark"),
+        ("learn/03-attention.html", "light"),
+        ("zh/recipes/intents.html", "dark"),
+    ],
+)
+def test_a_page_needs_no_network_and_can_be_read_on_a_phone(site: Path, browser: Any, address: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with opened(browser, site / address, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator("article img").evaluate_all("(all) => all.every((image) => image.naturalWidth > 0)")
+        assert page.locator(".arithmatex:not(:has(math))").count() == 0
+        assert [(found["id"], found["nodes"]) for found in axe.run(page).response["violations"]] == []
+        other = page.locator("a.language-switch").get_attribute("href")
     expected = address.removeprefix("zh/") if address.startswith("zh/") else f"zh/{address}"
     assert (site / address).parent.joinpath(other).resolve() == site / expected
 
@@ -62,13 +77,13 @@ def test_a_page_needs_no_network_and_is_as_wide_as_a_phone(site: Path, page: Any
     ("start", "word", "address"),
     [("index.html", "perplexity", "harm-and-perplexity.html"), ("zh/index.html", "微调", "zh/")],
 )
-def test_the_search_finds_a_word_inside_a_sentence(site: Path, page: Any, start: str, word: str, address: str) -> None:
-    page.goto((site / start).as_uri())
-    page.keyboard.press("Control+k")
-    page.wait_for_timeout(200)
-    page.keyboard.type(word)
-    page.wait_for_function(f"({FOUND})().length > 0")
-    assert any(f"/site/{address}" in found for found in page.evaluate(FOUND))
+def test_the_search_finds_a_word_inside_a_sentence(site: Path, browser: Any, start: str, word: str, address: str) -> None:
+    with opened(browser, site / start) as page:
+        page.keyboard.press("Control+k")
+        page.wait_for_function("document.activeElement.shadowRoot?.activeElement?.tagName === 'INPUT'")
+        page.keyboard.type(word)
+        page.wait_for_function(f"({FOUND})().length > 0")
+        assert any(f"/site/{address}" in found for found in page.evaluate(FOUND))
 
 
 @pytest.mark.parametrize(
