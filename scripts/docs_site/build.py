@@ -106,12 +106,11 @@ def copy_file(file: str, docs: Path) -> None:
 def stage_assets(folder: Path) -> None:
     """Styles and scripts, and Temml, which the chat page has too, as a script that runs in a page from the file system."""
     shutil.copytree(HERE / "assets", folder)
-    shutil.copyfile(VENDOR / "temml.css", folder / "temml.css")
     module = (VENDOR / "temml.js").read_text(encoding="utf-8")
     script, count = re.subn(r"export\s*\{\s*([\w$]+) as buildMath\s*\};?\s*$", r"globalThis.buildMath=\1;", module)
     if count != 1:
         raise DocsError("vendor/temml.js does not end with the export of buildMath")
-    write(folder / "temml.js", f"(() => {{{script}}})();\n")
+    write(folder / "vendor" / "temml.js", f"(() => {{{script}}})();\n")
 
 
 def settings_of(language: str, pages: list[str]) -> dict[str, Any]:
