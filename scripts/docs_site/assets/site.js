@@ -6,7 +6,11 @@ for (const element of document.querySelectorAll(".arithmatex")) {
   element.replaceChildren(buildMath(tex, options).toNode());
 }
 
-// Zensical makes a landmark of the copy button of each code block.
 addEventListener("load", () => {
+  // Zensical makes a landmark of the copy button of each code block.
   for (const nav of document.querySelectorAll(".md-code__nav")) nav.setAttribute("role", "presentation");
+  // What is too wide for the screen scrolls with the keyboard, too.
+  for (const element of document.querySelectorAll(".md-typeset__scrollwrap, .arithmatex, pre > code")) {
+    if (element.scrollWidth > element.clientWidth && element.clientWidth) element.tabIndex = 0;
+  }
 });
