@@ -11,7 +11,7 @@ from scripts.docs_site.llms import first_sentence, title_of
 from scripts.docs_site.navigation import entries, expand
 from scripts.docs_site.pages import LANGUAGES, ROOT, DocsError, Page, chinese_source, english_pages, pages_of
 
-CODE = re.compile(r"^ *(`{3,})(\w*)\n(.*?)^ *\1$", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"^ *(`{3,})([^`\n]*)\n(.*?)^ *\1$", re.DOTALL | re.MULTILINE)
 TRANSLATED = [(source, chinese_source(source)) for source in english_pages().values()]
 TRANSLATED = [(english, chinese) for english, chinese in TRANSLATED if (ROOT / chinese).is_file()]
 
