@@ -17,6 +17,7 @@ calibration       the temperature of a classifier
 in_training       `RunTasks`: the tasks that a run evaluates its weights on
 results           the outcome of an item, and the figures of all
 comparison        models compared on the same items; `compared` holds the outcome
+style             how far texts are from an author's style: Burrows's Delta
 speed             how fast models read and write
 lm_eval           a bridge to EleutherAI's evaluation harness
 catalog           the tasks that lmcraft brings, and scorecards of them
