@@ -14,7 +14,7 @@ import tomli_w
 from scripts.docs_site.github_markdown import for_python_markdown, headings, with_anchors
 from scripts.docs_site.links import PICTURES, Links
 from scripts.docs_site.llms import llms_full_txt, llms_txt
-from scripts.docs_site.navigation import expand
+from scripts.docs_site.navigation import expand, in_reading_order
 from scripts.docs_site.pages import LANGUAGES, ROOT, DocsError, Page, english_pages, pages_of
 from scripts.docs_site.reference import with_documentation
 
@@ -120,7 +120,7 @@ def settings_of(language: str, pages: list[str]) -> dict[str, Any]:
     if language == "zh":
         settings = translate(merge(settings, {"project": chinese["project"]}), chinese["labels"])
     project = settings["project"]
-    project["nav"] = expand(project["nav"], pages, chinese["sections"] if language == "zh" else {})
+    project["nav"] = expand(project["nav"], in_reading_order(pages), chinese["sections"] if language == "zh" else {})
     project["theme"]["custom_dir"] = str(HERE / "overrides")
     project["docs_dir"], project["site_dir"] = "docs", "site"
     project["extra"] = {"alternate": True, "other": {"en": "zh/", "zh": "../"}[language]}

@@ -19,7 +19,7 @@ class Links:
 
     def __init__(self, language: str) -> None:
         self.language = language
-        self.addresses = addresses(language)
+        self.addresses = addresses()
         self.files: set[str] = set()  # of the repository, that links lead to and that are no pages
         self.problems: list[str] = []
 

@@ -1,12 +1,15 @@
-"""`nav` of zensical.toml: its patterns replaced by pages, its titles translated."""
+"""`nav` of zensical.toml: its patterns replaced by pages in reading order, its titles translated."""
 
+import posixpath
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from scripts.docs_site.pages import DocsError
+from scripts.docs_site.pages import ROOT, DocsError, addresses, english_pages
 
 Entry = str | dict[str, Any]
+OVERVIEWS = ("commands.md", "learn/index.md", "recipes/index.md", "reference/index.md")
 
 
 def expand(nav: list[Entry], pages: list[str], titles: dict[str, str]) -> list[Entry]:
@@ -36,6 +39,20 @@ def expand(nav: list[Entry], pages: list[str], titles: dict[str, str]) -> list[E
     if problems:
         raise DocsError("\n".join(sorted(problems)))
     return expanded
+
+
+def in_reading_order(pages: list[str]) -> list[str]:
+    """The pages in the order in which the overviews link to them; the others by name, after them."""
+    sources, shown_at = english_pages(), addresses()
+    order: dict[str, int] = {}
+    for overview in OVERVIEWS:
+        folder = posixpath.dirname(sources[overview])
+        for link in re.findall(r"\]\(([^)\s#]+)", (ROOT / sources[overview]).read_text(encoding="utf-8")):
+            file = posixpath.normpath(posixpath.join(folder, link))
+            page = shown_at.get(f"{file}/README.md" if (ROOT / file).is_dir() else file)
+            if page is not None:
+                order.setdefault(page, len(order))
+    return sorted(pages, key=lambda page: (order.get(page, len(order)), page))
 
 
 def _matches(page: str, pattern: str) -> bool:

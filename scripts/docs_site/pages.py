@@ -65,7 +65,7 @@ def pages_of(language: str) -> list[Page]:
     return pages
 
 
-def addresses(language: str) -> dict[str, str]:
+def addresses() -> dict[str, str]:
     """File in the repository -> address of the page that shows it, in either language's site."""
     found = {"README.md": "index.md", "README.zh.md": "index.md"}
     for address, source in english_pages().items():
