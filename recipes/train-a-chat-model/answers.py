@@ -38,8 +38,12 @@ class Asked:
         ]
         if not prompts:
             return []
-        settings = {"do_sample": False, "max_new_tokens": MAX_NEW_TOKENS} | settings
-        rows = self.model.generate(prompts, num_return_sequences=samples, **settings)
+        settings = {"do_sample": False, "max_new_tokens": MAX_NEW_TOKENS, "num_return_sequences": samples} | settings
+        if settings["do_sample"]:  # with a seed for each prompt: they would all draw the same random numbers
+            seeded = enumerate(prompts, settings.pop("seed", 1))
+            rows = [row for seed, prompt in seeded for row in self.model.generate(prompt, seed=seed, **settings)]
+        else:
+            rows = self.model.generate(prompts, **settings)
         answers = [self._answer(row[len(prompts[number // samples]) :]) for number, row in enumerate(rows)]
         return [answers[start : start + samples] for start in range(0, len(answers), samples)]
 
