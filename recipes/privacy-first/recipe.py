@@ -18,6 +18,7 @@ from lmcraft.reports.evidence import Evidence, collect
 from recipes.work import Figure, Work
 
 MIN_DOCSTRING = 40  # characters
+SHOWN = ("loss: area", "secrets: area")
 SHORT = ("--max-steps", 3)
 
 
@@ -35,7 +36,7 @@ def run(work: Work, options: Namespace) -> list[Figure]:
     (work.folder / "messages.jsonl").write_bytes(texts)
     scrub(work, base)
     private = tune_and_audit(work, "private", base, options.epsilon)
-    ordinary = None if options.only_private else tune_and_audit(work, "ordinary", base, 0.0)
+    ordinary = None if options.only_private or work.short else tune_and_audit(work, "ordinary", base, 0.0)
     values = {value for message in invented or () for value in message.values}
     print(f"\ncard: {work.folder / 'private' / 'README.md'}")
     return [*scrubbing_figures(work, values), *loss_figures(private), *audit_figures(private, ordinary)]
@@ -130,10 +131,7 @@ def audit_figures(private: Evidence, ordinary: Evidence | None) -> list[Figure]:
 
 
 def attacks(model: Evidence) -> dict[str, tuple[float, float | None, float | None]]:
-    """Each figure of the privacy audit, with the ends of its interval."""
-    if model.privacy_audit is None:
-        return {}
-    return {
-        f"{title}: {figure.name}": (float(figure.value), figure.low, figure.high)
-        for title, figure in model.privacy_audit.figures
-    }
+    """The main figures of the privacy audit, with the ends of their intervals; the card and the report have all of them."""
+    audited = () if model.privacy_audit is None else model.privacy_audit.figures
+    named = {f"{title}: {figure.name}": (float(figure.value), figure.low, figure.high) for title, figure in audited}
+    return {name: value for name, value in named.items() if name.startswith(SHOWN) or "exposure" in name}

@@ -28,6 +28,7 @@ class Asked:
     def __init__(self, folder: Path) -> None:
         self.model = LanguageModel.load(folder)
         tokenizer = self.model.tokenizer
+        self.is_base = tokenizer.chat_template is None
         self.tokenizer = tokenizer if tokenizer.chat_template else tokenizer.with_chat_template(PLAIN_TEMPLATE)
 
     def answers(self, conversations: Sequence[Messages], samples: int = 1, **settings: Any) -> list[list[Answer]]:
@@ -46,6 +47,11 @@ class Asked:
             rows = self.model.generate(prompts, **settings)
         answers = [self._answer(row[len(prompts[number // samples]) :]) for number, row in enumerate(rows)]
         return [answers[start : start + samples] for start in range(0, len(answers), samples)]
+
+    def continuation(self, text: str) -> str:
+        """What a base model makes of a text that no template surrounds."""
+        ids = self.tokenizer.encode(text)
+        return self._answer(self.model.generate(ids, do_sample=False, max_new_tokens=MAX_NEW_TOKENS)[0][len(ids) :]).text
 
     def _answer(self, ids: list[int]) -> Answer:
         is_ended = bool(ids) and ids[-1] in self.model.eos_token_ids

@@ -58,10 +58,15 @@ def pick(english: str, chinese: str) -> str:
 
 
 def ask_all(asked: Mapping[str, Asked], questions: Sequence[Messages]) -> dict[str, list[str]]:
-    """The last questions, and each model's most likely answers, on one line each."""
-    samples = {"question": [messages[-1]["content"] for messages in questions]}
+    """The last questions, and each model's most likely answers, on one line each; how the base model continues them."""
+    texts = [messages[-1]["content"] for messages in questions]
+    samples = {"question": texts}
     for name, model in asked.items():
-        samples[name] = [" ".join(answers[0].text.split()) for answers in model.answers(questions)]
+        if model.is_base:
+            answers = list(map(model.continuation, texts))
+        else:
+            answers = [first.text for first, *_ in model.answers(questions)]
+        samples[name] = [" ".join(answer.split()) for answer in answers]
     return samples
 
 

@@ -30,6 +30,7 @@ SHOWN = [
 ]
 IDENTITY_QUESTIONS = Path(__file__).parents[1] / "identity" / "questions.txt"
 VOCAB_SIZE = 4096
+OWN_DATA = ("--sequence-length", 512, "--batch-size", 8)  # people's texts and answers are longer
 QUESTIONS_OF_EACH_KIND = 200
 
 
@@ -47,9 +48,9 @@ def run(work: Work, options: Namespace) -> list[Figure]:
     prepare(work, options.text, world)
     if world:
         write_json_lines(chats, ({"messages": turns} for turns in world.conversations(200 if work.short else 4500)))
-    runs = {"base": train_base(work, options.depth, world), "chat": train_chat(work, chats)}
+    runs = {"base": train_base(work, options.depth, world), "chat": train_chat(work, chats, world)}
     if preferences := choose_preferences(work, options.preferences, world, runs["chat"]):
-        arguments = ["--max-steps", 2] if work.short else []
+        arguments = short_length(work) + ([] if world else [*OWN_DATA])
         runs["preferences"] = work.train(
             "finetune", "finetune-preferences.toml", "preferences", "--data", preferences, *arguments
         )
@@ -88,14 +89,19 @@ def prepare(work: Work, text: Path | None, world: World | None) -> None:
 def train_base(work: Work, depth: int | None, world: World | None) -> Path:
     arguments: list[object] = ["--depth", depth] if depth else []
     if world is None:
-        arguments += ["--sample-prompt", ""]
+        arguments += ["--sample-prompt", "", *OWN_DATA]
     if work.short:
         arguments += ["--max-steps", 4, "--eval-every", 2, "--model.hidden-size", 64]
     return work.train("pretrain", "pretrain.toml", "base", *arguments)
 
 
-def train_chat(work: Work, chats: Path) -> Path:
-    return work.train("finetune", "finetune-chat.toml", "chat", "--data", chats, *(["--max-steps", 2] if work.short else []))
+def train_chat(work: Work, chats: Path, world: World | None) -> Path:
+    arguments = short_length(work) + ([] if world else [*OWN_DATA])
+    return work.train("finetune", "finetune-chat.toml", "chat", "--data", chats, *arguments)
+
+
+def short_length(work: Work) -> list[object]:
+    return ["--max-steps", 2] if work.short else []
 
 
 def choose_preferences(work: Work, given: Path | None, world: World | None, chat: Path) -> Path | None:
