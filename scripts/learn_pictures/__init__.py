@@ -7,7 +7,8 @@ practice     pictures of the pages 7 to 12
 
 from scripts.learn_pictures.chart import Picture, as_file
 from scripts.learn_pictures.foundations import FOUNDATIONS
+from scripts.learn_pictures.practice import PRACTICE
 
-PICTURES: dict[str, Picture] = {**FOUNDATIONS}
+PICTURES: dict[str, Picture] = FOUNDATIONS | PRACTICE
 
 __all__ = ["PICTURES", "Picture", "as_file"]
