@@ -3,7 +3,6 @@
 Without --text it reads Moby-Dick.
 """
 
-import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -32,9 +31,4 @@ def run(work: Work, options: Namespace) -> list[Figure]:
 
 
 def moby_dick() -> str:
-    """The chapters, in their order."""
-    files = (fetch(SPEECHES) / "package" / "moby-dick" / "data").glob("*.txt")
-    chapters = sorted(
-        files, key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
-    )
-    return "\n".join(chapter.read_text(encoding="utf-8") for chapter in chapters)
+    return (fetch(SPEECHES) / "package" / "moby-dick" / "data" / "data.txt").read_text(encoding="utf-8")
