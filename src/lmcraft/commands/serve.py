@@ -39,7 +39,7 @@ ACCESS = section("Access", negative="")
 PRIVACY = section("Privacy")
 DOCUMENTS = section("Answers from documents")
 DEFAULT_RELEVANCE = 0.4
-AnswerForm = Literal["quote", "write"]
+AnswerForm = Literal["quote", "choose", "write"]
 DEFAULT_STORE = "~/.local/share/lmcraft/chats.sqlite"
 DEFAULT_REVIEWS = "~/.local/share/lmcraft/reviews.sqlite"
 
@@ -82,7 +82,8 @@ class ServeConfig(SteeringFlags):
     documents: Annotated[Path | None, DOCUMENTS] = None
     """Folder of Markdown, HTML or text files that chats are answered from, with citations."""
     answers: Annotated[AnswerForm, DOCUMENTS] = "quote"
-    """quote: answers are quotations, word for word; write: the model writes them from the passages that were retrieved."""
+    """quote: answers quote the two best passages, word for word; choose: the model chooses which of the three best to quote;
+    write: it writes the answer from them."""
     encoder: Annotated[str, DOCUMENTS] = ""
     """Model whose embeddings rank passages beside their words, such as the folder of all-MiniLM-L6-v2."""
     min_relevance: Annotated[float, DOCUMENTS] = DEFAULT_RELEVANCE

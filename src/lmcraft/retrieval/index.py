@@ -24,6 +24,9 @@ class Encoder(Protocol):
 
     def __call__(self, texts: Sequence[str]) -> Vectors: ...
 
+    def knows(self, text: str) -> bool:
+        """Whether the vector of a text means something."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -53,7 +56,7 @@ class Index:
         bm25s = import_optional("bm25s", "retrieval", "retrieval")
         self._bm25: Any = bm25s.BM25()
         self._bm25.index(passage_terms, show_progress=False)
-        self._vectors = None if encoder is None else encoder(texts)
+        self._vectors = None if encoder is None else _vectors(encoder, texts)
 
     @cached_property
     def _rarity(self) -> dict[str, float]:
@@ -81,7 +84,7 @@ class Index:
         """The best passages for a question, the best first."""
         rankings = [self._rank(self._bm25_scores(terms(question)))]
         similarities = None
-        if self._vectors is not None and self._encoder is not None:
+        if self._vectors is not None and self._encoder is not None and self._encoder.knows(question):
             similarities = self._vectors @ self._encoder([question])[0]
             rankings.append(self._rank(similarities))
         fused: dict[int, float] = {}
@@ -106,3 +109,12 @@ class Index:
     def _relevance(self, n: int, question_clues: Sequence[tuple[str, ...]], similarities: Vectors | None) -> float:
         coverage = self.coverage(question_clues, self._term_sets[n])
         return coverage if similarities is None else (coverage + max(0.0, float(similarities[n]))) / 2
+
+
+def _vectors(encoder: Encoder, texts: Sequence[str]) -> Vectors:
+    """The vectors of the texts that the encoder knows; 0 for the others."""
+    known = [n for n, text in enumerate(texts) if encoder.knows(text)]
+    encoded = encoder([texts[n] for n in known])
+    vectors = np.zeros((len(texts), encoded.shape[1]), np.float32)
+    vectors[known] = encoded
+    return vectors

@@ -13,8 +13,9 @@ from lmcraft.server.errors import ApiError
 from lmcraft.server.http.protocol.chat import ChatRequest, Message
 from lmcraft.server.http.protocol.sampling import StructuredOutputs, escape_regex
 
-AnswerForm = Literal["quote", "write"]
+AnswerForm = Literal["quote", "choose", "write"]
 PASSAGES = 3
+QUOTED_PASSAGES = 2
 NOT_FOUND = {False: "I found nothing about this in the documents.", True: "文档中没有找到与此相关的内容。"}
 """The answer where no passage is relevant, in English and in Chinese."""
 _MARKER = re.compile(r"\[(\d)\]")
@@ -70,8 +71,8 @@ class DocumentAnswers:
     Args:
         index: of the documents.
         min_relevance: of a passage; if none has it, the answer says that nothing was found.
-        form: "quote": the answer is a quotation, word for word, which the model chooses among the best passages; "write":
-            the model writes the answer from them.
+        form: "quote": the answer quotes the two best passages, word for word; "choose": it quotes one, which the model
+            chooses among the three best; "write": the model writes it from them.
     """
 
     index: Index
@@ -91,11 +92,15 @@ class DocumentAnswers:
         if not matches:
             return _answer_with(chat, chat.messages, [NOT_FOUND[chinese]]), ()
         citations = tuple(self._cite(n, question, match.passage) for n, match in enumerate(matches, 1))
-        texts = [citation.quote if self.form == "quote" else citation.passage.text for citation in citations]
+        if self.form == "quote":
+            quoted = citations[:QUOTED_PASSAGES]
+            answer = "\n\n".join(_quotation(citation, chinese=chinese) for citation in quoted)
+            return _answer_with(chat, chat.messages, [answer]), quoted
+        texts = [citation.quote if self.form == "choose" else citation.passage.text for citation in citations]
         passages = "\n\n".join(f"[{c.number}] {c.title}\n{text}" for c, text in zip(citations, texts, strict=True))
         content = _PROMPTS[chinese].format(passages=passages, question=question)
         messages = [Message(role="user", content=content)]
-        if self.form == "quote":
+        if self.form == "choose":
             return _answer_with(chat, messages, [_quotation(citation, chinese=chinese) for citation in citations]), citations
         system = [message for message in chat.messages if message.role in ("system", "developer")]
         return chat.model_copy(update={"messages": [*system, *messages]}), citations
