@@ -19,6 +19,7 @@ COMMANDS = {  # with what a recipe may leave to the command line
     "pretrain": [],
     "finetune": ["--model", "model", "--data", "data"],
     "search": [],
+    "serve": [],
 }
 TOML_FILES = sorted(path.relative_to(RECIPES).as_posix() for path in RECIPES.glob("*/*.toml"))
 OTHER_COMMANDS = {"characters/best.toml": "pretrain"}

@@ -8,7 +8,8 @@ from lmcraft.errors import UserError
 from lmcraft.retrieval import documents
 from lmcraft.retrieval.documents import Document, read_documents
 
-PAGE = """<html><head><title>no</title></head><body><nav><a href="/">Home</a></nav><h1>Printers</h1><p>Turn it <b>on</b>.</p>
+PAGE = """<html><head><title>no</title></head><body><nav><a href="/">Home</a></nav>
+<h1>Printers<a href="#p">¶</a></h1><p>Turn it <b>on</b>.</p>
 <p>Then:</p><pre>lp file
 # not a heading</pre><table><tr><th>key</th><th>meaning</th></tr><tr><td>A</td><td>start</td></tr></table>
 <p><a href="next.html">Next</a></p><footer>© 2026</footer></body></html>"""

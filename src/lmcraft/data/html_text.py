@@ -81,6 +81,7 @@ class _MarkdownParser(_TextParser):
 _HEADINGS = {f"h{n}": f"\n{'#' * n} " for n in range(1, 7)}
 _MARKDOWN_STARTS = {**_HEADINGS, "p": "\n", "table": "\n", "dt": "\n", "pre": "\n```\n", "a": _LINK}
 _MARKDOWN_ENDS = {**dict.fromkeys(_HEADINGS, "\n"), "p": "\n", "table": "\n", "dd": "\n", "pre": "```\n", "a": _LINK_END}
+_WORDLESS_LINK = re.compile(rf"{_LINK}[^\w{_LINK_END}]*{_LINK_END}")  # such as the ¶ after a heading
 _LINKS = re.compile(f"{_LINK}[^{_LINK_END}]*{_LINK_END}?")
 
 
@@ -96,7 +97,7 @@ def markdown_of_html(page: str) -> str:
     """
     lines = _parse(page, _MarkdownParser()).split("\n")
     kept = ("" if _LINK in line and not re.search(r"\w", _LINKS.sub("", line)) else line for line in lines)
-    text = "\n".join(kept).replace(_LINK, "").replace(_LINK_END, "")
+    text = _WORDLESS_LINK.sub("", "\n".join(kept)).replace(_LINK, "").replace(_LINK_END, "")
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n" if text.strip() else ""
 
 
