@@ -20,14 +20,15 @@ from lmcraft.retrieval.documents import read_documents
 from lmcraft.retrieval.embeddings import TextEncoder
 from lmcraft.retrieval.index import Index
 from lmcraft.retrieval.quotes import best_quote
+from lmcraft.server.http.document_answers import Citation, DocumentAnswers
 from lmcraft.statistics.proportions import proportion
 from recipes.work import Figure, Work
 
 SHORT_QUESTIONS = 2
 ANSWER_TOKENS = 800
 BASELINE_TOKENS = 96
-BASELINE_SHARE = 4
-"""The baselines, which are slow, answer one question of so many."""
+SERVED_SHARE = 8
+"""One question of so many is asked through a server."""
 Message = dict[str, Any]
 
 
@@ -54,18 +55,24 @@ def run(work: Work, options: argparse.Namespace) -> list[Figure]:
     index = Index(documents, TextEncoder(encoder) if encoder else None)
     print(f"{len(index.passages):,} passages; {len(dev)} questions to choose the threshold, {len(test)} to measure")
     settings = _write_settings(work, folder, options.model, encoder, choose_threshold(index, dev))
-    tokens = 4 if work.short else BASELINE_TOKENS
-    write = ("--answers", "write", "--min-relevance", 0)
+    asked, tokens = test[::SERVED_SHARE], 4 if work.short else BASELINE_TOKENS
     messages = {
-        "answers": _answers(work, "answers", test, 8 if work.short else ANSWER_TOKENS, settings),
-        "alone": _answers(
-            work, "alone", _asked("alone", test), tokens, options.model, "--store", "none", "--reviews", "none"
-        ),
-        "written": _answers(work, "written", _asked("written", test), tokens, settings, *write),
+        "served": _answers(work, "served", asked, 8 if work.short else ANSWER_TOKENS, settings),
+        "alone": _answers(work, "alone", asked, tokens, options.model, "--store", "none", "--reviews", "none"),
+        "written": _answers(work, "written", asked, tokens, settings, "--answers", "write", "--min-relevance", 0),
     }
+    quoting = DocumentAnswers(index, tomllib.loads(settings.read_text(encoding="utf-8"))["min_relevance"])
+    messages["answers"] = [_message(*quoting.quote(q.text)) for q in test]
     _print_examples(test, messages["answers"])
+    rows = [{"question": q.text, **message} for q, message in zip(test, messages["answers"], strict=True)]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (work.folder / "answers.jsonl").write_text(lines, encoding="utf-8")
     texts = {document.name: document.text for document in documents}
     return [*_retrieval(index, test), *_support(index, texts, test, messages), *_refusals(test, messages)]
+
+
+def _message(text: str, citations: Sequence[Citation]) -> Message:
+    return {"content": text, "citations": [citation.as_json() for citation in citations]}
 
 
 def _some(questions: Sequence[Question]) -> list[Question]:
@@ -129,7 +136,13 @@ def _support(
     answered = [(q, m) for q, m in zip(test, messages["answers"], strict=True) if q.is_answerable and m.get("citations")]
     supports = [q.is_supported(message["content"]) for q, message in answered]
     keyword = [q.is_supported(_keyword_quotations(index, q)) for q, _ in answered]
+    expected = [message["content"] for message in messages["answers"][::SERVED_SHARE]]
+    same = {
+        name: [m["content"] == text for m, text in zip(messages[name], expected, strict=True)]
+        for name in ("served", "alone")
+    }
     return [
+        _figure("quotations that the server answers with", "the model alone", same["alone"], same["served"]),
         _figure("answers that say what was asked", "the model alone", says("alone"), says("answers")),
         _figure("answers that say what was asked", "the model writes from the passages", says("written"), says("answers")),
         _figure("answers with citations that say what was asked", "quotations by keyword count", keyword, supports),
@@ -139,7 +152,7 @@ def _support(
 
 def _asked(name: str, test: Sequence[Question]) -> Sequence[Question]:
     """The questions that a server of this name is asked."""
-    return test if name == "answers" else test[::BASELINE_SHARE]
+    return test if name == "answers" else test[::SERVED_SHARE]
 
 
 def _keyword_quotations(index: Index, question: Question) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from lmcraft.errors import UserError
 from lmcraft.retrieval.documents import Document
 from lmcraft.retrieval.index import Index, Vectors
 
@@ -40,6 +41,11 @@ def test_the_best_passage_by_words(question: str, document: str) -> None:
 @pytest.mark.parametrize("question", ["", "?", "\0", "Kubernetes", "量子力学"])
 def test_questions_that_no_passage_answers(question: str) -> None:
     assert all(match.relevance == 0 for match in Index(DOCUMENTS).search(question))
+
+
+def test_documents_without_words() -> None:
+    with pytest.raises(UserError, match="no words"):
+        Index([Document("a.md", "?!")])
 
 
 def test_an_unknown_word_counts_as_the_rarest() -> None:

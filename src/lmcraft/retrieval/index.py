@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lmcraft.errors import UserError
 from lmcraft.extras import import_optional
 from lmcraft.retrieval.documents import Document
 from lmcraft.retrieval.passages import Passage, cut_document
@@ -44,7 +45,7 @@ class Index:
         encoder: makes vectors of passages and questions; None: only words are compared.
 
     Raises:
-        UserError: bm25s is not installed.
+        UserError: bm25s is not installed, or the documents have no words.
     """
 
     def __init__(self, documents: Iterable[Document], encoder: Encoder | None = None) -> None:
@@ -53,6 +54,8 @@ class Index:
         texts = [f"{passage.heading}\n{passage.text}" for passage in self.passages]
         passage_terms = [terms(text) for text in texts]
         self._term_sets = [frozenset(items) for items in passage_terms]
+        if not any(passage_terms):
+            raise UserError("the documents have no words to search for; add documents with text")
         bm25s = import_optional("bm25s", "retrieval", "retrieval")
         self._bm25: Any = bm25s.BM25()
         self._bm25.index(passage_terms, show_progress=False)

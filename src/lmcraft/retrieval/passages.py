@@ -66,9 +66,11 @@ def cut_sentences(text: str, start: int, end: int, max_chars: int) -> Iterator[t
     while end - start > max_chars:
         window = text[start : start + max_chars]
         cuts = [match.end() for match in _SENTENCE_END.finditer(window)] or [window.rfind(" ") + 1 or max_chars]
-        yield start, start + len(window[: cuts[-1]].rstrip())
+        if piece := window[: cuts[-1]].rstrip():
+            yield start, start + len(piece)
         start += cuts[-1]
-        start += len(text[start:end]) - len(text[start:end].lstrip())
+        while start < end and text[start].isspace():
+            start += 1
     if start < end:
         yield start, end
 

@@ -87,14 +87,9 @@ class DocumentAnswers:
         """
         _check(chat)
         question = next((message.text() for message in reversed(chat.messages) if message.role == "user"), "")
-        matches = self.search(question)
-        chinese = is_chinese(question)
-        if not matches:
-            return _answer_with(chat, chat.messages, [NOT_FOUND[chinese]]), ()
-        citations = tuple(self._cite(n, question, match.passage) for n, match in enumerate(matches, 1))
-        if self.form == "quote":
-            quoted = citations[:QUOTED_PASSAGES]
-            answer = "\n\n".join(_quotation(citation, chinese=chinese) for citation in quoted)
+        chinese, citations = is_chinese(question), self._citations(question)
+        if self.form == "quote" or not citations:
+            answer, quoted = self.quote(question)
             return _answer_with(chat, chat.messages, [answer]), quoted
         texts = [citation.quote if self.form == "choose" else citation.passage.text for citation in citations]
         passages = "\n\n".join(f"[{c.number}] {c.title}\n{text}" for c, text in zip(citations, texts, strict=True))
@@ -105,13 +100,21 @@ class DocumentAnswers:
         system = [message for message in chat.messages if message.role in ("system", "developer")]
         return chat.model_copy(update={"messages": [*system, *messages]}), citations
 
+    def quote(self, question: str) -> tuple[str, tuple[Citation, ...]]:
+        """The quotations from the best passages, or that nothing was found; no model is asked."""
+        chinese, quoted = is_chinese(question), self._citations(question)[:QUOTED_PASSAGES]
+        return "\n\n".join(_quotation(c, chinese=chinese) for c in quoted) or NOT_FOUND[chinese], quoted
+
     def search(self, question: str) -> list[Match]:
         """The passages to answer from, the best first; none if the best ones are not relevant."""
         matches = self.index.search(question, PASSAGES)
         return matches if max((match.relevance for match in matches), default=0.0) >= self.min_relevance else []
 
-    def _cite(self, number: int, question: str, passage: Passage) -> Citation:
-        return Citation(number, passage, *best_quote(self.index, question, passage))
+    def _citations(self, question: str) -> tuple[Citation, ...]:
+        return tuple(
+            Citation(number, match.passage, *best_quote(self.index, question, match.passage))
+            for number, match in enumerate(self.search(question), 1)
+        )
 
 
 def citation_fields(text: str, citations: Sequence[Citation]) -> dict[str, Any]:
