@@ -4,12 +4,13 @@ import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from exercises import Exercise
 
-from lmcraft.retrieval.index import Encoder
+from lmcraft.retrieval.index import Encoder, Vectors
 
 MIN_TYPO_CHARS = 5
 _ARTICLE = re.compile(r"^(?:the|a|an|it is|it's|answer:)\s+", re.IGNORECASE)
@@ -31,11 +32,14 @@ class Explanations:
     min_likeness: float = 0.5
     min_margin: float = 0.0
 
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return self.encoder(list(self.references.values()))
+
     def likeness(self, subject: str, answer: str) -> tuple[float, float]:
         """The cosine of an answer to the right reference, and how much that is above the others'."""
         subjects = list(self.references)
-        vectors = self.encoder([answer, *self.references.values()])
-        cosines = vectors[1:] @ vectors[0]
+        cosines = self._vectors @ self.encoder([answer])[0]
         own = float(cosines[subjects.index(subject)])
         others = [float(cosine) for other, cosine in zip(subjects, cosines, strict=True) if other != subject]
         return own, own - max(others, default=0.0)

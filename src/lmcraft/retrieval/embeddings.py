@@ -17,6 +17,8 @@ from lmcraft.retrieval.index import Vectors
 
 TEXTS_AT_ONCE = 64
 MAX_TOKENS = 128  # the length of most texts that sentence encoders were trained on; all-MiniLM-L6-v2's were no longer
+CACHED_TEXTS = 256
+"""The number of texts from which on their vectors are kept in the cache of downloads."""
 MIN_NORM = 1e-12
 MAX_UNKNOWN = 0.1
 """The share of unknown tokens up to which the vector of a text means something."""
@@ -46,7 +48,7 @@ class TextEncoder:
     def __call__(self, texts: Sequence[str]) -> Vectors:
         with self._lock:
             rows = [self._encode(text) for text in texts]
-            return self._pool(rows) if len(texts) == 1 else self._cached(rows)
+            return self._pool(rows) if len(texts) < CACHED_TEXTS else self._cached(rows)
 
     def knows(self, text: str) -> bool:
         """Whether the encoder has tokens for a text; one of English has none for most Chinese characters."""
