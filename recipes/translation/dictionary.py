@@ -17,6 +17,7 @@ CHARACTER = re.compile(rf"{PLACEHOLDER.pattern}|[A-Za-z0-9_-]+|\S")
 MAX_WORDS, MAX_CHARACTERS = 5, 10
 MIN_PAIRS, MIN_DICE, MIN_SURE_DICE = 2, 0.15, 0.3
 MAX_TRANSLATIONS = 4
+PRIOR = 1  # pairs in the denominator: what occurs together twice may be chance
 BEAM = 48
 FREQUENT_WORDS = 24  # that a translation may leave out: the, of, to
 SEGMENT_COST, UNKNOWN_COST, OMISSION_COST, SWAP_COST = 0.3, 1.0, 1.2, 1.5  # in nats, beside the logarithm of Dice
@@ -41,9 +42,10 @@ class Dictionary:
             together: Counter[Run] = Counter()
             for number in numbers:
                 together.update(targets[number])
-            scores = ((2 * n / (len(numbers) + counts[target]), len(target), target) for target, n in together.items())
-            best = [(dice, target) for dice, _, target in heapq.nlargest(MAX_TRANSLATIONS, scores) if dice >= MIN_DICE]
-            if best:
+            scores = (
+                (2 * n / (len(numbers) + counts[target] + PRIOR), len(target), target) for target, n in together.items()
+            )
+            if best := _distinct(heapq.nlargest(4 * MAX_TRANSLATIONS, scores)):
                 self.entries[run] = best
         frequencies = Counter(word for row in words for word in row if word.isalpha())
         self._omissible = {word for word, _ in frequencies.most_common(FREQUENT_WORDS)}
@@ -89,6 +91,16 @@ class Dictionary:
             yield -UNKNOWN_COST, (words[position],)
         if length == 1 and keys[position] in self._omissible:
             yield -OMISSION_COST, ()
+
+
+def _distinct(scores: Sequence[tuple[float, int, Run]]) -> list[tuple[float, Run]]:
+    """The first translations, without those that are part of one with the same coefficient."""
+    kept: list[tuple[float, Run]] = []
+    for dice, _, target in scores:
+        text = "".join(target)
+        if dice >= MIN_DICE and not any(dice == other and text in "".join(longer) for other, longer in kept):
+            kept.append((dice, target))
+    return kept[:MAX_TRANSLATIONS]
 
 
 def _keep_best(beam: dict[tuple[Run, ...], float], segments: tuple[Run, ...], score: float) -> None:

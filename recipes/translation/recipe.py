@@ -100,15 +100,8 @@ def train(work: Work) -> None:
         vocabulary = 1000 if work.short else 4000
         sources = ["train.jsonl", "--out", "dataset", "--vocab-size", vocabulary, "--overwrite"]
         work.lmcraft("prepare", *sources)
-    if not (folder / "base" / "model.safetensors").is_file():
-        work.lmcraft("pretrain", recipe / "pretrain.toml", *resume(folder / "base"), *short)
-    if not (folder / "model" / "model.safetensors").is_file():
-        template = ["--chat-template", recipe / "template.jinja"]
-        work.lmcraft("finetune", recipe / "finetune.toml", *template, *resume(folder / "model"), *short)
-
-
-def resume(out: Path) -> list[str]:
-    return ["--resume"] if (out / "lmcraft" / "checkpoints").is_dir() else []
+    work.train("pretrain", "pretrain.toml", "base", *short)
+    work.train("finetune", "finetune.toml", "model", "--chat-template", recipe / "template.jinja", *short)
 
 
 def evaluate(work: Work, language: str) -> None:

