@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 from dictionary import Dictionary
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pairs import Pair
 from similarity import TrigramIndex
 
@@ -55,9 +55,9 @@ class Choice:
         """The index of the candidate with the highest score."""
         return int(np.argmax(self.scores(weights)))
 
-    def scores(self, weights: Sequence[float]) -> NDArray[np.float64]:
-        """The score of each candidate."""
-        return np.array([candidate.score for candidate in self.candidates]) + self._features @ np.array(weights)
+    def scores(self, weights: ArrayLike) -> NDArray[np.float64]:
+        """The score of each candidate, (..., weights) to (..., candidates)."""
+        return np.array([candidate.score for candidate in self.candidates]) + np.asarray(weights) @ self._features.T
 
     @cached_property
     def _features(self) -> NDArray[np.float64]:
@@ -119,12 +119,10 @@ class Translator:
 
 def fit_weights(choices: Sequence[Choice], targets: Sequence[str], language: str) -> tuple[float, ...]:
     """The weights of the grid whose choices have the highest mean chrF."""
-    chrf = [
-        [judge_translation(candidate.text, [target], language).values["chrf"] for candidate in choice.candidates]
-        for choice, target in zip(choices, targets, strict=True)
-    ]
-
-    def mean(weights: Sequence[float]) -> float:
-        return float(np.mean([row[choice.best(weights)] for row, choice in zip(chrf, choices, strict=True)]))
-
-    return max(itertools.product(*GRID.values()), key=mean)
+    grid = np.array(list(itertools.product(*GRID.values())))
+    gains = np.zeros(len(grid))
+    for choice, target in zip(choices, targets, strict=True):
+        rows = [judge_translation(candidate.text, [target], language) for candidate in choice.candidates]
+        chrf = np.array([row.values["chrf"] for row in rows])
+        gains += chrf[choice.scores(grid).argmax(-1)]
+    return tuple(grid[gains.argmax()].tolist())
