@@ -55,9 +55,10 @@ def run(work: Work, options: argparse.Namespace) -> list[Figure]:
     index = Index(documents, TextEncoder(encoder) if encoder else None)
     print(f"{len(index.passages):,} passages; {len(dev)} questions to choose the threshold, {len(test)} to measure")
     settings = _write_settings(work, folder, options.model, encoder, choose_threshold(index, dev))
-    asked, tokens = test[::SERVED_SHARE], 4 if work.short else BASELINE_TOKENS
-    messages = {
-        "served": _answers(work, "served", asked, 8 if work.short else ANSWER_TOKENS, settings),
+    asked, tokens = test[::SERVED_SHARE], BASELINE_TOKENS
+    messages = {name: _answers(work, "served", asked, 8, settings) for name in ("served", "alone", "written") if work.short}
+    messages = messages or {
+        "served": _answers(work, "served", asked, ANSWER_TOKENS, settings),
         "alone": _answers(work, "alone", asked, tokens, options.model, "--store", "none", "--reviews", "none"),
         "written": _answers(work, "written", asked, tokens, settings, "--answers", "write", "--min-relevance", 0),
     }
