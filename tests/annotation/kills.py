@@ -22,7 +22,9 @@ from lmcraft.annotation.store import ReviewStore
 from lmcraft.annotation.tables import items, verdicts
 from lmcraft.server.http.keys import add_to_file
 from tests.annotation.samples import HARM
-from tests.server.serve_process import free_port, start_server
+from tests.forked import ForkedCommand
+from tests.server.ports import free_port
+from tests.server.serve_process import start_server
 
 PROGRAM = Path(__file__).with_name("reviewer_program.py")
 REVIEWS = 2  # of an item
@@ -79,7 +81,7 @@ def fill(location: str, number: int) -> None:
     store.close()
 
 
-def start(location: str, folder: Path, port: int) -> subprocess.Popen[bytes]:
+def start(location: str, folder: Path, port: int) -> ForkedCommand:
     """Start the server, and wait until it answers."""
     options = ("--reviews", location, "--api-keys", str(folder / "keys.toml"), "--store", "none")
     return start_server(*options, port=port, log=folder / "server.log")

@@ -3,8 +3,6 @@
 import json
 import math
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.lineage.record import read_lineage
 from lmcraft.training.loop import Trainer
 from tests.finetuning.chat import chat_folder, message
+from tests.forked import run_ranks
 from tests.pretraining.test_run import losses, scores
 from tests.tiny import GPT2, tiny_dataset
 
@@ -331,8 +330,8 @@ def test_two_processes_give_the_losses_of_one(folder: Path, tmp_path: Path, name
     finetune(alone)
     run = tmp_path / "run.toml"
     run.write_text(shared.to_toml())
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*torchrun, "-m", "lmcraft", "finetune", str(run)], check=True)
+    status, messages = run_ranks("finetune", str(run), processes=2)
+    assert status == 0, messages
     one, two = losses(alone.out), losses(shared.out)
     assert one == pytest.approx(two, rel=5e-6)
     bits = [[row["toy"]["bits_per_byte"][0] for row in scores(config.out).values()] for config in (alone, shared)]

@@ -5,9 +5,8 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.training.compilation import compile_ahead
 from lmcraft.training.config import OptimizerConfig
+from tests.forked import ForkedCommand
 from tests.tiny import tiny_dataset
 
 SIZES = TransformerConfig(hidden_size=32, num_attention_heads=2, residual_dropout=0.1)
@@ -45,15 +45,14 @@ def losses(out: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
-def start_process(config: PretrainConfig, *flags: str, **options: Any) -> "subprocess.Popen[str]":
+def start_process(config: PretrainConfig, *flags: str, prepare: Callable[[], None] | None = None) -> ForkedCommand:
     """The run in a separate process."""
     run = config.out.with_suffix(".toml")
     run.write_text(config.to_toml())
-    command = [sys.executable, "-m", "lmcraft", "pretrain", str(run), *flags]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+    return ForkedCommand("pretrain", str(run), *flags, prepare=prepare)
 
 
-def wait_for_step(out: Path, step: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_step(out: Path, step: int, process: ForkedCommand) -> None:
     while not (ModelFolder(out).metrics.exists() and step in losses(out)):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
@@ -63,7 +62,7 @@ def wait_for_step(out: Path, step: int, process: "subprocess.Popen[str]") -> Non
 def uninterrupted_losses(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
     """The losses of an uninterrupted run."""
     out = tmp_path_factory.mktemp("uninterrupted") / "model"
-    assert start_process(config_of(data, out, max_steps=120)).wait() == 0
+    assert start_process(config_of(data, out, max_steps=80)).wait() == 0
     return losses(out)
 
 
@@ -133,10 +132,10 @@ def test_tasks_are_scored_during_training_and_change_nothing(data: Path, task: P
 
 @pytest.mark.slow
 def test_a_killed_run_scores_each_step_as_if_it_had_not_been_killed(data: Path, task: Path, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"max_steps": 60, "tasks": (str(task),), "evaluate_every": 7}
+    settings: dict[str, Any] = {"max_steps": 40, "tasks": (str(task),), "evaluate_every": 7}
     whole = pretrain(config_of(data, tmp_path / "whole", **settings))
     config = config_of(data, tmp_path / "killed", **settings)
-    for last in (3, 7, 14, 40):
+    for last in (3, 7, 20):
         process = start_process(config, *(["--resume"] if last > 3 else []))
         wait_for_step(config.out, last, process)
         process.send_signal(signal.SIGKILL)
@@ -185,8 +184,8 @@ def test_transformers_opens_the_folder(data: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(data: Path, uninterrupted_losses: dict[int, float], tmp_path: Path) -> None:
-    config = config_of(data, tmp_path / "model", max_steps=120)
-    killed = random.randrange(7, 80)
+    config = config_of(data, tmp_path / "model", max_steps=80)
+    killed = random.randrange(7, 40)
     process = start_process(config)
     wait_for_step(config.out, killed, process)
     process.send_signal(signal.SIGKILL)
@@ -200,7 +199,7 @@ def test_a_killed_run_resumes_bit_for_bit(data: Path, uninterrupted_losses: dict
 def test_a_stopped_run_saves_and_resumes_with_the_printed_command(
     data: Path, uninterrupted_losses: dict[int, float], tmp_path: Path, number: signal.Signals
 ) -> None:
-    config = config_of(data, tmp_path / "model", max_steps=120, save_every=1000, eval_every=1000)
+    config = config_of(data, tmp_path / "model", max_steps=80, save_every=1000, eval_every=1000)
     process = start_process(config)
     wait_for_step(config.out, 3, process)
     process.send_signal(number)
@@ -223,7 +222,7 @@ def test_a_full_disk_is_an_error_and_keeps_the_last_checkpoint(data: Path, tmp_p
     assert start_process(config).wait() == 0
     before = sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir())
     longer = replace(config, max_steps=20, resume=True)
-    process = start_process(longer, preexec_fn=limit_files)  # no larger file can be written, as if the disk were full
+    process = start_process(longer, prepare=limit_files)  # no larger file can be written, as if the disk were full
     message = process.communicate()[1]
     assert process.returncode == 1 and "intact" in message and "Traceback" not in message
     assert sorted(path.name for path in ModelFolder(config.out).checkpoints.iterdir()) == before

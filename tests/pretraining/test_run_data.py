@@ -1,9 +1,6 @@
 """Runs that read a mixture: the rows of a step, the loss of each source, resuming, and what the commands say."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from lmcraft.model.config import TransformerConfig
 from lmcraft.pretraining.run import PretrainingRun
 from lmcraft.pretraining.run_data import RunData
 from lmcraft.training.costs import Costs
+from tests.forked import ForkedCommand, run_ranks
 from tests.mixed import two_sources
 from tests.tiny import tiny_dataset
 
@@ -91,19 +89,15 @@ def test_a_killed_run_resumes_bit_for_bit_also_in_two_processes(data: Path, tmp_
     config = config_of(data, tmp_path / "killed", max_steps=40)
     toml = tmp_path / "run.toml"
     toml.write_text(config.to_toml())
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "lmcraft", "pretrain", str(toml)]
-    process = subprocess.Popen(command, env=environment)
+    process = ForkedCommand("pretrain", str(toml))
     while not (ModelFolder(config.out).metrics.exists() and (8, None) in [(step, None) for step, _ in losses(config.out)]):
         assert process.poll() is None
     process.kill()
     process.wait()
-    assert subprocess.run([*command, "--resume"], env=environment, check=False).returncode == 0
+    assert ForkedCommand("pretrain", str(toml), "--resume").wait() == 0
     assert losses(config.out) == losses(whole.path)
     out = tmp_path / "two"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lmcraft"]
-    run = [*launch, "pretrain", str(toml), "--out", str(out)]
-    assert subprocess.run(run, env=environment, check=False).returncode == 0
+    assert run_ranks("pretrain", str(toml), "--out", str(out), processes=2)[0] == 0
     both = list(zip(losses(out), losses(whole.path), strict=True))
     assert all(a == b and x == pytest.approx(y, rel=1e-3) for (a, x), (b, y) in both)
 

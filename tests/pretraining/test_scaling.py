@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from lmcraft.pretraining import scaling_law
 from lmcraft.pretraining.run_data import fingerprint
 from lmcraft.pretraining.scaling import Family, Member, build_member
 from lmcraft.training.checkpoint import Checkpoints, Progress
+from tests.forked import ForkedCommand
 from tests.tiny import tiny_dataset
 
 
@@ -36,7 +35,7 @@ def fast_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def config_of(data: Path, out: Path, **settings: Any) -> ScalingConfig:
-    common: dict[str, Any] = {"depths": (1, 2, 3), "tokens_per_parameter": (0.2, 0.4), "sequence_length": 32}
+    common: dict[str, Any] = {"depths": (1, 2, 3), "tokens_per_parameter": (0.05, 0.1), "sequence_length": 32}
     return ScalingConfig(data, out=out, **(common | {"eval_tokens": 512, "precision": "fp32"} | settings))
 
 
@@ -98,7 +97,7 @@ def test_bad_settings_are_errors(data: Path, tmp_path: Path, settings: dict[str,
 
 
 def test_flags_give_the_family(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = "--depths 1 2 3 --tokens-per-parameter 0.2 0.4 --sequence-length 32 --eval-tokens 512 --precision fp32"
+    flags = "--depths 1 2 3 --tokens-per-parameter 0.05 0.1 --sequence-length 32 --eval-tokens 512 --precision fp32"
     assert cli.main(["scaling", str(data), "--out", str(tmp_path / "out"), *flags.split(), "--print-config"]) == 0
     assert capsys.readouterr().out == config_of(data, tmp_path / "out").resolved().to_toml()
 
@@ -136,12 +135,12 @@ def test_an_interrupted_family_resumes_to_the_same_result(
 
     config = config_of(data, tmp_path / "broken")
     process = start_process(config)
-    wait_for_step(ModelFolder(config.out / "runs" / "depth-3-0.4x"), process)
+    wait_for_step(ModelFolder(config.out / "runs" / "depth-3-0.1x"), process)
     process.send_signal(signal.SIGTERM)
     message = process.communicate()[1]
     assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in message
     assert f"lmcraft scaling {config.out / 'scaling.toml'} --resume" in message
-    first = config.out / "runs" / "depth-1-0.2x" / "model.safetensors"
+    first = config.out / "runs" / "depth-1-0.05x" / "model.safetensors"
     written = first.stat().st_mtime_ns
     with pytest.raises(UserError, match="add --resume"):
         scaling(config)
@@ -192,14 +191,13 @@ def test_tasks_during_the_runs_are_points_of_the_curves(data: Path, tmp_path: Pa
     assert curve.summary.startswith("Bits per byte ")
 
 
-def start_process(config: ScalingConfig) -> "subprocess.Popen[str]":
+def start_process(config: ScalingConfig) -> ForkedCommand:
     file = config.out.with_suffix(".toml")
     file.write_text(config.to_toml())
-    arguments = [sys.executable, "-m", "lmcraft", "scaling", str(file)]
-    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return ForkedCommand("scaling", str(file))
 
 
-def wait_for_step(folder: ModelFolder, process: "subprocess.Popen[str]") -> None:
+def wait_for_step(folder: ModelFolder, process: ForkedCommand) -> None:
     while not (folder.metrics.exists() and folder.metrics.read_text()):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)

@@ -1,35 +1,31 @@
-"""A gateway in its own process, which a test kills like a power cut and starts again on the same port and store.
+"""A gateway in its own process, which a test kills like a power cut and starts again on the same port and store."""
 
-A parent process imports everything once and forks a child for each start, so that a start takes a fraction of a second.
-"""
-
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from urllib.error import HTTPError
 from urllib.request import urlopen
+
+from tests.forked import CONTEXT
+from tests.server.ports import free_port
 
 START_TIMEOUT_SECONDS = 120.0
 
 
-@dataclass
 class KillableServer:
-    """A server that may be killed at any time."""
+    """A server that may be killed at any time.
 
-    port: int
-    commands: IO[str]
-    """To the parent process: a line starts a server."""
-    process_ids: IO[str]
-    """From the parent process: a line for each server."""
-    process_id: int = 0
+    Args:
+        store: database of conversations.
+        upstream: address of the engine.
+        reviews: database of reviews, if there is one.
+    """
+
+    def __init__(self, store: Path, upstream: str, reviews: Path | None) -> None:
+        self.port = free_port()
+        self._arguments = (str(store), upstream, self.port, str(reviews or ""))
+        self._process = CONTEXT.Process(target=serve, args=self._arguments)
 
     @property
     def url(self) -> str:
@@ -37,9 +33,8 @@ class KillableServer:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        self.commands.write("start\n")
-        self.commands.flush()
-        self.process_id = int(self.process_ids.readline())
+        self._process = CONTEXT.Process(target=serve, args=self._arguments)
+        self._process.start()
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -53,29 +48,20 @@ class KillableServer:
 
     def kill(self) -> None:
         """End the server at once, without giving it time to save anything."""
-        if self.process_id:
-            os.kill(self.process_id, signal.SIGKILL)
-            self.process_ids.readline()  # the parent has waited for it, so the port is free
-        self.process_id = 0
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
 
 @contextmanager
 def killable_server(folder: Path, upstream: str, *, reviews: Path | None = None) -> Iterator[KillableServer]:
     """A running gateway to `upstream`, with its store in `folder`, and with the database of reviews if there is one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.server.killable_server", str(folder / "chats.sqlite"), upstream, str(port)]
-    command += [] if reviews is None else [str(reviews)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdin and parent.stdout
-        server = KillableServer(port, parent.stdin, parent.stdout)
-        try:
-            server.start()
-            yield server
-        finally:
-            server.kill()
-            parent.stdin.close()
+    server = KillableServer(folder / "chats.sqlite", upstream, reviews)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 def serve(store: str, upstream: str, port: int, reviews: str = "") -> None:
@@ -93,20 +79,8 @@ def serve(store: str, upstream: str, port: int, reviews: str = "") -> None:
     from lmcraft.server.metrics import Metrics
 
     limits, keys, metrics = Limits(), Keys(), Metrics()
-    for line in sys.stdin:
-        assert line == "start\n"
-        if process_id := os.fork():
-            print(process_id, flush=True)
-            os.waitpid(process_id, 0)
-            print("ended", flush=True)
-            continue
-        registry = Registry(limits, metrics, LoadOptions())
-        state = ServerState(registry, limits, metrics, keys, Quotas(keys))
-        review_store = ReviewStore.open(reviews) if reviews else None
-        app = build_app(state, Store.open(store), review_store, upstream=Upstream(upstream, "", limits))
-        make_server(app, limits, "error", end_work=registry.end_work).run(sockets=[listen("127.0.0.1", port)])
-        os._exit(0)
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
+    registry = Registry(limits, metrics, LoadOptions())
+    state = ServerState(registry, limits, metrics, keys, Quotas(keys))
+    review_store = ReviewStore.open(reviews) if reviews else None
+    app = build_app(state, Store.open(store), review_store, upstream=Upstream(upstream, "", limits))
+    make_server(app, limits, "error", end_work=registry.end_work).run(sockets=[listen("127.0.0.1", port)])

@@ -1,8 +1,5 @@
 """`lmcraft serve` as a process of its own, for tests that kill it and for benchmarks."""
 
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,26 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
+from tests.forked import ForkedCommand
+from tests.server.ports import free_port
+
 READY_SECONDS = 120.0
 
 
-def free_port() -> int:
-    """A port that no process listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def start_server(*options: str, port: int, log: Path) -> subprocess.Popen[bytes]:
+def start_server(*options: str, port: int, log: Path) -> ForkedCommand:
     """Start the server, and wait until it answers.
 
     Raises:
         AssertionError: it ends, or does not answer in time; with the end of its log.
     """
-    command = [sys.executable, "-m", "lmcraft", "serve", *options, "--port", str(port)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+    process = ForkedCommand("serve", *options, "--port", str(port), log=log)
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:

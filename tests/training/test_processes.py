@@ -18,6 +18,7 @@ from lmcraft.folder import ModelFolder
 from lmcraft.model.config import TransformerConfig
 from lmcraft.training.config import OptimizerConfig
 from lmcraft.training.processes import join_processes
+from tests.forked import run_ranks
 from tests.tiny import tiny_dataset
 
 pytestmark = pytest.mark.slow
@@ -50,11 +51,12 @@ def start_processes(config: PretrainConfig, processes: int, *flags: str) -> "sub
 
 
 def run(config: PretrainConfig, processes: int, *flags: str) -> str:
-    """The messages of a run that must succeed."""
-    process = start_processes(config, processes, *flags)
-    message = process.communicate()[1]
-    assert process.returncode == 0, message
-    return message
+    """The messages of a run that must succeed; torchrun has its tests below."""
+    file = config.out.with_suffix(".toml")
+    file.write_text(config.to_toml())
+    status, messages = run_ranks("pretrain", str(file), *flags, processes=processes)
+    assert status == 0, messages
+    return messages
 
 
 def curve(out: Path) -> dict[int, tuple[float, float]]:
@@ -170,9 +172,10 @@ def test_a_signal_to_one_process_stops_all_and_saves(data: Path, tmp_path: Path)
 def test_an_invalid_number_of_processes_is_one_error(
     data: Path, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
-    process = start_processes(config_of(data, tmp_path / "model", **settings), 2)
-    errors = process.communicate(timeout=120)[1]
-    assert errors.count("lmcraft pretrain:") == 1 and message in errors
+    file = tmp_path / "run.toml"
+    file.write_text(config_of(data, tmp_path / "model", **settings).to_toml())
+    status, errors = run_ranks("pretrain", str(file), processes=2)
+    assert status == 2 and errors.count("lmcraft pretrain:") == 1 and message in errors
 
 
 def test_tensor_parallel_needs_torchrun() -> None:

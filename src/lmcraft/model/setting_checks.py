@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from math import isfinite
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -29,10 +30,19 @@ def check_sizes(config_class: Any, values: Mapping[str, Any]) -> None:
         config_class: the configuration's class.
         values: settings by name, `mamba.num_heads` if they belong to a group.
     """
-    for name, _, expected in _settings(config_class):
-        value, limit = values.get(name), MAX_LAYERS if name == "num_hidden_layers" else MAX_SIZE
-        if int in (expected, *get_args(expected)) and isinstance(value, int) and abs(value) > limit:
+    whole_numbers = _whole_numbers(config_class)
+    for name, value in values.items():
+        if not isinstance(value, int) or name not in whole_numbers:
+            continue
+        limit = MAX_LAYERS if name == "num_hidden_layers" else MAX_SIZE
+        if abs(value) > limit:
             raise UserError(f"model.{name}={value} is too large; the maximum is {limit}")
+
+
+@cache
+def _whole_numbers(config_class: Any) -> frozenset[str]:
+    """The settings whose type is or has int."""
+    return frozenset(name for name, _, expected in _settings(config_class) if int in (expected, *get_args(expected)))
 
 
 def _settings(group: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

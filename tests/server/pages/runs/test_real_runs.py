@@ -4,20 +4,19 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lmcraft import prepare
+from tests.forked import ForkedCommand
 from tests.server.pages.conftest import new_context
 from tests.server.serve_process import serving
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 
-LMCRAFT = (sys.executable, "-m", "lmcraft")
 TEXT = "Once upon a time a small cat and a big dog ran to the park. They said that they were happy there.\n\n"
 
 
@@ -43,7 +42,7 @@ def test_a_run_from_the_terminal_through_a_kill_to_its_end(browser: Any, tmp_pat
     (tmp_path / "text.txt").write_text(TEXT * 2000)
     runs = tmp_path / "runs"
     runs.mkdir()
-    subprocess.run([*LMCRAFT, "prepare", "text.txt", "--out", "data", "--vocab-size", "300"], cwd=tmp_path, check=True)
+    prepare(str(tmp_path / "text.txt"), out=str(tmp_path / "data"), vocab_size=300)
     with serving("--runs", str(runs)) as url, new_context(browser) as context:
         page = context.new_page()
         page.goto(f"{url}/runs")
@@ -66,7 +65,7 @@ def follow(page: Any, folder: Path) -> None:
         "--batch-size",
         "8",
     )
-    process = subprocess.Popen([*LMCRAFT, "pretrain", "data", "--out", "runs/first", *flags], cwd=folder)
+    process = ForkedCommand("pretrain", "data", "--out", "runs/first", *flags, folder=folder)
     try:
         page.click(".runs-table tbody a")
         expect(page.locator("[data-chart=loss]")).to_be_visible()
