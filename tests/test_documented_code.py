@@ -1,7 +1,7 @@
-"""The code of README, README.zh and docs runs: shell lines and Python blocks, on tiny models and with runs of a few steps.
+"""The code of README and docs runs: shell lines and Python blocks, on tiny models and with runs of a few steps.
 
-A block runs in the order of its page, after the blocks before it. Commands that only another program or another machine can
-run (`torchrun`, `vllm`, `pip`) are not run here; `test_readme` parses every `lmcraft` line of them.
+A block runs in the order of its page, after the blocks before it. `test_readme` parses every `lmcraft` line, and compares
+the blocks of README.zh; tests/docs has the other languages and programs.
 """
 
 import io
@@ -27,22 +27,16 @@ from lmcraft.hub.address import LocalAddress
 from lmcraft.inference.generation_config import GenerationConfig
 from lmcraft.language_model import LanguageModel
 from lmcraft.pretraining.config import PlanConfig, PretrainConfig, ScalingConfig
+from lmcraft.server.conversations.store import Store
 from lmcraft.server.http.server import listen
+from tests.docs.blocks import pages
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.inference.test_adapters import adapter_for
 from tests.server.tiny_server import running
 from tests.tiny import TEXT
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    "README.md",
-    "README.zh.md",
-    *(
-        path.relative_to(ROOT).as_posix()
-        for folder in ("docs", "docs/learn")
-        for path in sorted((ROOT / folder).glob("*.md"))
-    ),
-]
+PAGES = [page for page in pages() if page == "README.md" or page.startswith("docs/")]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 NAMED_FILE = re.compile(
     r"```(?:toml|python)\n# (\S+)\n(.*?)```", re.DOTALL
@@ -53,14 +47,12 @@ NOT_RUN = {
     "generate hf:": "downloads from the hub",
     "inspect gguf:some-model": "needs a file of the reader's own",
     "scaling datasets/python": "tells how the figures were measured",
-    "keys ": "needs data of a key",
     "chat http://127.0.0.1:8000": "needs a running server",
     "chat --continue": "needs a conversation",
     "chat --resume": "needs a conversation",
     "serve --engine vllm": "needs a running vLLM",
-    "evaluate models/mine": "needs the reader's own task",
+    "evaluate models/mine --tasks regressions.toml": "needs the reader's own tests",
     "report models/mine --verify": "needs a model with a lineage",
-    "compare models/a": "needs the reader's own task",
     "prepare --from-store": "needs a store with ratings",
     "prepare --from-review": "needs a store with verdicts",
     "finetune MODEL datasets/reviewed": "needs the output of the line above",
@@ -77,7 +69,6 @@ NOT_RUN = {
     "forget models/base --text": "needs a model that knows a text",
     "audit safety": "asks thousands of prompts",
     "guard compare": "trains many runs",
-    "guard train rows.jsonl": "needs the reader's own labels",
     "review sample": "needs the reader's own questions",
     "review verify reviews.sqlite --expect": "needs anchors of the reader's own store",
     "search ": "trains many runs, in processes of its own",
@@ -108,7 +99,14 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("my-task.csv").write_text("n,answer\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in numbers))
     settings = {"kind": "multiple_choice", "data": "my-task.csv", "prompt": "{{ n }}", "choices": "['a', 'b']"}
     Path("my-task.toml").write_text(tomli_w.dumps(settings | {"answer": "answer"}))
+    Path("my-prompts.txt").write_text("Once upon a time\nThe quick brown fox\n")
+    insults = [{"text": f"{n} you utter clown", "label": "insult"} for n in range(60)]
+    harmless = [{"text": f"{n} a sunny day", "label": "ok"} for n in range(60)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*insults, *harmless)))
+    Path("more.csv").write_text("text,label\nwhat a clown you are,insult\nrain in Oslo,ok\n")
     text = (ROOT / page).read_text(encoding="utf-8")
+    if "lmcraft keys " in text:
+        Store.open(str(tmp_path / ".local/share/lmcraft/chats.sqlite")).close()
     for name, contents in NAMED_FILE.findall(text):
         Path(name).write_text(contents, encoding="utf-8")
     transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
@@ -133,10 +131,11 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training takes two steps of a small model, whatever the settings say."""
     size = {"batch_size": 2, "sequence_length": 32, "device": "cpu", "precision": "fp32", "compile": "off"}
     pretrain = {**size, "depth": 1, "max_steps": 2, "max_tokens": 0, "time_budget": 0, "attention": "matmul"}
-    _shorten(monkeypatch, PretrainConfig, **pretrain)
+    measured = {"micro_batch_size": 2}  # so that memory is not estimated for it
+    _shorten(monkeypatch, PretrainConfig, **pretrain, **measured)
     _shorten(monkeypatch, PlanConfig, **pretrain)
-    _shorten(monkeypatch, ScalingConfig, tokens_per_parameter=(0.001, 0.002), **size)
-    _shorten(monkeypatch, FinetuneConfig, **{**size, "sequence_length": 128}, max_steps=2, report_answers=1)
+    _shorten(monkeypatch, ScalingConfig, tokens_per_parameter=(0.001, 0.002), **size, **measured)
+    _shorten(monkeypatch, FinetuneConfig, **{**size, "sequence_length": 128}, **measured, max_steps=2, report_answers=1)
 
 
 def _shorten(monkeypatch: pytest.MonkeyPatch, cls: Any, **settings: Any) -> None:
