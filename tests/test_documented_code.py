@@ -21,6 +21,7 @@ import tomli_w
 
 from lmcraft import PrepareConfig, prepare
 from lmcraft.cli import main
+from lmcraft.commands.examples import EXAMPLES
 from lmcraft.finetuning.config import FinetuneConfig
 from lmcraft.hub import short_names
 from lmcraft.hub.address import LocalAddress
@@ -29,14 +30,16 @@ from lmcraft.language_model import LanguageModel
 from lmcraft.pretraining.config import PlanConfig, PretrainConfig, ScalingConfig
 from lmcraft.server.conversations.store import Store
 from lmcraft.server.http.server import listen
-from tests.docs.blocks import pages
+from tests.docs.blocks import Block, commands, pages
 from tests.finetuning.chat import chat_model, chat_tokenizer
 from tests.inference.test_adapters import adapter_for
 from tests.server.tiny_server import running
 from tests.tiny import TEXT
 
 ROOT = Path(__file__).parents[1]
-PAGES = [page for page in pages() if page == "README.md" or page.startswith("docs/")]
+PAGES = [
+    page for page in pages() if page == "README.md" or (page.startswith("docs/") and not page.startswith("docs/commands/"))
+]
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 NAMED_FILE = re.compile(
     r"```(?:toml|python)\n# (\S+)\n(.*?)```", re.DOTALL
@@ -45,6 +48,11 @@ QUOTED_PAGES = {"docs/add-a-family.md", "docs/add-an-objective.md"}  # their blo
 INPUT_MODELS = ("quickstart/model", "models/mine", "models/base", "models/a", "models/b", "models/SmolLM2-135M-Instruct")
 NOT_RUN = {
     "generate hf:": "downloads from the hub",
+    "pull hf:": "downloads from the hub",
+    "quickstart": "takes five minutes; tests/commands/test_quickstart.py runs it on less",
+    "guard pairs": "needs a model some of whose answers are harmful; tests/commands/test_guard.py has one",
+    "finetune models/mine pairs.jsonl": "needs the output of the line above",
+    "evaluate models/mine --tasks my-task.toml --require": "ends with status 1: the tests' model guesses",
     "inspect gguf:some-model": "needs a file of the reader's own",
     "scaling datasets/python": "tells how the figures were measured",
     "chat http://127.0.0.1:8000": "needs a running server",
@@ -104,9 +112,17 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     harmless = [{"text": f"{n} a sunny day", "label": "ok"} for n in range(60)]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*insults, *harmless)))
     Path("more.csv").write_text("text,label\nwhat a clown you are,insult\nrain in Oslo,ok\n")
+    for name in ("questions.txt", "prompt.txt", "letter.txt"):
+        Path(name).write_text("Write to ada@example.org\n")
+    Path("city.json").write_text('{"type": "boolean"}')
+    Path("mail.jsonl").write_text('{"text": "Write to ada@example.org"}\n')
+    Path("answers.jsonl").write_text('{"prompt": "Hello", "answer": "Good day"}\n')
+    pairs = [{"prompt": f"{n}?", "chosen": f"{n}!", "rejected": f"{n}."} for n in numbers]
+    Path("preferences.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     text = (ROOT / page).read_text(encoding="utf-8")
-    if "lmcraft keys " in text:
-        Store.open(str(tmp_path / ".local/share/lmcraft/chats.sqlite")).close()
+    if "lmcraft keys export ada" in text:
+        (data := tmp_path / ".local/share/lmcraft").mkdir(parents=True)
+        Store.open(str(data / "chats.sqlite")).close()
     for name, contents in NAMED_FILE.findall(text):
         Path(name).write_text(contents, encoding="utf-8")
     transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
@@ -159,7 +175,7 @@ def test_the_code_of_a_page_runs(
 ) -> None:
     stopped_server = SimpleNamespace(run=lambda sockets: None)
     names: dict[str, Any] = {}
-    for language, code in blocks(page):
+    for language, code in [*blocks(page), *([("sh", further_examples())] if page == "docs/commands.md" else [])]:
         if language == "python":
             with running(tmp_path / "server") if "OpenAI(" in code else nullcontext() as server:
                 if server is not None:
@@ -170,11 +186,27 @@ def test_the_code_of_a_page_runs(
             patches.setattr("lmcraft.server.http.server.make_server", lambda *arguments, **settings: stopped_server)
             patches.setattr("lmcraft.server.http.server.end_process", lambda: None)
             patches.setattr("lmcraft.server.http.server.listen", lambda host, port: listen(host, 0))  # not two pages on one
-            for command in re.split(r"\n| && ", code.replace("\\\n", "")):
-                words = shlex.split(command, comments=True)
-                if words[:1] == ["lmcraft"] and not any(command.startswith(f"lmcraft {start}") for start in NOT_RUN):
-                    patches.setattr(sys, "stdin", io.StringIO(""))
-                    assert main(words[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
+            for command in commands(Block(page, language, code)):
+                if not is_run(command):
+                    continue
+                words = shlex.split(command.split(" | ")[0].split(" < ")[0])
+                _, _, file = command.partition(" < ")
+                patches.setattr(sys, "stdin", io.StringIO(Path(file).read_text(encoding="utf-8") if file else ""))
+                assert main(words[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
+
+
+def is_run(command: str) -> bool:
+    """Whether a command is lmcraft's and has no reason not to run."""
+    return command.startswith("lmcraft ") and not any(command.startswith(f"lmcraft {start}") for start in NOT_RUN)
+
+
+def further_examples() -> str:
+    """The examples of the commands' help, which the pages in docs/commands show, that no other page has."""
+    others = [Block(page, *block) for page in PAGES for block in blocks(page)]
+    shown = {" ".join(command.split()) for block in others for command in commands(block)}
+    examples = [command for text in EXAMPLES.values() for command in commands(Block("", "sh", text))]
+    needed = ("lmcraft guard init", "lmcraft review guideline", "lmcraft serve --api-keys keys.toml --new-api-key")
+    return "\n".join(command for command in examples if " ".join(command.split()) not in shown or command.startswith(needed))
 
 
 @pytest.mark.parametrize("page", sorted(QUOTED_PAGES))

@@ -86,9 +86,11 @@ lmcraft finetune smollm2-135m-instruct my-chats.jsonl --show-batch
 # Teach it; the report compares the model before and after
 lmcraft finetune smollm2-135m-instruct my-chats.jsonl --out models/tuned
 # Prefer the better of two answers
-lmcraft finetune models/tuned preferences.jsonl --objective dpo
+lmcraft finetune models/tuned preferences.jsonl --objective dpo \\
+    --out models/better
 # A classifier from a table with the columns text and label
-lmcraft finetune smollm2-135m-instruct labels.csv --objective classification
+lmcraft finetune smollm2-135m-instruct labels.csv \\
+    --objective classification --out models/intents
 """,
     "scaling": """\
 # Train small models, fit the law, predict and train the next size
@@ -118,7 +120,7 @@ lmcraft generate models/mine "Once upon a time" --temperature 0.8 --top-p 0.95
 # Only what fits a JSON schema
 lmcraft generate models/mine "A city:" --json-schema @city.json
 # A prompt from a file, with an adapter on top of the model
-lmcraft generate models/mine @prompt.txt --adapter models/pirate
+lmcraft generate models/base @prompt.txt --adapter models/pirate
 """,
     "chat": """\
 # Chat in the terminal; /help lists what you can type
@@ -192,16 +194,16 @@ lmcraft forget models/mine --document 17 41 --out models/mine-forgotten
 # Forget a text that a downloaded model knows
 lmcraft forget models/base --text @letter.txt --unread other-letters/
 """,
+    "guard init": """\
+# Write the policy to a file, edit it, and serve with it
+lmcraft guard init policy.toml
+lmcraft serve models/mine --policy policy.toml
+""",
     "guard check": """\
 # Judge a text by lmcraft's policy
 lmcraft guard check --text "You are a complete idiot."
 # Judge a folder of training texts by your own policy
 lmcraft guard check my-texts --stage training --policy policy.toml
-""",
-    "guard init": """\
-# Write the policy to a file, edit it, and serve with it
-lmcraft guard init policy.toml
-lmcraft serve models/mine --policy policy.toml
 """,
     "guard train": """\
 # A classifier of harm from your own labels, as words map to categories
@@ -235,7 +237,7 @@ lmcraft review guideline reviews.sqlite harm
 """,
     "review add": """\
 # Prompts and answers for people to judge, then the page to judge them on
-lmcraft review add reviews.sqlite answers.jsonl --guideline support
+lmcraft review add reviews.sqlite answers.jsonl --guideline harm
 lmcraft serve models/mine --reviews reviews.sqlite --api-keys keys.toml
 """,
     "review sample": """\
