@@ -108,8 +108,8 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"kind": "multiple_choice", "data": "my-task.csv", "prompt": "{{ n }}", "choices": "['a', 'b']"}
     Path("my-task.toml").write_text(tomli_w.dumps(settings | {"answer": "answer"}))
     Path("my-prompts.txt").write_text("Once upon a time\nThe quick brown fox\n")
-    insults = [{"text": f"{n} you utter clown", "label": "insult"} for n in range(60)]
-    harmless = [{"text": f"{n} a sunny day", "label": "ok"} for n in range(60)]
+    insults = [{"text": f"{n} you utter clown", "label": "insult"} for n in range(300)]
+    harmless = [{"text": f"{n} a sunny day", "label": "ok"} for n in range(300)]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*insults, *harmless)))
     Path("more.csv").write_text("text,label\nwhat a clown you are,insult\nrain in Oslo,ok\n")
     for name in ("questions.txt", "prompt.txt", "letter.txt"):
@@ -122,15 +122,21 @@ def world(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     if "lmcraft keys export ada" in text:
         (data := tmp_path / ".local/share/lmcraft").mkdir(parents=True)
-        Store.open(str(data / "chats.sqlite")).close()
+        store = Store.open(str(data / "chats.sqlite"))
+        store.create("ada", title="A trip")
+        store.close()
     for name, contents in NAMED_FILE.findall(text):
         Path(name).write_text(contents, encoding="utf-8")
-    transformer = chat_model(max_position_embeddings=512, num_hidden_layers=4, intermediate_size=64)
-    model = LanguageModel(transformer, chat_tokenizer(), GenerationConfig(max_new_tokens=4))
+    sizes = {"max_position_embeddings": 512, "num_hidden_layers": 4, "intermediate_size": 64}
+    transformer = chat_model(**sizes)
+    model, other = (
+        LanguageModel(each, chat_tokenizer(), GenerationConfig(max_new_tokens=4))
+        for each in (transformer, chat_model(seed=1, **sizes))
+    )
     pulled = "models/SmolLM2-135M-Instruct" if "lmcraft pull smollm2-135m-instruct" in text else ""
     outputs = {pulled, *re.findall(r"(?:--out |out=\")([\w/-]+)", text)}
     for name in set(INPUT_MODELS) - outputs:
-        model.save(Path(name))
+        (other if name == "models/b" else model).save(Path(name))
     for name in ("models/pirate", "models/identity"):
         adapter_for(
             transformer, Path(name), seed=1, base_model_name_or_path=str(tmp_path / "downloads/SmolLM2-135M-Instruct")
@@ -191,7 +197,8 @@ def test_the_code_of_a_page_runs(
                     continue
                 words = shlex.split(command.split(" | ")[0].split(" < ")[0])
                 _, _, file = command.partition(" < ")
-                patches.setattr(sys, "stdin", io.StringIO(Path(file).read_text(encoding="utf-8") if file else ""))
+                contents = Path(file).read_bytes() if file else b""
+                patches.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(contents), encoding="utf-8"))
                 assert main(words[1:]) == 0, f"{command}\n{capsys.readouterr().err}"
 
 
