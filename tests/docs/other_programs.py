@@ -9,8 +9,10 @@ CONTAINER = "needs a container engine or an init system, which this machine lack
 
 OTHER_PROGRAMS = {
     ". ": ENVIRONMENT,
+    "cd ": ENVIRONMENT,
     "cp ": DOWNLOAD,
     "docker ": CONTAINER,
+    "eval ": "tests/commands/test_completion.py lets bash, zsh and fish read the script",
     "head=": MACHINES,
     "hf upload": "uploads to an account of the reader's",
     "kill %": "ends a job of the reader's shell",

@@ -86,7 +86,7 @@ lmcraft finetune smollm2-135m-instruct my-chats.jsonl --show-batch
 # Teach it; the report compares the model before and after
 lmcraft finetune smollm2-135m-instruct my-chats.jsonl --out models/tuned
 # Prefer the better of two answers
-lmcraft finetune models/tuned preferences.jsonl --objective dpo \\
+lmcraft finetune smollm2-135m-instruct preferences.jsonl --objective dpo \\
     --out models/better
 # A classifier from a table with the columns text and label
 lmcraft finetune smollm2-135m-instruct labels.csv \\
