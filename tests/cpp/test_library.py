@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from lmcraft.cpp import compiler, library
+from lmcraft.cpp import compiler, library, targets
 from lmcraft.cpp.compiler import find_compilers
-from lmcraft.cpp.library import BuildError, Source, is_compiled, load_library
+from lmcraft.cpp.library import BuildError, Source, is_compiled, load_library, prebuild
+from lmcraft.cpp.targets import TARGETS, machine_targets
 from lmcraft.inference.native.build import SOURCE
 from lmcraft.model.kernels.library import SOURCE as TRAINING_SOURCE
 from lmcraft.tokenizer.native.encoder import SOURCE as TOKENIZER_SOURCE
@@ -18,6 +19,7 @@ from lmcraft.tokenizer.native.encoder import SOURCE as TOKENIZER_SOURCE
 @pytest.fixture(autouse=True)
 def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty cache, in memory and on the disk."""
+    monkeypatch.delenv("LMCRAFT_PREBUILT", raising=False)
     load_library.cache_clear()
     monkeypatch.setattr(library, "cache_folder", lambda: tmp_path)
 
@@ -43,12 +45,68 @@ def two_compilers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "find_spec", lambda name: object())
 
 
-def test_no_compiler_is_reported_with_the_way_to_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
     monkeypatch.setattr(compiler, "find_spec", lambda name: None)
+
+
+@pytest.fixture
+def prebuilt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder with a library for each target of x86-64, on a processor of that kind with AVX-512 but without VNNI."""
+    monkeypatch.setattr(targets.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(targets, "cpu_flags", lambda: TARGETS["x86-64-v4-vnni"].flags - {"avx512_vnni"})
+    monkeypatch.setattr(library.ctypes, "CDLL", Path)
+    monkeypatch.setenv("LMCRAFT_PREBUILT", str(tmp_path / "prebuilt"))
+    monkeypatch.delenv("LMCRAFT_ISA", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "find_compilers", lambda: [compiler.Compiler(("g++",))])
+        patch.setattr(library.subprocess, "run", FakeCompilers().run)
+        files = [prebuild(SOURCE, tmp_path / "prebuilt", target) for target in machine_targets()]
+    assert [file.name.split("-", 1)[1].rsplit("-", 1)[0] for file in files] == machine_targets()
+    return tmp_path / "prebuilt"
+
+
+@pytest.mark.usefixtures("no_compiler", "prebuilt")
+def test_without_a_compiler_the_fastest_prebuilt_library_that_the_processor_can_run_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert is_compiled(SOURCE) and "x86-64-v3" in str(load_library(SOURCE))
+    load_library.cache_clear()
+    monkeypatch.setattr(targets, "cpu_flags", lambda: TARGETS["x86-64-v4-bf16"].flags | {"amx_tile"})
+    assert "x86-64-v4-bf16" in str(load_library(SOURCE))
+    assert "x86-64-v4-vnni" in str(load_library(SOURCE, "x86-64-v4-vnni"))
+    load_library.cache_clear()
+    monkeypatch.setenv("LMCRAFT_ISA", "x86-64-v3")
+    assert is_compiled(SOURCE) and "x86-64-v3" in str(load_library(SOURCE))
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_a_processor_or_a_version_for_which_nothing_is_prebuilt_is_reported(
+    monkeypatch: pytest.MonkeyPatch, prebuilt: Path
+) -> None:
+    message = rf"no C\+\+ compiler .*LMCRAFT_PREBUILT='{prebuilt}' has nothing for this processor and this version"
+    monkeypatch.setattr(library, "FLAGS", (*library.FLAGS, "-DOTHER"))
+    with pytest.raises(BuildError, match=message):
+        load_library(SOURCE)
+
+
+@pytest.mark.usefixtures("two_compilers", "prebuilt")
+def test_instructions_that_the_processor_lacks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMCRAFT_ISA", "x86-64-v4-bf16")
+    with pytest.raises(BuildError, match=r"cannot run x86-64-v4-bf16: it lacks avx512_bf16, avx512_vnni \(is LMCRAFT_ISA"):
+        load_library(SOURCE)
+    monkeypatch.setattr(targets, "cpu_flags", set)  # macOS does not list them
+    assert targets.usable_targets() == [] and targets.missing_flags("x86-64-v4-bf16") == []
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_no_compiler_is_reported_with_the_way_to_one() -> None:
     with pytest.raises(BuildError, match=r"no C\+\+ compiler \(pip install ziglang brings one"):
         load_library(SOURCE)
+    with pytest.raises(BuildError, match=r"no C\+\+ compiler"):
+        prebuild(SOURCE, Path("nowhere"), "x86-64-v3")
 
 
 @pytest.mark.usefixtures("two_compilers")
@@ -126,8 +184,9 @@ def test_every_file_of_the_source_is_at_most_400_lines(source: Source) -> None:
         ("aarch64", "native", "-mcpu=native"),
         ("arm64", "native", "-mcpu=native"),
         ("aarch64", "armv8.2-a+dotprod", "-march=armv8.2-a+dotprod"),
+        ("x86_64", "x86-64-v4-vnni", "-march=x86-64-v4 -mavx512vnni"),
     ],
 )
 def test_the_option_for_a_processor(machine: str, target: str, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler.platform, "machine", lambda: machine)
-    assert compiler.Compiler(("g++",)).target_option(target) == option
+    assert compiler.Compiler(("g++",)).target_options(target) == tuple(option.split())

@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from lmcraft.cpp.targets import TARGETS
+
 COMPILERS = ("c++", "g++", "clang++")
 ZIG_PACKAGE = "ziglang"
 INSTALL_COMPILER = f"pip install {ZIG_PACKAGE}"
@@ -25,11 +27,14 @@ class Compiler:
     def __str__(self) -> str:
         return f"the C++ compiler of {ZIG_PACKAGE}" if self.is_zig else shlex.join(self.command)
 
-    def target_option(self, target: str) -> str:
-        """The option that chooses the CPU, as g++'s -march names it."""
+    def target_options(self, target: str) -> tuple[str, ...]:
+        """The options that choose the CPU: one of `TARGETS`, or what g++'s -march names."""
         if target == "native" and platform.machine() in ("aarch64", "arm64"):
-            return "-mcpu=native"  # -march would be the oldest ARM to clang
-        return f"-march={target.replace('-', '_') if self.is_zig else target}"
+            return ("-mcpu=native",)  # -march would be the oldest ARM to clang
+        march, options = target, tuple[str, ...]()
+        if target in TARGETS:
+            march, options = TARGETS[target].march, TARGETS[target].options
+        return (f"-march={march.replace('-', '_') if self.is_zig else march}", *options)
 
 
 def find_compilers() -> list[Compiler]:

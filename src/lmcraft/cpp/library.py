@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from lmcraft.cpp.compiler import INSTALL_COMPILER, Compiler, find_compilers
+from lmcraft.cpp.targets import missing_flags, usable_targets
 from lmcraft.folder import atomic_write
 from lmcraft.hub.download_cache import cache_folder
 from lmcraft.processor import cpu_key
@@ -35,21 +36,26 @@ class Source:
 
 @cache
 def load_library(source: Source, target: str = "") -> ctypes.CDLL:
-    """The compiled source. The first call on a machine compiles it, which takes a few seconds and prints a line.
+    """The compiled source: one of the folder that LMCRAFT_PREBUILT names, if it has one for this processor, or else
+    compiled on the first call on a machine, which takes a few seconds and prints a line.
 
     Args:
         source: what to compile.
-        target: the CPU to compile for, as the compiler's -march names it; by default the environment variable LMCRAFT_ISA,
-            or this machine's.
+        target: the CPU to compile for, one of `TARGETS` or as the compiler's -march names it; by default the environment
+            variable LMCRAFT_ISA, or this machine's.
 
     Raises:
-        BuildError: it cannot be compiled or loaded.
+        BuildError: it cannot be compiled or loaded; LMCRAFT_ISA asks for instructions that this processor lacks.
     """
-    target = target or os.environ.get("LMCRAFT_ISA") or "native"
-    files = {compiler: _library_file(source, compiler, target) for compiler in find_compilers()}
-    if not files:
-        raise BuildError(f"there is no C++ compiler ({INSTALL_COMPILER} brings one; or install g++ or clang, or set CXX)")
-    file = next((file for file in files.values() if file.is_file()), None) or _compile(source, files, target)
+    wanted = target or os.environ.get("LMCRAFT_ISA", "")
+    if missing := missing_flags(wanted):
+        raise BuildError(f"this processor cannot run {wanted}: it lacks {', '.join(missing)} (is LMCRAFT_ISA set to it?)")
+    file = _find_prebuilt(source, wanted)
+    if file is None:
+        files = {compiler: _library_file(source, compiler, wanted or "native") for compiler in find_compilers()}
+        if not files:
+            raise BuildError(_describe_lack(wanted))
+        file = next((file for file in files.values() if file.is_file()), None) or _compile(source, files, wanted or "native")
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:
@@ -58,15 +64,56 @@ def load_library(source: Source, target: str = "") -> ctypes.CDLL:
 
 def is_compiled(source: Source) -> bool:
     """Whether `load_library` would find the source compiled, for the CPU that it chooses by default."""
-    target = os.environ.get("LMCRAFT_ISA") or "native"
-    return any(_library_file(source, compiler, target).is_file() for compiler in find_compilers())
+    target = os.environ.get("LMCRAFT_ISA", "")
+    if _find_prebuilt(source, target) is not None:
+        return True
+    return any(_library_file(source, compiler, target or "native").is_file() for compiler in find_compilers())
+
+
+def prebuild(source: Source, folder: Path, target: str) -> Path:
+    """Compile a source for one of `TARGETS` into a folder for LMCRAFT_PREBUILT, also if this processor cannot run it.
+
+    Raises:
+        BuildError: it cannot be compiled.
+    """
+    compilers = find_compilers()
+    if not compilers:
+        raise BuildError(_describe_lack(target))
+    return _compile(source, dict.fromkeys(compilers, _prebuilt_file(source, folder, target)), target)
+
+
+def _find_prebuilt(source: Source, target: str) -> Path | None:
+    """The file in LMCRAFT_PREBUILT for a target, by default the fastest one of this processor; None: there is none."""
+    if not (folder := os.environ.get("LMCRAFT_PREBUILT")):
+        return None
+    files = (_prebuilt_file(source, Path(folder), name) for name in ([target] if target else usable_targets()))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _describe_lack(target: str) -> str:
+    message = f"there is no C++ compiler ({INSTALL_COMPILER} brings one; or install g++ or clang, or set CXX)"
+    if folder := os.environ.get("LMCRAFT_PREBUILT"):
+        message += f", and LMCRAFT_PREBUILT='{folder}' has nothing for {target or 'this processor'} and this version"
+    return message
+
+
+def _prebuilt_file(source: Source, folder: Path, target: str) -> Path:
+    """The file for a source and a target, which any compiler may have made."""
+    return folder / f"{source.file.stem}-{target}-{_hash(*FLAGS, *source.flags, *_texts(source))}.so"
 
 
 def _library_file(source: Source, compiler: Compiler, target: str) -> Path:
     """The file for a source, compiler and processor; machines with different processors may share the cache folder."""
-    texts = [file.read_text(encoding="utf-8") for file in (source.file, *sorted(source.file.parent.glob("*.h")))]
-    key = "\0".join([*compiler.command, *FLAGS, *source.flags, target, cpu_key(), *texts])
-    return cache_folder() / "native" / f"{source.file.stem}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.so"
+    key = _hash(*compiler.command, *FLAGS, *source.flags, target, cpu_key(), *_texts(source))
+    return cache_folder() / "native" / f"{source.file.stem}-{key}.so"
+
+
+def _texts(source: Source) -> list[str]:
+    return [file.read_text(encoding="utf-8") for file in (source.file, *sorted(source.file.parent.glob("*.h")))]
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
 def _compile(source: Source, files: dict[Compiler, Path], target: str) -> Path:
@@ -75,11 +122,12 @@ def _compile(source: Source, files: dict[Compiler, Path], target: str) -> Path:
     Raises:
         BuildError: none can; the message is about the first.
     """
-    line = f"compiling {source.purpose} for this machine (once, in less than a minute) ..."
+    machine = "this machine" if target == "native" else target
+    line = f"compiling {source.purpose} for {machine} (once, in less than a minute) ..."
     print(line, file=sys.stderr, flush=True)
     errors = []
     for compiler, file in files.items():
-        flags = [*FLAGS, *source.flags, compiler.target_option(target)]
+        flags = [*FLAGS, *source.flags, *compiler.target_options(target)]
         try:
             with atomic_write(file) as temporary:
                 command = [*compiler.command, *flags, str(source.file), "-o", str(temporary)]
