@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "tests", "benchmarks", "scripts", "docs", "recipes")
+FOLDERS = ("src", "tests", "benchmarks", "scripts", "docs", "recipes", "deploy")
 SKIPPED_PARTS = {"shared", "__pycache__", "node_modules", "vendor"}
 FILE_NAME = re.compile(r"(?<![\w./*{-])((?:[\w-]+/)*[\w-]+\.(?:py|js|css|cpp|h|md))(?![\w*(-])")
 DOTTED_NAME = re.compile(r"(?<![\w./])lmcraft((?:\.[A-Za-z_]\w*)+)")
