@@ -5,18 +5,30 @@ MACHINES = (
 )
 ENVIRONMENT = "changes the reader's shell or Python environment; test_blocks.py checks the extras that it names"
 DOWNLOAD = "downloads; the recipe's test reads the same package from the cache, where it can be had"
-CONTAINER = "needs a container engine or an init system, which this machine lacks; DEPLOY's files have tests of their own"
+CONTAINER = (
+    "needs a container engine or an init system, which this machine lacks; tests/deploy checks the files that it reads"
+)
+SECRETS = "writes the files of secrets that deploy/compose.yaml mounts; tests/deploy checks that file"
+DATABASE = "needs a database of the reader's; docs/deployment.md says with what it was tried"
 
 OTHER_PROGRAMS = {
     ". ": ENVIRONMENT,
     "cd ": ENVIRONMENT,
+    "chmod 400 deploy/secrets": SECRETS,
     "cp ": DOWNLOAD,
+    "createdb ": DATABASE,
     "docker ": CONTAINER,
+    'echo "database:': SECRETS,
+    "echo 'MODEL=": CONTAINER,
     "eval ": "tests/commands/test_completion.py lets bash, zsh and fish read the script",
     "head=": MACHINES,
     "hf upload": "uploads to an account of the reader's",
     "kill %": "ends a job of the reader's shell",
+    "mkdir -p deploy/secrets": SECRETS,
     "npm pack": DOWNLOAD,
+    "openssl rand": SECRETS,
+    "pg_dump ": DATABASE,
+    "pg_restore ": DATABASE,
     "pip download": DOWNLOAD,
     "pip install": ENVIRONMENT,
     "python3 -m venv": ENVIRONMENT,
@@ -25,6 +37,7 @@ OTHER_PROGRAMS = {
     "resume=": MACHINES,
     "scripts/quickstart": "tests/commands/test_quickstart.py runs the command that it starts",
     "serve run": MACHINES,
+    "sqlite3 ": DATABASE,
     "srun ": MACHINES,
     "sudo ": CONTAINER,
     "systemctl ": CONTAINER,
