@@ -5,7 +5,7 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from scripts.docs_site.github_markdown import FENCE
+from scripts.docs_site.github_markdown import fence_after
 from scripts.docs_site.pages import ROOT, Page, addresses
 
 LINK = re.compile(r"(?<=\]\()[^)\s]+|(?<=\bhref=\")[^\"]+|(?<=\bsrc=\")[^\"]+")
@@ -74,14 +74,9 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
         prose.clear()
 
     for line in text.splitlines(keepends=True):
-        opening = FENCE.match(line)
-        if fence:
-            parts.append(line)
-            if opening and line.strip().startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
-        elif opening:
+        in_code, fence = bool(fence), fence_after(line, fence)
+        if in_code or fence:
             flush()
-            fence = opening[1]
             parts.append(line)
         else:
             prose.append(line)

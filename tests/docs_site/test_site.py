@@ -1,14 +1,17 @@
 """The built site: it opens from the file system, asks no other host for anything, and finds Chinese words."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from scripts.docs_site.build import build
-from scripts.docs_site.pages import DocsError, Page
+from scripts.docs_site.pages import LANGUAGES, DocsError, Page, pages_of
 from tests.server.pages.conftest import browser, new_context
 
 __all__ = ["browser"]
@@ -34,6 +37,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     build(folder / "site", folder / "stages")
     return folder / "site"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_pages_have_the_lists_tables_and_blocks_that_github_shows(site: Path, language: str) -> None:
+    github = MarkdownIt("commonmark").enable("table")
+    different = []
+    for page in pages_of(language):
+        if not page.address.startswith("reference/"):
+            html = (
+                (site / ("zh" if language == "zh" else "") / page.address).with_suffix(".html").read_text(encoding="utf-8")
+            )
+            article = html.partition("<article")[2].partition("</article>")[0]
+            if blocks(article) != blocks(github.render(page.text)):
+                different.append(page.source)
+    assert different == []
+
+
+def blocks(html: str) -> Counter[str]:
+    return Counter(re.findall(r"<(li|ul|ol|pre|table|h2|h3|img)[ >]", html))
 
 
 @contextmanager
