@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 
 from scripts.docs_site.build import llms, read_toml, settings_of
 from scripts.docs_site.github_markdown import headings
@@ -102,3 +103,19 @@ def test_llms_txt_has_the_first_sentence_of_a_page() -> None:
     text = "# A `b`\n\n```sh\nls\n```\n\n- item\n\n[Links](b.md) work: as here. More.\n"
     assert (title_of(text), first_sentence(text)) == ("A b", "Links work.")
     assert first_sentence("# A\n\n| a | b |\n") == ""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_bold_text_is_bold(language: str) -> None:
+    """In Markdown, two stars after a full stop and before a letter, as Chinese has them, do not end bold text."""
+    github = MarkdownIt("commonmark").enable("table")
+    texts = {
+        page.source: [
+            child.content for token in github.parse(page.text) for child in token.children or [] if child.type == "text"
+        ]
+        for page in pages_of(language)
+    }
+    marks = re.compile(r"(?<![ \d])\*\*|\*\*(?![ \d])")  # powers aside
+    assert {
+        source: found for source, lines in texts.items() if (found := [line for line in lines if marks.search(line)])
+    } == {}
