@@ -45,6 +45,9 @@ def build(out: Path, stages: Path = STAGES) -> None:
             raise DocsError(
                 without_colors(done.stdout + re.sub(r"Traceback.*\n(?= *\w+Error)", "", done.stderr, flags=re.DOTALL))
             )
+        if language == "zh":
+            (worker,) = site.glob("assets/javascripts/workers/search.*.js")
+            write(worker, (HERE / "han_pairs.js").read_text(encoding="utf-8") + worker.read_text(encoding="utf-8"))
         shutil.copytree(site, out / "zh" if language == "zh" else out)
     write(out / "llms.txt", llms(lambda page: f"{page.address.removesuffix('.md')}.html"))
     english = stages / "en" / "docs"

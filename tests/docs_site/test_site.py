@@ -98,7 +98,7 @@ def test_a_page_needs_no_network_and_can_be_read_on_a_phone(site: Path, browser:
 
 @pytest.mark.parametrize(
     ("start", "word", "address"),
-    [("index.html", "perplexity", "harm-and-perplexity.html"), ("zh/index.html", "微调", "zh/")],
+    [("index.html", "perplexity", "harm-and-perplexity.html"), ("zh/index.html", "束搜索", "zh/learn/08-generation.html")],
 )
 def test_the_search_finds_a_word_inside_a_sentence(site: Path, browser: Any, start: str, word: str, address: str) -> None:
     with opened(browser, site / start) as page:
