@@ -59,18 +59,31 @@ def fetch(package: Package) -> Path:
     """
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / package.file
     unpacked = folder / package.sha256[:16]
     with FileLock(folder / f"{package.sha256[:16]}.lock"):
-        if not file.exists():
-            _download(package, folder)
-        with file.open("rb") as handle:
-            sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
-        if sha256 != package.sha256:
-            raise FetchError(f"{file} has SHA-256 {sha256}, not {package.sha256}: remove it and run again")
+        file = _verified_file(package, folder)
         if not unpacked.exists():
             _unpack(file, folder / f"{package.sha256[:16]}.{os.getpid()}", unpacked)
     return unpacked
+
+
+def fetch_archive(package: Package) -> Path:
+    """The file of the package as it was downloaded, for packages of which little is read; errors as in `fetch`."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{package.sha256[:16]}.lock"):
+        return _verified_file(package, folder)
+
+
+def _verified_file(package: Package, folder: Path) -> Path:
+    file = folder / package.file
+    if not file.exists():
+        _download(package, folder)
+    with file.open("rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    if sha256 != package.sha256:
+        raise FetchError(f"{file} has SHA-256 {sha256}, not {package.sha256}: remove it and run again")
+    return file
 
 
 def _unpack(file: Path, temporary: Path, unpacked: Path) -> None:
