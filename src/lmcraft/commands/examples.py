@@ -139,9 +139,9 @@ lmcraft classify models/intents --all-labels < questions.txt
     "serve": """\
 # A chat page and an OpenAI-compatible API on http://127.0.0.1:8000
 lmcraft serve models/mine
-# With 8-bit weights, for people who have keys; conversations are kept
-lmcraft serve models/mine --weights int8 --api-keys keys.toml
+# A key for Ada; with 8-bit weights, for people who have keys
 lmcraft serve --api-keys keys.toml --new-api-key ada
+lmcraft serve models/mine --weights int8 --api-keys keys.toml
 # A page of runs, live
 lmcraft serve --runs models
 """,
