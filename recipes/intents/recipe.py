@@ -17,6 +17,7 @@ from linear import LinearClassifier
 
 from lmcraft import Classifier
 from lmcraft.statistics.calibration import calibration_error
+from lmcraft.statistics.intervals import Metric
 from lmcraft.statistics.proportions import proportion
 from recipes.packages import Package, fetch, fetch_archive
 from recipes.work import Figure, Work
@@ -163,11 +164,14 @@ def figures(answers: Sequence[Answer], declined: int, strangers: int) -> list[Fi
     kept = proportion(len(sure), len(answers))
     unsure = proportion(declined, strangers)
     return [
-        Figure("utterances labeled right", "linear model on words", linear, accuracy.value, (accuracy.low, accuracy.high)),
-        Figure(
-            "calibration error (lower is better)", "before calibration", before.value, after.value, (after.low, after.high)
-        ),
-        Figure("right above the threshold", "all", accuracy.value, sure_right.value, (sure_right.low, sure_right.high)),
-        Figure("utterances above the threshold", "without a threshold", 1.0, kept.value, (kept.low, kept.high)),
-        Figure('"I don\'t know" to other requests', "without a threshold", 0.0, unsure.value, (unsure.low, unsure.high)),
+        Figure("utterances labeled right", "linear model on words", linear, accuracy.value, interval(accuracy)),
+        Figure("calibration error (lower is better)", "before calibration", before.value, after.value, interval(after)),
+        Figure("right above the threshold", "all", accuracy.value, sure_right.value, interval(sure_right)),
+        Figure("utterances above the threshold", "without a threshold", 1.0, kept.value, interval(kept)),
+        Figure('"I don\'t know" to other requests', "without a threshold", 0.0, unsure.value, interval(unsure)),
     ]
+
+
+def interval(metric: Metric) -> tuple[float, float] | None:
+    """None if there are too few items for one."""
+    return None if metric.low is None or metric.high is None else (metric.low, metric.high)
