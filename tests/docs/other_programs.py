@@ -50,6 +50,7 @@ OTHER_PROGRAMS = {
 
 # Requests that the tiny server of these tests cannot answer, by a part of the command.
 NOT_ASKED = {
+    "/v1/classify": "needs a classifier; tests/server/http/routes/test_classify.py asks one",
     '"suffix"': "needs a model trained to fill in; tests/server/http/routes/test_fill_in_middle.py asks one",
     "/api/feedback": "needs conversations with picks; tests/server/http/routes has the endpoint's tests",
 }
