@@ -31,6 +31,10 @@ class KillableServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.is_alive()
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         self._process = CONTEXT.Process(target=serve, args=self._arguments)
@@ -48,7 +52,7 @@ class KillableServer:
 
     def kill(self) -> None:
         """End the server at once, without giving it time to save anything."""
-        if self._process.is_alive():
+        if self.is_running:
             self._process.kill()
             self._process.join()
 

@@ -172,10 +172,9 @@ def test_a_signal_to_one_process_stops_all_and_saves(data: Path, tmp_path: Path)
 def test_an_invalid_number_of_processes_is_one_error(
     data: Path, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
-    file = tmp_path / "run.toml"
-    file.write_text(config_of(data, tmp_path / "model", **settings).to_toml())
-    status, errors = run_ranks("pretrain", str(file), processes=2)
-    assert status == 2 and errors.count("lmcraft pretrain:") == 1 and message in errors
+    process = start_processes(config_of(data, tmp_path / "model", **settings), 2)
+    errors = process.communicate(timeout=120)[1]
+    assert errors.count("lmcraft pretrain:") == 1 and message in errors
 
 
 def test_tensor_parallel_needs_torchrun() -> None:

@@ -38,7 +38,7 @@ def server(engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def context(browser: Any, server: KillableServer, engine: ScriptedEngine) -> Iterator[Any]:
     engine.script, engine.seconds_per_piece = lambda body: in_words(WORDS), SECONDS_PER_WORD
-    if not server.process_id:
+    if not server.is_running:
         server.start()
     with new_context(browser, width=1200) as context:
         yield context
