@@ -135,6 +135,35 @@ def test_a_lost_process_ends_the_run_with_one_message(
     assert curve(config.out) == uninterrupted_curve  # bit for bit
 
 
+SLOW_REPORT = """
+import os, signal, sys, time
+from lmcraft.errors import RunError
+from lmcraft.training.processes import join_processes
+
+try:
+    with join_processes("cpu") as processes:
+        if processes.is_main:
+            try:
+                processes.agree(None)
+            except RuntimeError:
+                time.sleep(2)  # meanwhile torchrun misses the other process, and sends SIGTERM to this one
+                raise
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+except RunError as error:
+    sys.exit(f"message: {error}")
+"""
+
+
+def test_torchrun_does_not_end_a_process_before_its_message(tmp_path: Path) -> None:
+    script = tmp_path / "slow_report.py"
+    script.write_text(SLOW_REPORT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    ended = subprocess.run(torchrun, capture_output=True, text=True, timeout=120)
+    assert ended.returncode != 0
+    assert ended.stderr.count("message: another process of the run was lost") == 1
+
+
 def kill_at(step: int, victim: int, out: Path, process: "subprocess.Popen[str]") -> None:
     while not (ModelFolder(out).metrics.exists() and step in curve(out)):
         assert process.poll() is None, process.communicate()[1]

@@ -6,8 +6,12 @@ rows (`lmcraft.training.sharding`).
 
 import hashlib
 import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -84,7 +88,8 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
     """Join the processes that torchrun started; without torchrun, this process alone.
 
     An `LmcraftError` keeps its message in the first process that raises it; the others exit with the same status and no
-    message.
+    message. torchrun sends SIGTERM to the others when it misses one: a process that handles an error by then goes on
+    until it has printed the message.
 
     Args:
         device: the setting of this name.
@@ -116,6 +121,8 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
         rank=int(os.environ["RANK"]),
         world_size=count,
     )
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    sigterm_handler = signal.signal(signal.SIGTERM, _end_unless_reporting) if in_main_thread else None
     try:
         shape = (count // tensor_parallel, tensor_parallel)
         yield Processes(init_device_mesh("cuda" if gpu else "cpu", shape, mesh_dim_names=("data", "tensor")))
@@ -129,6 +136,15 @@ def join_processes(device: str = "auto", tensor_parallel: int = 1) -> Iterator[P
         lost = RunError("another process of the run was lost; the checkpoints are intact: continue with --resume")
         raise _report_once(lost, store) from error
     dist.destroy_process_group()
+    if in_main_thread:
+        signal.signal(signal.SIGTERM, sigterm_handler)
+
+
+def _end_unless_reporting(signal_number: int, frame: FrameType | None) -> None:
+    """A handler of SIGTERM: nothing while an error is handled, else what the signal does without a handler."""
+    if sys.exc_info()[1] is None:
+        signal.signal(signal_number, signal.SIG_DFL)
+        signal.raise_signal(signal_number)
 
 
 def _is_lost(error: RuntimeError) -> bool:
